@@ -1,0 +1,1 @@
+"""lsmkv: an embedded, ordered, durable key-value store."""

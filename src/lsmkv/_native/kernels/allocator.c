@@ -1,0 +1,85 @@
+/* Allocation with a header that remembers the size, so that the balance of allocator.h is exact. */
+#include "allocator.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEADER_SIZE = 16, LINE_SIZE = 64 };
+
+static lsm_memory_state private_state;
+static lsm_memory_state *state = &private_state;
+
+void lsm_memory_attach(lsm_memory_state *shared) { state = shared; }
+lsm_memory_state *lsm_memory_shared(void) { return state; }
+
+static int must_fail(void) {
+    int64_t call = __atomic_add_fetch(&state->calls, 1, __ATOMIC_RELAXED);
+    int64_t fail_at = __atomic_load_n(&state->fail_at, __ATOMIC_RELAXED);
+    if (fail_at == 0) return 0;
+    return state->fail_for_ever ? call >= fail_at : call == fail_at;
+}
+
+static void account(int64_t bytes, int64_t blocks) {
+    __atomic_add_fetch(&state->bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&state->blocks, blocks, __ATOMIC_RELAXED);
+}
+
+static void *finish(uint8_t *base, size_t size) {
+    if (base == NULL) return NULL;
+    memcpy(base, &size, sizeof size);
+    account((int64_t)size, 1);
+    return base + HEADER_SIZE;
+}
+
+static size_t size_of(const void *pointer) {
+    size_t size;
+    memcpy(&size, (const uint8_t *)pointer - HEADER_SIZE, sizeof size);
+    return size;
+}
+
+void *lsm_alloc(size_t size) {
+    if (size == 0) size = 1;
+    if (size > SIZE_MAX - HEADER_SIZE || must_fail()) return NULL;
+    return finish(malloc(size + HEADER_SIZE), size);
+}
+
+void *lsm_calloc(size_t count, size_t size) {
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total)) return NULL;
+    if (total == 0) total = 1;
+    if (total > SIZE_MAX - HEADER_SIZE || must_fail()) return NULL;
+    return finish(calloc(1, total + HEADER_SIZE), total);
+}
+
+void *lsm_realloc(void *pointer, size_t size) {
+    if (pointer == NULL) return lsm_alloc(size);
+    if (size == 0) size = 1;
+    if (size > SIZE_MAX - HEADER_SIZE || must_fail()) return NULL;
+    size_t old_size = size_of(pointer);
+    uint8_t *base = realloc((uint8_t *)pointer - HEADER_SIZE, size + HEADER_SIZE);
+    if (base == NULL) return NULL;
+    account(-(int64_t)old_size, -1);
+    return finish(base, size);
+}
+
+void lsm_free(void *pointer) {
+    if (pointer == NULL) return;
+    account(-(int64_t)size_of(pointer), -1);
+    free((uint8_t *)pointer - HEADER_SIZE);
+}
+
+void *lsm_alloc_aligned(size_t size) {
+    if (size == 0) size = 1;
+    if (size > SIZE_MAX - 2 * LINE_SIZE || must_fail()) return NULL;
+    void *base = NULL;
+    if (posix_memalign(&base, LINE_SIZE, size + LINE_SIZE) != 0) return NULL;
+    memcpy((uint8_t *)base + LINE_SIZE - HEADER_SIZE, &size, sizeof size);
+    account((int64_t)size, 1);
+    return (uint8_t *)base + LINE_SIZE;
+}
+
+void lsm_free_aligned(void *pointer) {
+    if (pointer == NULL) return;
+    account(-(int64_t)size_of(pointer), -1);
+    free((uint8_t *)pointer - LINE_SIZE);
+}

@@ -1,0 +1,35 @@
+/* The one door to the allocator.
+ *
+ * Every kernel allocates here, so that tests can fail allocation k (once or for ever), leaks show as a
+ * non-zero balance, and stats() can say what the engine holds. Each extension module links its own copy of
+ * this file; `_native/memory.pyx` owns the one shared state and every other module attaches to it at import.
+ */
+#ifndef LSMKV_ALLOCATOR_H
+#define LSMKV_ALLOCATOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lsm_memory_state {
+    int64_t bytes;         /* outstanding, atomic */
+    int64_t blocks;        /* outstanding, atomic */
+    int64_t calls;         /* allocations so far, atomic */
+    int64_t fail_at;       /* the call number that fails, 0 = none; for tests */
+    int32_t fail_for_ever; /* whether every later call fails too */
+} lsm_memory_state;
+
+/* REQUIRES: called before the first allocation of this module; `state` lives as long as the process. */
+void lsm_memory_attach(lsm_memory_state *state);
+lsm_memory_state *lsm_memory_shared(void);
+
+/* NULL on failure. Blocks are 16-byte aligned; `size` 0 is served as 1. */
+void *lsm_alloc(size_t size);
+void *lsm_calloc(size_t count, size_t size); /* zeroed; NULL also when count * size overflows */
+void *lsm_realloc(void *pointer, size_t size); /* on failure the old block stays valid */
+void lsm_free(void *pointer);                  /* NULL is allowed */
+
+/* 64-byte aligned, for data that is searched a cache line at a time; freed by lsm_free_aligned only. */
+void *lsm_alloc_aligned(size_t size);
+void lsm_free_aligned(void *pointer);
+
+#endif

@@ -1,0 +1,45 @@
+/* The block cache: a byte budget over decompressed, validated blocks, evicted by CLOCK.
+ *
+ * Tables keep one slot per data block (`lsm_table.slots`), so a hit is one pointer load and no hashing. The
+ * cache owns the ring of resident blocks and the budget. Not locked: the owner holds the core lock (the GIL)
+ * for every call. Background jobs never touch it.
+ */
+#ifndef LSMKV_CACHE_H
+#define LSMKV_CACHE_H
+
+#include "block.h"
+
+/* A loaded block. Reference counted under the core lock: the cache holds one reference while resident, every
+ * pin another. Freed at zero. */
+typedef struct lsm_block {
+    lsm_block_view view;
+    uint8_t *data;         /* owned, 64-byte aligned */
+    size_t size;           /* of data */
+    uint32_t references;
+    uint8_t used;          /* CLOCK bit: set by every hit */
+    uint8_t resident;
+    struct lsm_block **slot; /* where the cache registered it; cleared at eviction */
+    struct lsm_block *ring_next, *ring_previous;
+} lsm_block;
+
+typedef struct lsm_cache {
+    size_t capacity; /* bytes; 0 = keep nothing */
+    size_t usage;
+    uint64_t hits, misses, insertions, evictions;
+    lsm_block *hand; /* NULL when empty */
+} lsm_cache;
+
+void lsm_cache_init(lsm_cache *cache, size_t capacity);
+void lsm_cache_clear(lsm_cache *cache); /* evicts everything; pinned blocks live on until unpinned */
+
+/* Takes over `data` (lsm_alloc_aligned) and its view as a block with one reference, the caller's. NULL: no memory. */
+lsm_block *lsm_block_create(uint8_t *data, size_t size, const lsm_block_view *view);
+static inline void lsm_block_retain(lsm_block *block) { block->references++; }
+void lsm_block_release(lsm_block *block); /* NULL-safe */
+
+/* Makes `block` resident in `*slot` (adding the cache's own reference) and evicts others down to capacity.
+ * If the slot is taken already (a racing load) or the block alone exceeds the capacity, nothing happens. */
+void lsm_cache_insert(lsm_cache *cache, lsm_block **slot, lsm_block *block);
+void lsm_cache_remove(lsm_cache *cache, lsm_block *block); /* REQUIRES: resident */
+
+#endif

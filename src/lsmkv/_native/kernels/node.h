@@ -1,0 +1,109 @@
+/* The sorted node: the one search kernel of memtable leaves and inner nodes, data blocks and index nodes.
+ *
+ * A node holds up to a few hundred entries in the order (user key ascending, sequence descending) and keeps
+ *
+ *     prefix     bytes shared by every key of the node (possibly none)
+ *     heads[i]   the next 8 bytes of key i, zero-padded, as a big-endian integer
+ *     tail       what follows, reached through a compare function of the caller's layout
+ *
+ * A key that reaches a node need not share its prefix, so the prefix is compared first. Equal heads are ties:
+ * "a" and "a\0" have the same head, and a hot key under a snapshot has thousands of versions. Ties are
+ * settled by binary search over (bytes after the head, key length, sequence descending).
+ *
+ * Everything is inline so that each layout gets its own specialised copy of one piece of logic.
+ */
+#ifndef LSMKV_NODE_H
+#define LSMKV_NODE_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "coding.h"
+#include "constants.h"
+
+enum { LSM_HEAD_SIZE = 8 };
+
+/* What is looked for. Entries equal in key order by sequence descending, so a search for (key, s) lands on
+ * the newest version not newer than s; LSM_SEQUENCE_MAX finds the newest of all. */
+typedef struct lsm_target {
+    const uint8_t *key;
+    size_t key_size;
+    uint64_t sequence;
+} lsm_target;
+
+/* The big-endian integer of the first 8 of `size` bytes, zero-padded. Never reads past `size`. */
+static inline uint64_t lsm_head_load(const uint8_t *p, size_t size) {
+    if (LSM_LIKELY(size >= LSM_HEAD_SIZE)) return __builtin_bswap64(lsm_load64(p));
+    uint64_t head = 0;
+    for (size_t i = 0; i < size; i++) head |= (uint64_t)p[i] << (56 - 8 * i);
+    return head;
+}
+
+/* How many of the ascending `heads[0..count)` are below `head` (branch-free halving). */
+static inline uint32_t lsm_heads_below(const uint64_t *heads, uint32_t count, uint64_t head) {
+    const uint64_t *base = heads;
+    while (count > 1) {
+        uint32_t half = count / 2;
+        base += (base[half - 1] < head) ? half : 0;
+        count -= half;
+    }
+    return (uint32_t)(base - heads) + (count == 1 && *base < head);
+}
+
+/* How many are below or equal, given that `from` are below: a short run is counted, a long one halved. */
+static inline uint32_t lsm_heads_through(const uint64_t *heads, uint32_t from, uint32_t count, uint64_t head) {
+    uint32_t end = from;
+    while (end < count && end < from + 4 && heads[end] == head) end++;
+    if (end < from + 4 || end == count) return end;
+    uint32_t low = end, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (heads[middle] == head) low = middle + 1; else high = middle;
+    }
+    return low;
+}
+
+/* Compares entry `index` with the target, given that both share the node's prefix and the head: by the bytes
+ * after the head, then key length, then sequence descending. `skip` = prefix size + 8.
+ * Returns negative when the entry comes before the target, 0 when key and sequence are equal. */
+typedef int (*lsm_tie_compare)(const void *node, uint32_t index, const lsm_target *target, size_t skip);
+
+/* The order of two keys that agree in their first `skip` (zero-padded) bytes, then of their sequences. */
+static inline int lsm_tie_order(const uint8_t *tail, size_t tail_size, size_t key_size, uint64_t sequence,
+                                const lsm_target *target, size_t skip) {
+    size_t target_tail_size = target->key_size > skip ? target->key_size - skip : 0;
+    size_t shared = tail_size < target_tail_size ? tail_size : target_tail_size;
+    if (shared != 0) {
+        int order = memcmp(tail, target->key + skip, shared);
+        if (order != 0) return order;
+    }
+    if (key_size != target->key_size) return key_size < target->key_size ? -1 : 1;
+    return (sequence < target->sequence) - (sequence > target->sequence);
+}
+
+/* The first entry at or after the target: an index in 0..count.
+ * REQUIRES: heads ascending, entries in node order, all keys share `prefix`. */
+static inline __attribute__((always_inline)) uint32_t lsm_node_search(
+    const void *node, const uint8_t *prefix, size_t prefix_size, const uint64_t *heads, uint32_t count,
+    const lsm_target *target, lsm_tie_compare compare) {
+    if (prefix_size != 0) {
+        size_t shared = target->key_size < prefix_size ? target->key_size : prefix_size;
+        int order = shared ? memcmp(target->key, prefix, shared) : 0;
+        if (order > 0) return count;
+        if (order < 0 || target->key_size < prefix_size) return 0;
+    }
+    uint64_t head = lsm_head_load(target->key + prefix_size, target->key_size - prefix_size);
+    uint32_t low = lsm_heads_below(heads, count, head);
+    if (low == count || heads[low] != head) return low;
+    size_t skip = prefix_size + LSM_HEAD_SIZE;
+    if (compare(node, low, target, skip) >= 0) return low;
+    uint32_t high = lsm_heads_through(heads, low + 1, count, head);
+    low++;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (compare(node, middle, target, skip) < 0) low = middle + 1; else high = middle;
+    }
+    return low;
+}
+
+#endif
