@@ -34,9 +34,37 @@ typedef struct lsm_target {
 /* The big-endian integer of the first 8 of `size` bytes, zero-padded. Never reads past `size`. */
 static inline uint64_t lsm_head_load(const uint8_t *p, size_t size) {
     if (LSM_LIKELY(size >= LSM_HEAD_SIZE)) return __builtin_bswap64(lsm_load64(p));
-    uint64_t head = 0;
-    for (size_t i = 0; i < size; i++) head |= (uint64_t)p[i] << (56 - 8 * i);
-    return head;
+    if (size >= 4) { /* two loads that overlap */
+        uint64_t high = __builtin_bswap32(lsm_load32(p));
+        uint64_t low = __builtin_bswap32(lsm_load32(p + size - 4));
+        return high << 32 | low << (64 - 8 * size);
+    }
+    if (size == 0) return 0;
+    /* First, middle and last of 1 to 3 bytes; some of them the same one. */
+    size_t middle = size / 2, last = size - 1;
+    return (uint64_t)p[0] << 56 | (uint64_t)p[middle] << (56 - 8 * middle) | (uint64_t)p[last] << (56 - 8 * last);
+}
+
+/* How many leading bytes of `a` and `b` are equal, at most `limit`. */
+static inline size_t lsm_shared_size(const uint8_t *a, const uint8_t *b, size_t limit) {
+    size_t i = 0;
+    for (; i + 8 <= limit; i += 8) {
+        uint64_t difference = lsm_load64(a + i) ^ lsm_load64(b + i);
+        if (difference != 0) return i + (size_t)__builtin_ctzll(difference) / 8;
+    }
+    while (i < limit && a[i] == b[i]) i++;
+    return i;
+}
+
+/* Equality of short runs without a call: prefixes and tails rarely exceed 32 bytes. */
+static inline int lsm_bytes_equal(const uint8_t *a, const uint8_t *b, size_t size) {
+    if (size >= 8) {
+        uint64_t difference = lsm_load64(a + size - 8) ^ lsm_load64(b + size - 8);
+        if (LSM_UNLIKELY(size > 32)) return difference == 0 && memcmp(a, b, size - 8) == 0;
+        for (size_t i = 0; i + 8 < size; i += 8) difference |= lsm_load64(a + i) ^ lsm_load64(b + i);
+        return difference == 0;
+    }
+    return lsm_head_load(a, size) == lsm_head_load(b, size);
 }
 
 /* How many of the ascending `heads[0..count)` are below `head` (branch-free halving). */
