@@ -33,6 +33,11 @@ struct lsm_codec {
 /* The content size a zstd frame states (RFC 8878 §3.1.1), or LSM_NO_OFFSET when unknown or not a frame. */
 uint64_t lsm_zstd_content_size(lsm_slice frame);
 
+/* 0 when `frame` has the outer structure of exactly one frame, without bytes after it, that states `raw_size`;
+ * else LSM_E_CORRUPT. raw_size 0 is never right: what is empty does not get smaller and is stored raw. Every
+ * decompress_run asks this of all its items first, so both ways of reaching the library reject alike. */
+int lsm_zstd_check_frame(lsm_slice frame, uint64_t raw_size, lsm_error *error);
+
 /* The entry points of a zstd library, as found by dlsym. */
 typedef struct lsm_zstd_api {
     void *(*create_compressor)(void);
@@ -44,7 +49,8 @@ typedef struct lsm_zstd_api {
     unsigned (*is_error)(size_t);
 } lsm_zstd_api;
 
-/* A codec over that library with a small locked pool of contexts. NULL when out of memory.
+/* A codec over that library with a small pool of contexts, without locks: it works in a forked child, whatever
+ * other threads did at the fork. NULL when out of memory.
  * Returns a codec that lives until lsm_codec_zstd_destroy; REQUIRES no call in flight then. */
 lsm_codec *lsm_codec_zstd_create(const lsm_zstd_api *api);
 void lsm_codec_zstd_destroy(lsm_codec *codec);

@@ -16,7 +16,7 @@
 enum {
     SLICES = 8,
     LANES = 3,
-    LANE_WORDS_MIN = 16,  /* below this the joins cost more than the lanes save */
+    LANE_WORDS_MIN = 6,   /* below this the joins cost more than the lanes save (measured) */
     LANE_WORDS_MAX = 256, /* bounds the table of joins; longer input takes several rounds */
     JOINS = (LANES - 1) * LANE_WORDS_MAX + 1
 };
