@@ -15,7 +15,7 @@ typedef struct lsm_file lsm_file;
 
 enum lsm_open_flags {
     LSM_OPEN_READ = 1,
-    LSM_OPEN_WRITE = 2,     /* positioned at the end for append */
+    LSM_OPEN_WRITE = 2,     /* appends go to the end; the handle may be read as well */
     LSM_OPEN_CREATE = 4,    /* with WRITE: create when missing */
     LSM_OPEN_EXCLUSIVE = 8, /* with CREATE: fail with EEXIST when present */
     LSM_OPEN_TRUNCATE = 16
@@ -28,7 +28,8 @@ typedef struct lsm_file_info {
     uint64_t size_bytes;
 } lsm_file_info;
 
-/* Called once per name, in no particular order, "." and ".." left out. Non-zero stops the listing. */
+/* Called once per name, in no particular order, "." and ".." left out. A non-zero result stops the listing and
+ * becomes the result of `list`. It must not call back into the same vfs. */
 typedef int (*lsm_name_sink)(void *context, const char *name);
 
 typedef struct lsm_vfs_ops {
@@ -61,9 +62,12 @@ typedef struct lsm_file_ops {
     int64_t (*read)(lsm_file *file, uint64_t offset, uint8_t *buffer, size_t size, lsm_error *error);
     /* The same, but LSM_E_WOULD_BLOCK (error untouched) rather than waiting for a device. */
     int64_t (*read_cached)(lsm_file *file, uint64_t offset, uint8_t *buffer, size_t size, lsm_error *error);
-    int (*append)(lsm_file *file, const uint8_t *data, size_t size, lsm_error *error); /* all or an error */
+    /* All or an error; after an error the same bytes may be appended again. One writing handle per file. */
+    int (*append)(lsm_file *file, const uint8_t *data, size_t size, lsm_error *error);
     int (*sync)(lsm_file *file, lsm_error *error);                                     /* data and size */
     int (*start_writeback)(lsm_file *file, uint64_t offset, uint64_t size); /* a hint: no promise, no error */
+    /* Between log_start and log_finish these two speak of the committed length (a mapped file is longer), and
+     * truncate may only shorten it. */
     int (*truncate)(lsm_file *file, uint64_t size, lsm_error *error);
     int (*size)(lsm_file *file, uint64_t *size, lsm_error *error);
     int (*close)(lsm_file *file, lsm_error *error); /* frees the handle, even when it reports an error */
@@ -73,12 +77,17 @@ typedef struct lsm_file_ops {
      * the next reserve); log_commit makes the first `size` of them part of the file, from which moment they
      * survive a kill of this process; log_sync makes everything committed before it durable.
      * log_reserve fails (ENOSPC) before anything is written. After a failed log_commit the same bytes may be
-     * reserved and committed again. log_finish cuts the file to the committed length (not synced). */
+     * reserved and committed again. log_finish cuts the file to the committed length (not synced); the file
+     * stays open for log_sync, and close without log_finish keeps every committed byte, zeros following.
+     * log_start fails with EOPNOTSUPP and leaves the file empty where the mode is not possible. */
     int (*log_start)(lsm_file *file, int mode, lsm_error *error);
     int (*log_reserve)(lsm_file *file, size_t size, uint8_t **room, lsm_error *error);
     int (*log_commit)(lsm_file *file, size_t size, lsm_error *error);
     int (*log_sync)(lsm_file *file, lsm_error *error);
     int (*log_finish)(lsm_file *file, lsm_error *error);
+    /* A hint, for a thread that may run beside the writer (but not beside log_finish and close): makes the
+     * next `size` bytes of a mapped log cheap to touch. */
+    void (*log_prefault)(lsm_file *file, size_t size);
 } lsm_file_ops;
 
 struct lsm_file {
@@ -92,7 +101,8 @@ lsm_vfs *lsm_vfs_memory_create(void); /* NULL when out of memory */
 /* --- fork --------------------------------------------------------------------------------------------- */
 
 /* The number of forks this process has gone through since the library was loaded: a child sees a different
- * number than its parent did. Cheap: one load. */
+ * number than its parent did. Cheap: one load. Every extension module links its own copy of the kernels and
+ * counts for itself: compare only numbers that one module has read. */
 uint64_t lsm_fork_generation(void);
 
 #endif
