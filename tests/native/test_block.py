@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lsmkv._native import memory
 from lsmkv._native.block import DELETE, PUT, Block, BlockBuilder
 from lsmkv.errors import CorruptionError, Error
+from tests.support import c_program
 from tests.support.reference_node import encode, order, search
 
 SEQUENCE_MAX = (1 << 56) - 1
@@ -274,6 +275,14 @@ def test_mutated_bytes_never_break_a_promise(entries, changes):
     for position, byte in changes:
         data[position % len(data)] = byte
     exercise(data)
+
+
+def test_damaged_blocks_under_sanitizers(tmp_path):
+    """Thousands of blocks, sound and damaged, in C: whatever parse lets through is sound, to the last byte."""
+    flags = [*c_program.SANITIZED, "-DLSM_BLOCK_SIZE_MAX=65536"]
+    program = c_program.build(tmp_path, "block_check", ["block", "block_builder", "allocator", "status"], flags)
+    accepted, refused, limits = map(int, c_program.run(program, 1, 400).split())
+    assert accepted > 800 and refused > 2000 and limits > 0
 
 
 # --- memory ------------------------------------------------------------------------------------------

@@ -137,8 +137,8 @@ void lsm_block_builder_destroy(lsm_block_builder *builder); /* NULL is allowed *
 void lsm_block_builder_reset(lsm_block_builder *builder);   /* forgets the entries, keeps the memory */
 
 /* REQUIRES: entries arrive in strict node order, kinds are known, sequences at most LSM_SEQUENCE_MAX.
- * 0, LSM_E_MEMORY, or LSM_E_LIMIT (key or value too large, block beyond LSM_BLOCK_SIZE_MAX); a failed add has
- * changed nothing. */
+ * 0, LSM_E_MEMORY, or LSM_E_LIMIT: key or value too large, or the collected entries (whole keys) beyond 4 GiB.
+ * A failed add has changed nothing. */
 int lsm_block_builder_add(lsm_block_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value);
 uint32_t lsm_block_builder_count(const lsm_block_builder *builder);
 /* The key added last, until the next add or reset; data is NULL when there is none. */
