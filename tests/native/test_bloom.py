@@ -1,6 +1,6 @@
-"""The Bloom filter never denies a key it holds, seldom claims one it does not, and its bits never change.
+"""The Bloom filter never denies a key it holds, seldom claims another, and its bits never change.
 
-The false-positive bound is measured over fixed pseudo-random hashes, so the test is exact and repeatable.
+False positives are counted over fixed keys, so that the count is the same in every run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from lsmkv._native import hashing, memory
 from lsmkv._native.bloom import BloomFilter
 from lsmkv.errors import CorruptionError
 from tests.support import reference_hashing as reference
-
 
 # alpha, beta and gamma at 10 bits a key: one line, six probes.
 GOLDEN = (
@@ -49,7 +48,8 @@ def test_golden_filter():
 
 
 @given(
-    st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=300), st.floats(min_value=1, max_value=32)
+    st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=300),
+    st.floats(min_value=1, max_value=32),
 )
 def test_equals_the_reference_and_denies_nothing_it_holds(hashes, bits_per_key):
     bloom = BloomFilter.build(hashes, bits_per_key)

@@ -1,7 +1,7 @@
-"""Block compression: both ways to the library make and read the same frames, and refuse the same nonsense.
+"""Block compression: both ways to the library read the same frames and refuse the same nonsense.
 
-Blocks carry their own checksum outside the codec, so a flipped bit may go unnoticed here; what must hold is
-that nothing crashes, nothing of another size comes out, and no size is believed before it is checked.
+Blocks carry their own checksum outside the codec, so a flipped bit may go unnoticed here; what must
+hold is that nothing crashes, nothing of another size comes out, and no size is believed unchecked.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def decompress(frame: bytes, size: int, way: str | None = None) -> bytes:
     return data
 
 
-# --- round trips -----------------------------------------------------------------------------------
+# --- round trips ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [-5, 1, 3, 9])
@@ -94,7 +94,9 @@ def test_an_empty_run(way):
     assert codec.decompress_run([], way=way) == []
 
 
-@given(st.lists(st.binary(max_size=300).map(lambda data: data * 3), max_size=5), st.sampled_from(WAYS))
+@given(
+    st.lists(st.binary(max_size=300).map(lambda data: data * 3), max_size=5), st.sampled_from(WAYS)
+)
 def test_any_blocks(blocks, way):
     if way == "direct" and codec.codec_name() != "zstd (direct)":
         way = None
@@ -104,7 +106,7 @@ def test_any_blocks(blocks, way):
     assert codec.decompress_run(pairs, way=way) == kept
 
 
-# --- damage ----------------------------------------------------------------------------------------
+# --- damage ---------------------------------------------------------------------------------------
 
 
 def test_truncated_at_each_length(way):
@@ -171,7 +173,7 @@ def test_one_bad_item_fails_the_run_and_the_next_run_is_fine(way):
         assert codec.decompress_run([good, good], way=way) == [TEXT, TEXT]
 
 
-# --- stated sizes ----------------------------------------------------------------------------------
+# --- stated sizes ---------------------------------------------------------------------------------
 
 
 def test_a_stated_size_that_differs_is_refused_however_large(way):
@@ -221,7 +223,7 @@ def test_a_frame_that_needs_a_dictionary(way):
             decompress(frame, 500, way)
 
 
-# The rows of RFC 8878 section 3.1.1.1.4: descriptor, bytes between it and the size, the size, its value.
+# RFC 8878 section 3.1.1.1: descriptor, bytes between it and the size field, that field, its value.
 SIZE_FIELDS = [
     (0x20, b"", b"\x07", 7),
     (0x60, b"", b"\xa0\x0e", 4000),
@@ -248,7 +250,7 @@ def test_content_size_reads_every_header_shape(descriptor, between, field, expec
     assert codec.content_size(b"\x29" + header[1:]) is None
 
 
-# --- threads, choice, memory -----------------------------------------------------------------------
+# --- threads, choice, memory ----------------------------------------------------------------------
 
 
 def test_threads_do_not_disturb_each_other(way):
@@ -272,13 +274,19 @@ def test_threads_do_not_disturb_each_other(way):
     assert failures == []
 
 
-def codec_name_in_a_new_process(**environment: str) -> str:
+def codec_name_in_a_new_process(prelude: str = "", **environment: str) -> str:
     script = (
+        f"{prelude}\n"
         "from lsmkv._native import codec\n"
-        "[frame] = codec.compress_run([b'again ' * 100])\n"
-        "assert codec.decompress_run([(frame, 600)]) == [b'again ' * 100]\n"
+        "frames = codec.compress_run([b'again ' * 100, b'', b'x'])\n"
+        "assert frames[1:] == [None, None]\n"
+        "assert codec.decompress_run([(frames[0], 600)]) == [b'again ' * 100]\n"
         "print(codec.codec_name())"
     )
+    return run_in_a_new_process(script, **environment)
+
+
+def run_in_a_new_process(script: str, **environment: str) -> str:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     result = subprocess.run(
         [sys.executable, "-c", script],
@@ -295,12 +303,56 @@ def test_the_environment_forces_the_package_way():
 
 
 def test_a_package_without_runs_is_served_block_by_block():
-    """The cffi backend of zstandard has no multi_*_to_buffer calls."""
-    pytest.importorskip("cffi")
-    name = codec_name_in_a_new_process(
-        LSMKV_CODEC="package", PYTHON_ZSTANDARD_IMPORT_POLICY="cffi"
+    """Its cffi backend has no multi_*_to_buffer calls."""
+    prelude = """
+import zstandard
+class Compressor:
+    def __init__(self, **options):
+        self.compress = compressor_class(**options).compress
+class Decompressor:
+    def __init__(self):
+        self.decompress = decompressor_class().decompress
+compressor_class, decompressor_class = zstandard.ZstdCompressor, zstandard.ZstdDecompressor
+zstandard.ZstdCompressor, zstandard.ZstdDecompressor = Compressor, Decompressor
+zstandard.backend_features = set()
+"""
+    assert codec_name_in_a_new_process(prelude, LSMKV_CODEC="package") == "zstd (package)"
+
+
+def test_without_the_package_there_is_no_codec_until_one_is_asked_for():
+    script = (
+        "import sys; sys.modules['zstandard'] = None\n"
+        "from lsmkv._native import codec\n"
+        "from lsmkv.errors import OptionsError\n"
+        "assert codec.codec_name() == 'none'\n"
+        "try: codec.compress_run([b'block'])\n"
+        "except OptionsError: print('refused')"
     )
-    assert name == "zstd (package)"
+    assert run_in_a_new_process(script) == "refused"
+
+
+def test_a_child_forked_between_calls_of_another_thread_can_compress():
+    script = """
+import os, threading
+from lsmkv._native import codec
+block, stop = b"again and again " * 4000, threading.Event()
+def busy():
+    while not stop.is_set():
+        codec.compress_run([block] * 4)
+threads = [threading.Thread(target=busy) for _ in range(3)]
+for thread in threads: thread.start()
+statuses = []
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        [frame] = codec.compress_run([block])
+        os._exit(codec.decompress_run([(frame, len(block))]) != [block])
+    statuses.append(os.waitpid(child, 0)[1])
+stop.set()
+for thread in threads: thread.join()
+print(sum(statuses))
+"""
+    assert run_in_a_new_process(script) == "0"
 
 
 def test_an_unknown_way_is_an_options_error():

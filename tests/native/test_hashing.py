@@ -1,6 +1,6 @@
 """CRC-32C and MurmurHash3 give the bits of their definitions, on every path, size and alignment.
 
-Oracles: the vectors of RFC 3720, the `crc32c` and `mmh3` packages, and tests/support/reference_hashing.py.
+Oracles: the vectors of RFC 3720, the packages crc32c and mmh3, and a plain-Python reference.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Plain-Python CRC-32C, MurmurHash3 x64-128 and blocked Bloom filter, straight from their definitions.
+"""CRC-32C, MurmurHash3 x64-128 and the blocked Bloom filter, straight from their definitions.
 
-One bit, one byte or one block at a time and without tables: slow, short, and easy to compare with the papers.
+Without tables or tricks: slow, short, and easy to compare with the papers.
 """
 
 from __future__ import annotations

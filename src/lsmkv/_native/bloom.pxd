@@ -1,4 +1,5 @@
 # The Bloom filter kernel and its Python holder, for other native modules.
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from "bloom.h" nogil:
@@ -16,6 +17,7 @@ cdef extern from "bloom.h" nogil:
     bint lsm_bloom_may_contain(const lsm_bloom *filter, uint64_t hash)
     void lsm_bloom_prefetch(const lsm_bloom *filter, uint64_t hash)
 
+@cython.final
 cdef class BloomFilter:
     cdef uint8_t *lines  # owned; NULL in an empty filter
     cdef lsm_bloom filter

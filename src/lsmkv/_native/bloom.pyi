@@ -1,7 +1,9 @@
 from collections.abc import Iterable
+from typing import final
 
 from typing_extensions import Buffer
 
+@final
 class BloomFilter:
     @staticmethod
     def build(keys: Iterable[Buffer | int], bits_per_key: float = 10.0) -> BloomFilter: ...

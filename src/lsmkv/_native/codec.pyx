@@ -1,9 +1,10 @@
 """The block codec of this process: which zstd library is called, and how.
 
-The `zstandard` package is the only source of zstd. The direct way calls the ZSTD functions that a shared
-object of the package exports, without the GIL; the package way hands a whole run to the package's Python
-calls under one acquisition of the GIL. The choice falls once, at import, and the direct way is taken only
-when a round trip against the package succeeds. LSMKV_CODEC=package in the environment forces the package way.
+zstd comes with the `zstandard` package. The direct way calls the ZSTD functions that a shared
+object of the package (else of Python or the system) exports, without the GIL. The package way hands
+a whole run to the package's Python calls under one acquisition of the GIL. The choice falls once,
+at import: the direct way is taken only when round trips against the package succeed.
+LSMKV_CODEC=package in the environment forces the package way. No package, no codec.
 
 `compress_run` and `decompress_run` are faces for tests and tools; tables call the codec itself.
 """
@@ -346,13 +347,14 @@ cdef const lsm_codec *codec_of(object way) except NULL:
 def compress_run(blocks, int level=1, *, way=None):
     """The frame of each block, None where it would not be smaller.
 
-    `way` is "direct" or "package" instead of the one chosen at import; OptionsError if there is none.
+    `way` is "direct" or "package" instead of the one chosen at import; OptionsError when that is
+    not there.
     """
     return run_compress(codec_of(way), [memoryview(block).tobytes() for block in blocks], level)
 
 
 def decompress_run(frames, *, way=None):
-    """The blocks of (frame, size of the block) pairs; CorruptionError if one is not exactly that."""
+    """The blocks of (frame, block size) pairs; CorruptionError if a frame is not exactly that."""
     pairs = [(memoryview(frame).tobytes(), raw_size) for frame, raw_size in frames]
     return run_decompress(codec_of(way), pairs)
 

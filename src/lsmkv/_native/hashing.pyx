@@ -1,7 +1,7 @@
 """CRC-32C and MurmurHash3 over any contiguous buffer: the Python face of crc32c.h and murmur3.h.
 
-Both are part of formats on disk and are bit-identical with the `crc32c` and `mmh3` packages. No call
-releases the GIL: a megabyte takes well under a millisecond.
+Both are part of formats on disk and are bit-identical with the `crc32c` and `mmh3` packages. No
+call releases the GIL: a megabyte takes well under a millisecond.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -32,7 +32,7 @@ def crc32c_table(data, uint32_t crc=0):
 
 
 def crc32c_seed(id, uint64_t offset):
-    """The seed that binds a checksum to its place: the CRC-32C of `id` and the little-endian offset."""
+    """The seed that binds a checksum to its place: the CRC-32C of (id, little-endian offset)."""
     cdef Py_buffer view
     PyObject_GetBuffer(id, &view, PyBUF_SIMPLE)
     try:
@@ -47,7 +47,7 @@ def crc32c_implementation():
 
 
 def murmur3_x64_128(data, uint32_t seed=0):
-    """The two 64-bit halves of MurmurHash3 x64-128, as `mmh3.hash64(..., signed=False)` has them."""
+    """The two 64-bit halves of MurmurHash3 x64-128, as `mmh3.hash64(..., signed=False)`."""
     cdef Py_buffer view
     cdef uint64_t[2] halves
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)

@@ -22,20 +22,22 @@ typedef struct lsm_codec_item {
 typedef struct lsm_codec lsm_codec;
 struct lsm_codec {
     const char *name; /* "zstd (direct)", "zstd (package)" */
-    /* Both may be called from any thread without the GIL. Compressed size must be below the input's or it is
-     * reported as 0. LSM_E_MEMORY or LSM_E_CODEC. */
-    int (*compress_run)(const lsm_codec *codec, int level, lsm_codec_item *items, size_t count, lsm_error *error);
-    /* LSM_E_CORRUPT unless the frame states exactly output_capacity bytes and yields them. The frame's content
-     * size is checked before anything is allocated. */
+    /* Both may be called from any thread, with or without the GIL. The package way takes the GIL and lets go
+     * of it meanwhile, even when the caller held it: whoever relies on the GIL as a lock pins first.
+     * Compressed size must be below the input's or it is reported as 0. LSM_E_MEMORY or LSM_E_CODEC. */
+    int (*compress_run)(const lsm_codec *codec, int level, lsm_codec_item *items, size_t count,
+                        lsm_error *error);
+    /* LSM_E_CORRUPT unless each frame states exactly output_capacity bytes and yields them; or LSM_E_MEMORY.
+     * The frames' content sizes are checked before anything is allocated. */
     int (*decompress_run)(const lsm_codec *codec, lsm_codec_item *items, size_t count, lsm_error *error);
 };
 
 /* The content size a zstd frame states (RFC 8878 §3.1.1), or LSM_NO_OFFSET when unknown or not a frame. */
 uint64_t lsm_zstd_content_size(lsm_slice frame);
 
-/* 0 when `frame` has the outer structure of exactly one frame, without bytes after it, that states `raw_size`;
- * else LSM_E_CORRUPT. raw_size 0 is never right: what is empty does not get smaller and is stored raw. Every
- * decompress_run asks this of all its items first, so both ways of reaching the library reject alike. */
+/* 0 when `frame` has the outer structure of exactly one frame, without bytes after it, that states
+ * `raw_size`; else LSM_E_CORRUPT. raw_size 0 is never right: what is empty does not get smaller and is stored
+ * raw. Every decompress_run asks this of all its items first, so both ways to the library reject alike. */
 int lsm_zstd_check_frame(lsm_slice frame, uint64_t raw_size, lsm_error *error);
 
 /* The entry points of a zstd library, as found by dlsym. */
@@ -49,8 +51,8 @@ typedef struct lsm_zstd_api {
     unsigned (*is_error)(size_t);
 } lsm_zstd_api;
 
-/* A codec over that library with a small pool of contexts, without locks: it works in a forked child, whatever
- * other threads did at the fork. NULL when out of memory.
+/* A codec over that library with a small pool of contexts, without locks: it works in a forked child,
+ * whatever other threads did at the fork. NULL when out of memory.
  * Returns a codec that lives until lsm_codec_zstd_destroy; REQUIRES no call in flight then. */
 lsm_codec *lsm_codec_zstd_create(const lsm_zstd_api *api);
 void lsm_codec_zstd_destroy(lsm_codec *codec);

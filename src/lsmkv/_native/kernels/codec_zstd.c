@@ -151,14 +151,15 @@ static void pool_clear(context_pool *pool, free_function destroy) {
 
 /* --- runs ----------------------------------------------------------------------------------------------- */
 
-/* `constness` ends here: the pools are the only part of a codec that changes, and they are atomic. */
+/* Const ends here: the pools are the only part of a codec that changes, and they are atomic. */
 static zstd_codec *whole(const lsm_codec *codec) { return (zstd_codec *)(uintptr_t)codec; }
 
 static int out_of_memory(lsm_error *error) {
     return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, NULL, "no memory for a zstd context");
 }
 
-static int compress_item(const lsm_zstd_api *api, void *context, int level, lsm_codec_item *item, lsm_error *error) {
+static int compress_item(const lsm_zstd_api *api, void *context, int level, lsm_codec_item *item,
+                         lsm_error *error) {
     LSM_ASSERT(item->output_capacity >= item->input.size);
     item->output_size = 0;
     if (item->input.size == 0) return 0;
@@ -171,10 +172,11 @@ static int compress_item(const lsm_zstd_api *api, void *context, int level, lsm_
     size_t number = (size_t)0 - size;
     if (number == ZSTD_DESTINATION_TOO_SMALL) return 0;
     if (number == ZSTD_MEMORY_ALLOCATION) return out_of_memory(error);
-    return lsm_fail(error, LSM_E_CODEC, LSM_NO_OFFSET, NULL, "zstd compression failed with error %zu", number);
+    return lsm_fail(error, LSM_E_CODEC, LSM_NO_OFFSET, NULL, "zstd compression failed (error %zu)", number);
 }
 
-static int compress_run(const lsm_codec *codec, int level, lsm_codec_item *items, size_t count, lsm_error *error) {
+static int compress_run(const lsm_codec *codec, int level, lsm_codec_item *items, size_t count,
+                        lsm_error *error) {
     zstd_codec *zstd = whole(codec);
     void *context = pool_take(&zstd->compressors, zstd->api.create_compressor);
     if (context == NULL) return out_of_memory(error);
@@ -192,8 +194,8 @@ static int decompress_item(const lsm_zstd_api *api, void *context, lsm_codec_ite
     item->output_size = 0;
     if (!api->is_error(size)) {
         if (size != item->output_capacity) {
-            return lsm_fail(error, LSM_E_CORRUPT, LSM_NO_OFFSET, NULL, "zstd frame holds %zu bytes, states %zu",
-                            size, item->output_capacity);
+            return lsm_fail(error, LSM_E_CORRUPT, LSM_NO_OFFSET, NULL,
+                            "zstd frame holds %zu bytes, states %zu", size, item->output_capacity);
         }
         item->output_size = size;
         return 0;

@@ -46,16 +46,23 @@ uint32_t lsm_crc32c_table(uint32_t crc, const uint8_t *data, size_t size) {
 
 #if defined(__x86_64__)
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define HAVE_HARDWARE 1
 #define HARDWARE_NAME "sse4.2"
+#if defined(__clang__) && __clang_major__ >= 14 /* split the instruction off from sse4.2 */
+#define HARDWARE_TARGET __attribute__((target("sse4.2,crc32,pclmul")))
+#else
 #define HARDWARE_TARGET __attribute__((target("sse4.2,pclmul")))
+#endif
 
 /* Every processor with PCLMULQDQ has SSE4.2; the one generation without it (2008) takes the tables. */
 static int hardware_is_present(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+    enum { SSE4_2 = 1 << 20, PCLMULQDQ = 1 << 1 }; /* ecx of cpuid leaf 1 */
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return 0;
+    return (ecx & SSE4_2) != 0 && (ecx & PCLMULQDQ) != 0;
 }
 
 HARDWARE_TARGET static inline uint32_t step8(uint32_t crc, uint8_t byte) { return _mm_crc32_u8(crc, byte); }
