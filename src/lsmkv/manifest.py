@@ -21,9 +21,9 @@ readers see the state that `append` returns.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from lsmkv import filenames
+from lsmkv._native.vfs import File, FileSystem
 from lsmkv.errors import CorruptionError, Error
 from lsmkv.manifest_format import (
     DATABASE_ID_SIZE,
@@ -40,8 +40,6 @@ from lsmkv.manifest_format import (
 from lsmkv.version import LogRef, Version, VersionEdit, VersionError
 
 __all__ = [
-    "FileSystem",
-    "File",
     "ManifestState",
     "ManifestWriter",
     "read_manifest",
@@ -53,25 +51,6 @@ __all__ = [
 MANIFEST_SIZE_MAX = 1 << 30  # bytes; checked before the file is read
 ROTATE_SIZE_MIN = 4 << 20  # bytes; see ManifestWriter.is_large
 CURRENT_SIZE_MAX = 64  # bytes
-
-
-class File(Protocol):
-    """What the manifest needs of an open file."""
-
-    def append(self, data: bytes) -> None: ...
-    def sync(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class FileSystem(Protocol):
-    """What the manifest needs of lsmkv._native.vfs.FileSystem."""
-
-    def open(self, path: str, mode: str) -> File: ...
-    def read_file(self, path: str, size_max: int) -> bytes: ...
-    def file_size(self, path: str) -> int: ...
-    def exists(self, path: str) -> bool: ...
-    def rename(self, source: str, target: str) -> None: ...
-    def sync_directory(self, path: str) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -350,9 +350,9 @@ def _ordered_level0(tables: list[TableMeta]) -> tuple[TableMeta, ...]:
 def _ordered_level(level: int, tables: list[TableMeta]) -> tuple[TableMeta, ...]:
     tables.sort(key=_start_of)
     for left, right in pairwise(tables):
-        apart = left.stop <= right.start
-        names = f"{_name(left.key)} and {_name(right.key)}"
-        _require(apart, f"tables {names} of level {level} overlap")
+        if left.stop > right.start:
+            names = f"{_name(left.key)} and {_name(right.key)}"
+            raise VersionError(f"tables {names} of level {level} overlap")
     return tuple(tables)
 
 
