@@ -6,7 +6,8 @@
  *   read can be looking at it. Its bytes then count as garbage.
  * - Not locked: the owner serialises writers with readers (the GIL). Once frozen it is immutable and any
  *   number of threads may read it.
- * - `modifications` changes with every structural change; cursors notice and re-seek by themselves.
+ * - A cursor stays right while the owner inserts: it finds its place again by itself, never yields an entry
+ *   twice and never goes back. Whether it meets an entry inserted ahead of it is the order's business.
  */
 #ifndef LSMKV_MEMTABLE_H
 #define LSMKV_MEMTABLE_H
@@ -21,6 +22,7 @@ void lsm_memtable_retain(lsm_memtable *memtable);
 void lsm_memtable_release(lsm_memtable *memtable);
 
 /* Makes sure that `operation_count` inserts with `payload_size` bytes of keys and values in all cannot fail.
+ * Reserves do not add up: the last one counts. What is not used serves later inserts.
  * 0 or LSM_E_MEMORY; on failure nothing has changed. */
 int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t payload_size);
 
@@ -29,7 +31,8 @@ int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t 
 void lsm_memtable_insert(lsm_memtable *memtable, lsm_slice key, uint64_t trailer, lsm_slice value,
                          uint64_t pinned_sequence);
 
-/* The newest version of `key` not newer than `sequence`. Cannot fail. */
+/* The newest version of `key` not newer than `sequence`, which is LSM_SEQUENCE_MAX or one that was pinned at
+ * every insert since. Cannot fail. */
 void lsm_memtable_get(const lsm_memtable *memtable, lsm_slice key, uint64_t sequence, lsm_found *found);
 
 /* A cursor that retains the memtable. NULL when out of memory. */
@@ -37,11 +40,11 @@ lsm_cursor *lsm_memtable_cursor(lsm_memtable *memtable);
 
 typedef struct lsm_memtable_usage {
     uint64_t arena_bytes;    /* used, garbage included: the flush trigger */
-    uint64_t garbage_bytes;  /* replaced versions */
+    uint64_t garbage_bytes;  /* records of replaced versions */
     uint64_t entry_count;    /* reachable entries, tombstones and old versions included */
     uint64_t tombstone_count;
-    uint64_t first_sequence; /* 0 when empty */
-    uint64_t last_sequence;
+    uint64_t first_sequence; /* of the first insert ever, replaced or not; 0 when empty */
+    uint64_t last_sequence;  /* of the last insert */
 } lsm_memtable_usage;
 
 void lsm_memtable_read_usage(const lsm_memtable *memtable, lsm_memtable_usage *usage);

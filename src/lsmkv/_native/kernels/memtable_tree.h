@@ -1,0 +1,160 @@
+/* Inside the memtable: records, tree nodes and the search paths that memtable.c and its cursor share.
+ *
+ * Records are immutable once written:
+ *
+ *     offset  size
+ *     0       8           trailer (sequence << 8 | kind)
+ *     8       4           key size
+ *     12      4           value size
+ *     16      key size    key
+ *     +       value size  value, then padding to 8 bytes
+ *
+ * Leaves hold records in node order (node.h) and are chained both ways; nodes are never freed or merged.
+ * Inner nodes hold `count` separators and `count + 1` children. A separator is (user key, sequence) and is
+ * the last position that belongs to the child on its left:
+ *
+ *     every entry of children[i]  <=  separator i  <  every entry of children[i + 1]
+ *
+ * so the child to descend into is the first separator at or after the target, with no test for equality.
+ * Its sequence is that of the left child's last entry where versions of one key lie on both sides, and
+ * UINT64_MAX (before every version of the key) otherwise. The newest version of a key is thus never the first
+ * entry behind a separator with a smaller sequence of its own, and replacing it by a newer one keeps the order.
+ *
+ * The search touches a leaf's header and heads; record memory is read on equal heads only.
+ */
+#ifndef LSMKV_MEMTABLE_TREE_H
+#define LSMKV_MEMTABLE_TREE_H
+
+#include "arena.h"
+#include "memtable.h"
+#include "node.h"
+
+enum {
+    LSM_TREE_CAPACITY = 64,      /* entries of a leaf, separators of an inner node */
+    LSM_TREE_PREFIX_INLINE = 32, /* shorter prefixes lie in the header: no extra cache miss */
+    LSM_TREE_HEIGHT_MAX = 16     /* levels of inner nodes; 8^16 leaves are more than memory can hold */
+};
+
+typedef struct lsm_record {
+    uint64_t trailer;
+    uint32_t key_size;
+    uint32_t value_size;
+} lsm_record;
+
+static inline const uint8_t *lsm_record_key(const lsm_record *record) { return (const uint8_t *)(record + 1); }
+static inline uint64_t lsm_record_sequence(const lsm_record *record) { return lsm_trailer_sequence(record->trailer); }
+
+static inline lsm_slice lsm_record_key_slice(const lsm_record *record) {
+    return (lsm_slice){lsm_record_key(record), record->key_size};
+}
+
+static inline lsm_slice lsm_record_value_slice(const lsm_record *record) {
+    return (lsm_slice){lsm_record_key(record) + record->key_size, record->value_size};
+}
+
+/* What leaves and inner nodes have in common, and all of a leaf. The header fills one cache line. */
+typedef struct lsm_tree_node {
+    const uint8_t *prefix; /* `inline_prefix`, or bytes of a record's key */
+    uint32_t prefix_size;
+    uint32_t count;
+    struct lsm_tree_node *next; /* leaves only */
+    struct lsm_tree_node *previous;
+    uint8_t inline_prefix[LSM_TREE_PREFIX_INLINE];
+    uint64_t heads[LSM_TREE_CAPACITY];
+    const lsm_record *records[LSM_TREE_CAPACITY]; /* entries of a leaf; keys of an inner node's separators */
+} lsm_tree_node;
+
+_Static_assert(offsetof(lsm_tree_node, heads) == 64, "the header of a node fills one cache line");
+
+typedef struct lsm_tree_inner {
+    lsm_tree_node node;
+    uint64_t sequences[LSM_TREE_CAPACITY]; /* of the separators */
+    lsm_tree_node *children[LSM_TREE_CAPACITY + 1];
+} lsm_tree_inner;
+
+/* The way to a leaf: at level n (1 = parent of leaves) child `index` of `inner` was taken. */
+typedef struct lsm_tree_step {
+    lsm_tree_inner *inner;
+    uint32_t index;
+} lsm_tree_step;
+
+struct lsm_memtable {
+    int64_t references; /* atomic; everything else belongs to the owner and is constant once frozen */
+    lsm_tree_node *root;
+    uint32_t height;                                /* levels of inner nodes */
+    int path_is_valid;                              /* `path` leads to `last_leaf` */
+    int run;                                        /* insertions side by side so far: up > 0, down < 0 */
+    uint32_t last_index;                            /* where the last entry was added */
+    lsm_tree_node *last_leaf;                       /* NULL at first */
+    lsm_tree_node *first_leaf;
+    lsm_tree_step path[LSM_TREE_HEIGHT_MAX + 1];    /* [1..height] */
+    size_t node_counts[LSM_TREE_HEIGHT_MAX + 1];    /* by level, 0 = leaves */
+    lsm_arena record_arena;
+    lsm_arena node_arena;
+    lsm_memtable_usage usage;                       /* arena_bytes is filled in when read */
+};
+
+/* A place between entries: `leaf->records[index]`, or the end when `index == leaf->count`. */
+typedef struct lsm_tree_position {
+    const lsm_tree_node *leaf;
+    uint32_t index;
+} lsm_tree_position;
+
+static inline int lsm_leaf_compare(const void *node, uint32_t index, const lsm_target *target, size_t skip) {
+    const lsm_record *record = ((const lsm_tree_node *)node)->records[index];
+    size_t from = record->key_size < skip ? record->key_size : skip;
+    return lsm_tie_order(lsm_record_key(record) + from, record->key_size - from, record->key_size,
+                         lsm_record_sequence(record), target, skip);
+}
+
+static inline int lsm_inner_compare(const void *node, uint32_t index, const lsm_target *target, size_t skip) {
+    const lsm_tree_inner *inner = node;
+    const lsm_record *record = inner->node.records[index];
+    size_t from = record->key_size < skip ? record->key_size : skip;
+    return lsm_tie_order(lsm_record_key(record) + from, record->key_size - from, record->key_size,
+                         inner->sequences[index], target, skip);
+}
+
+static inline uint32_t lsm_leaf_search(const lsm_tree_node *leaf, const lsm_target *target) {
+    return lsm_node_search(leaf, leaf->prefix, leaf->prefix_size, leaf->heads, leaf->count, target,
+                           lsm_leaf_compare);
+}
+
+static inline uint32_t lsm_inner_search(const lsm_tree_inner *inner, const lsm_target *target) {
+    return lsm_node_search(inner, inner->node.prefix, inner->node.prefix_size, inner->node.heads,
+                           inner->node.count, target, lsm_inner_compare);
+}
+
+/* Header and heads in one go: the halving search would otherwise wait for one line after the other. */
+static inline void lsm_leaf_prefetch(const lsm_tree_node *leaf) {
+    const uint8_t *line = (const uint8_t *)leaf;
+    for (size_t i = 0; i < offsetof(lsm_tree_node, records); i += 64) __builtin_prefetch(line + i);
+}
+
+/* The first entry at or after the target; at the end of the tree the index equals the last leaf's count. */
+static inline lsm_tree_position lsm_tree_seek(const lsm_memtable *memtable, const lsm_target *target) {
+    const lsm_tree_node *node = memtable->root;
+    for (uint32_t level = memtable->height; level != 0; level--) {
+        const lsm_tree_inner *inner = (const lsm_tree_inner *)node;
+        node = inner->children[lsm_inner_search(inner, target)];
+        if (level == 1) lsm_leaf_prefetch(node);
+    }
+    uint32_t index = lsm_leaf_search(node, target);
+    if (LSM_UNLIKELY(index == node->count && node->next != NULL)) {
+        node = node->next;
+        index = 0;
+    }
+    return (lsm_tree_position){node, index};
+}
+
+/* Puts `record` at `index` of the leaf that `memtable->path` leads to, splitting where there is no room.
+ * REQUIRES: covered by a reserve, the path valid, `index` the place of the record in node order. */
+void lsm_tree_insert(lsm_memtable *memtable, lsm_tree_node *leaf, uint32_t index, const lsm_record *record);
+
+/* An empty leaf from the node arena, with neighbours unset. REQUIRES: covered by a reserve. */
+lsm_tree_node *lsm_tree_new_leaf(lsm_memtable *memtable);
+
+/* Bytes of nodes that `operation_count` insertions may take at worst; SIZE_MAX when that overflows. */
+size_t lsm_tree_worst_case(const lsm_memtable *memtable, size_t operation_count);
+
+#endif
