@@ -2,18 +2,19 @@
  *
  * Tables keep one slot per data block (`lsm_table.slots`), so a hit is one pointer load and no hashing. The
  * cache owns the ring of resident blocks and the budget. Not locked: the owner holds the core lock (the GIL)
- * for every call. Background jobs never touch it.
+ * for every call. Background jobs never touch it; they hold private blocks that no slot points at.
  */
 #ifndef LSMKV_CACHE_H
 #define LSMKV_CACHE_H
 
 #include "block.h"
 
-/* A loaded block. Reference counted under the core lock: the cache holds one reference while resident, every
- * pin another. Freed at zero. */
+/* A loaded block: one 64-byte aligned allocation that begins with this record and goes on with its bytes, so
+ * that whoever holds the pointer can prefetch both. Reference counted under the core lock: the cache holds one
+ * reference while resident, every pin another. Freed at zero. A private block belongs to one thread. */
 typedef struct lsm_block {
     lsm_block_view view;
-    uint8_t *data;         /* owned, 64-byte aligned */
+    uint8_t *data;         /* 64-byte aligned, inside this allocation */
     size_t size;           /* of data */
     uint32_t references;
     uint8_t used;          /* CLOCK bit: set by every hit */
@@ -22,22 +23,28 @@ typedef struct lsm_block {
     struct lsm_block *ring_next, *ring_previous;
 } lsm_block;
 
+/* Where `data` begins within the allocation. The 16 bytes before it are free for a stored block's header. */
+enum { LSM_BLOCK_DATA_OFFSET = 192, LSM_BLOCK_HEADER_ROOM = 16 };
+
 typedef struct lsm_cache {
     size_t capacity; /* bytes; 0 = keep nothing */
-    size_t usage;
+    size_t usage;    /* bytes of resident blocks, their records included */
     uint64_t hits, misses, insertions, evictions;
-    lsm_block *hand; /* NULL when empty */
+    lsm_block *hand; /* the next to be judged; NULL when empty */
 } lsm_cache;
 
 void lsm_cache_init(lsm_cache *cache, size_t capacity);
 void lsm_cache_clear(lsm_cache *cache); /* evicts everything; pinned blocks live on until unpinned */
 
-/* Takes over `data` (lsm_alloc_aligned) and its view as a block with one reference, the caller's. NULL: no memory. */
-lsm_block *lsm_block_create(uint8_t *data, size_t size, const lsm_block_view *view);
+/* A private block with room for `size` bytes, its view unset and one reference, the caller's. NULL: no memory. */
+lsm_block *lsm_block_create(size_t size);
 static inline void lsm_block_retain(lsm_block *block) { block->references++; }
 void lsm_block_release(lsm_block *block); /* NULL-safe */
 
-/* Makes `block` resident in `*slot` (adding the cache's own reference) and evicts others down to capacity.
+/* What the cache counts for a block. */
+static inline size_t lsm_block_charge(const lsm_block *block) { return LSM_BLOCK_DATA_OFFSET + block->size; }
+
+/* Makes `block` resident in `*slot` (adding the cache's own reference), evicting others down to capacity first.
  * If the slot is taken already (a racing load) or the block alone exceeds the capacity, nothing happens. */
 void lsm_cache_insert(lsm_cache *cache, lsm_block **slot, lsm_block *block);
 void lsm_cache_remove(lsm_cache *cache, lsm_block *block); /* REQUIRES: resident */
