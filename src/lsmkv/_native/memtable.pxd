@@ -1,6 +1,7 @@
 # The ordered in-memory map and the cursor shape, for the modules that work on them without Python between.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from lsmkv._native.cursor cimport lsm_cursor, lsm_cursor_destroy, lsm_cursor_ops, lsm_found
 from lsmkv._native.failure cimport lsm_slice
 
 cdef extern from "constants.h" nogil:
@@ -11,27 +12,6 @@ cdef extern from "constants.h" nogil:
     uint64_t lsm_trailer(uint64_t sequence, uint8_t kind)
     uint64_t lsm_trailer_sequence(uint64_t trailer)
     uint8_t lsm_trailer_kind(uint64_t trailer)
-
-cdef extern from "cursor.h" nogil:
-    ctypedef struct lsm_cursor
-    ctypedef struct lsm_cursor_ops:
-        int (*seek)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence) noexcept nogil
-        int (*seek_before)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence) noexcept nogil
-        int (*first)(lsm_cursor *cursor) noexcept nogil
-        int (*last)(lsm_cursor *cursor) noexcept nogil
-        int (*next)(lsm_cursor *cursor) noexcept nogil
-        int (*previous)(lsm_cursor *cursor) noexcept nogil
-    ctypedef struct lsm_cursor:
-        const lsm_cursor_ops *ops
-        int valid
-        lsm_slice key
-        lsm_slice value
-        uint64_t trailer
-    void lsm_cursor_destroy(lsm_cursor *cursor)
-    ctypedef struct lsm_found:
-        int found
-        uint64_t trailer
-        lsm_slice value
 
 cdef extern from "memtable.h" nogil:
     ctypedef struct lsm_memtable

@@ -1,25 +1,8 @@
 # Merge and view (kernels/merge.h), the array cursor, and `Cursor`: any native cursor seen from Python.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from lsmkv._native.cursor cimport lsm_cursor, lsm_cursor_destroy, lsm_cursor_ops
 from lsmkv._native.failure cimport lsm_error, lsm_slice
-
-cdef extern from "cursor.h" nogil:
-    ctypedef struct lsm_cursor
-    ctypedef struct lsm_cursor_ops:
-        int (*seek)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence) noexcept nogil
-        int (*seek_before)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence) noexcept nogil
-        int (*first)(lsm_cursor *cursor) noexcept nogil
-        int (*last)(lsm_cursor *cursor) noexcept nogil
-        int (*next)(lsm_cursor *cursor) noexcept nogil
-        int (*previous)(lsm_cursor *cursor) noexcept nogil
-        void (*destroy)(lsm_cursor *cursor) noexcept nogil
-    ctypedef struct lsm_cursor:
-        const lsm_cursor_ops *ops
-        int valid
-        lsm_slice key
-        lsm_slice value
-        uint64_t trailer
-    void lsm_cursor_destroy(lsm_cursor *cursor)
 
 cdef extern from "array_cursor.h" nogil:
     ctypedef struct lsm_array_entry:

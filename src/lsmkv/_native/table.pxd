@@ -5,6 +5,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from lsmkv._native.codec cimport lsm_codec
+from lsmkv._native.cursor cimport lsm_found
 from lsmkv._native.failure cimport lsm_error, lsm_slice
 from lsmkv._native.merge cimport Cursor, lsm_cursor
 from lsmkv._native.vfs cimport FileSystem, lsm_vfs
@@ -31,13 +32,6 @@ cdef extern from "cache.h" nogil:
     void lsm_block_retain(lsm_block *block)
     void lsm_block_release(lsm_block *block)
     size_t lsm_block_charge(const lsm_block *block)
-
-cdef extern from "cursor.h" nogil:
-    ctypedef struct lsm_found:
-        int found
-        uint64_t trailer
-        lsm_slice value
-        lsm_block *pin
 
 cdef extern from "table.h" nogil:
     enum:
