@@ -59,6 +59,14 @@ cdef extern from "vfs.h" nogil:
     lsm_vfs *lsm_vfs_memory_create()
     uint64_t lsm_fork_generation()
 
+cdef extern from "vfs_memory.h" nogil:
+    ctypedef struct lsm_crash_plan:
+        uint64_t seed
+        double survival
+        size_t piece_size
+    lsm_vfs *lsm_vfs_memory_crash(lsm_vfs *memory, const lsm_crash_plan *plan)
+    lsm_vfs *lsm_vfs_memory_clone(lsm_vfs *memory)
+
 cdef class FileSystem:
     # Owned; NULL only in an object whose construction failed. Use `handle()` to get it.
     cdef lsm_vfs *vfs
@@ -84,9 +92,11 @@ cdef class File:
     cdef lsm_file *enter(self) except NULL
     cdef int leave(self) except -1
     cdef int release(self) except -1
+    cdef int is_open(self) except -1
+    cdef int act(self, int (*operation)(lsm_file *, lsm_error *) noexcept nogil) except -1
 
 cdef class PosixFileSystem(FileSystem):
     pass
 
 cdef class MemoryFileSystem(FileSystem):
-    pass
+    cdef MemoryFileSystem replaced_by(self, lsm_vfs *vfs)

@@ -1,6 +1,7 @@
 """The one door to the operating system, for Python: files and directories of a chosen back end.
 
-`PosixFileSystem` is the real one; `MemoryFileSystem` lives in memory and knows what has been synced. Paths are str
+`PosixFileSystem` is the real one; `MemoryFileSystem` lives in memory and knows what has been synced; vfs_fault.pyx
+has a wrapper that fails, tears or dies at a chosen operation. Paths are str
 or bytes. Every refusal of the system is a `StorageError` with errno and path. The GIL is released around each call
 that may wait. A File keeps its FileSystem alive; several threads may use one file, and closing it while another
 thread is inside a call takes effect when that call returns.
@@ -13,8 +14,8 @@ import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.string cimport memcpy, memset, strlen
 from cython cimport no_gc_clear
+from libc.string cimport memcpy, memset, strlen
 
 from lsmkv._native.failure cimport (
     LSM_E_MEMORY,
@@ -26,6 +27,8 @@ from lsmkv._native.memory cimport lsm_free, lsm_memory_attach, lsm_realloc, shar
 from lsmkv.errors import ClosedError, StorageError
 
 lsm_memory_attach(shared_state())
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 cdef dict OPEN_FLAGS = {
     "r": LSM_OPEN_READ,
@@ -291,6 +294,48 @@ cdef class MemoryFileSystem(FileSystem):
     def __init__(self):
         """Begins with an empty, durable root directory; paths are taken from there."""
 
+    cdef MemoryFileSystem replaced_by(self, lsm_vfs *vfs):
+        """A new object around `vfs`, which it then owns."""
+        if vfs == NULL:
+            raise MemoryError("lsmkv: out of memory")
+        cdef MemoryFileSystem result
+        try:
+            result = MemoryFileSystem()
+        except MemoryError:
+            vfs.ops.destroy(vfs)
+            raise
+        result.vfs.ops.destroy(result.vfs)
+        result.vfs = vfs
+        return result
+
+    def crash(self, seed=None, survival=0.0, piece_size=512):
+        """What a loss of power could leave of this moment, all of it durable; this object is not changed.
+
+        What was synced survives. Each unsynced piece of `piece_size` bytes, size and name change survives on
+        its own with the chance `survival`, drawn from `seed`, which must be given unless survival is 0 or 1.
+        """
+        if not 0.0 <= survival <= 1.0:
+            raise ValueError("survival must be between 0 and 1")
+        if seed is None and 0.0 < survival < 1.0:
+            raise ValueError("a survival between 0 and 1 needs a seed")
+        if not 1 <= piece_size <= 1 << 30:
+            raise ValueError("piece_size must be between 1 and 2**30")
+        cdef lsm_crash_plan plan
+        plan.seed = (0 if seed is None else seed) & 0xFFFF_FFFF_FFFF_FFFF
+        plan.survival = survival
+        plan.piece_size = piece_size
+        cdef lsm_vfs *vfs
+        with nogil:
+            vfs = lsm_vfs_memory_crash(self.vfs, &plan)
+        return self.replaced_by(vfs)
+
+    def clone(self):
+        """What a kill of the process leaves: everything, with the same parts of it durable."""
+        cdef lsm_vfs *vfs
+        with nogil:
+            vfs = lsm_vfs_memory_clone(self.vfs)
+        return self.replaced_by(vfs)
+
 
 @no_gc_clear  # the collector must not drop the file system before the handle is closed
 cdef class File:
@@ -306,8 +351,7 @@ cdef class File:
 
     cdef lsm_file *enter(self) except NULL:
         """The handle, kept until leave(): close() in another thread waits for it."""
-        if self.file == NULL or self.closing:
-            raise ClosedError(f"{self.path}: file is closed")
+        self.is_open()
         self.users += 1
         return self.file
 
@@ -389,22 +433,30 @@ cdef class File:
         if code != LSM_OK:
             raise_error(code, &error)
 
-    def sync(self):
-        """Make content and size durable. The name is durable once its directory is synced."""
+    cdef int act(self, int (*operation)(lsm_file *, lsm_error *) noexcept nogil) except -1:
         cdef lsm_error error
         cdef int code
         cdef lsm_file *file = self.enter()
         error.code = LSM_OK
         try:
             with nogil:
-                code = file.ops.sync(file, &error)
+                code = operation(file, &error)
         finally:
             self.leave()
-        if code != LSM_OK:
-            raise_error(code, &error)
+        return raise_error(code, &error) if code != LSM_OK else 0
+
+    cdef int is_open(self) except -1:
+        if self.file == NULL or self.closing:
+            raise ClosedError(f"{self.path}: file is closed")
+        return 0
+
+    def sync(self):
+        """Make content and size durable. The name is durable once its directory is synced."""
+        self.is_open()
+        self.act(self.file.ops.sync)
 
     def size(self):
-        """The size in bytes."""
+        """The size in bytes; of a started log, what is committed."""
         cdef lsm_error error
         cdef int code
         cdef uint64_t size = 0
@@ -435,3 +487,52 @@ cdef class File:
             self.leave()
         if code != LSM_OK:
             raise_error(code, &error)
+
+    def log_start(self, mapped=False):
+        """Begin a log in an empty file, written or (errno EOPNOTSUPP where impossible) through a mapping."""
+        cdef int mode = LSM_LOG_MAPPED if mapped else LSM_LOG_WRITTEN
+        cdef lsm_error error
+        cdef int code
+        cdef lsm_file *file = self.enter()
+        error.code = LSM_OK
+        try:
+            with nogil:
+                code = file.ops.log_start(file, mode, &error)
+        finally:
+            self.leave()
+        if code != LSM_OK:
+            raise_error(code, &error)
+
+    def log_append(self, data):
+        """Reserve room, copy the bytes there and commit them: all of them, or an exception."""
+        cdef Py_buffer view
+        cdef lsm_error error
+        cdef uint8_t *room = NULL
+        cdef int code
+        cdef lsm_file *file
+        error.code = LSM_OK
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            file = self.enter()
+            try:
+                with nogil:
+                    code = file.ops.log_reserve(file, view.len, &room, &error)
+                    if code == LSM_OK:
+                        memcpy(room, view.buf, view.len)
+                        code = file.ops.log_commit(file, view.len, &error)
+            finally:
+                self.leave()
+        finally:
+            PyBuffer_Release(&view)
+        if code != LSM_OK:
+            raise_error(code, &error)
+
+    def log_sync(self):
+        """Make everything committed so far durable; other threads may commit meanwhile."""
+        self.is_open()
+        self.act(self.file.ops.log_sync)
+
+    def log_finish(self):
+        """Cut the file to what was committed. It stays open; nothing is synced."""
+        self.is_open()
+        self.act(self.file.ops.log_finish)

@@ -174,7 +174,6 @@ static const lsm_file_ops file_ops = {
 };
 
 void lsm_memory_lose_unsynced(lsm_file *base) {
-    if (base->ops != &file_ops) return;
     memory_file *file = (memory_file *)base;
     pthread_mutex_lock(&file->tree->mutex);
     memory_inode *inode = file->inode;

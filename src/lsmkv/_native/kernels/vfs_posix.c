@@ -135,7 +135,12 @@ static int close_file(lsm_file *base, lsm_error *error) {
     posix_file *file = (posix_file *)base;
     int code = LSM_OK;
     posix_log_release(file);
-    if (file->is_lock) lsm_fork_untrack(&file->descriptor);
+    if (file->is_lock) {
+        lsm_fork_untrack(&file->descriptor);
+        /* Outright, not by closing alone: a child that has just been forked may not have closed its copy yet.
+         * In a child it would take the lock from the parent. */
+        if (file->generation == lsm_fork_generation()) flock(file->descriptor.fd, LOCK_UN);
+    }
     /* Not repeated after EINTR: Linux has released the descriptor by then. */
     if (file->descriptor.fd >= 0 && close(file->descriptor.fd) != 0 && errno != EINTR) {
         code = fail(base, LSM_NO_OFFSET, "close", error);
