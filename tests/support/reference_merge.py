@@ -75,3 +75,26 @@ def visible(
         if kind == KIND_PUT and (start is None or key >= start) and (stop is None or key < stop)
     )
     return live[::-1] if reverse else live
+
+
+def survivors(
+    entries: Sequence[Entry], snapshots: Sequence[int], keep: Sequence[tuple[bytes, bytes]]
+) -> list[Entry]:
+    """What a job must write, by the rules of job.h said the other way round: who can see a version?"""
+    readers = [*snapshots, max((entry[1] for entry in entries), default=0)]
+    seen = set()
+    for reader in readers:
+        newest: dict[bytes, Entry] = {}
+        for entry in entries:
+            if entry[1] <= reader and (entry[0] not in newest or newest[entry[0]][1] < entry[1]):
+                newest[entry[0]] = entry
+        seen.update(newest.values())
+    oldest = min(readers) if snapshots else readers[-1]
+    needed = [
+        entry
+        for entry in seen
+        if entry[2] == KIND_PUT
+        or entry[1] > oldest
+        or any(smallest <= entry[0] <= largest for smallest, largest in keep)
+    ]
+    return sorted(needed, key=order)

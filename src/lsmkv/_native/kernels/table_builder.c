@@ -72,7 +72,10 @@ int lsm_table_builder_create(lsm_vfs *vfs, const char *path, const lsm_table_opt
         code = start_file(builder, vfs, error);
     }
     if (code) {
+        int created = builder->file != NULL; /* nobody else will know of the file then */
         lsm_table_builder_destroy(builder);
+        lsm_error ignored;
+        if (created) vfs->ops->remove(vfs, path, &ignored);
         return code;
     }
     *out = builder;
