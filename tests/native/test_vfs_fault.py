@@ -1,4 +1,4 @@
-"""The fault wrapper strikes at exactly the operation it was told to, and what it leaves is what it says."""
+"""The fault wrapper strikes at exactly the operation it was told to, and leaves what it says."""
 
 import errno
 import gc

@@ -11,8 +11,8 @@ __all__ = ["TraceEntry"]
 class TraceEntry:
     """An operation by name, and what it was applied to; None where a field has no meaning for it.
 
-    `target` is the second path of rename and link. `offset` and `size` are bytes: for append and log_commit where
-    and how much, for sync the size of the file.
+    `target` is the second path of rename and link. `offset` and `size` are bytes: for append and
+    log_commit where and how much, for sync the size of the file.
     """
 
     operation: str

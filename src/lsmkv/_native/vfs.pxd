@@ -1,6 +1,6 @@
 # The file-operation layer: the C table, and the Python objects that own one.
 #
-# A native module that keeps an `lsm_file *` or `lsm_vfs *` of its own also keeps the FileSystem object.
+# A native module that keeps an `lsm_file *` or `lsm_vfs *` also keeps the FileSystem object.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from lsmkv._native.failure cimport lsm_error

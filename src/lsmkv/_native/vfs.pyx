@@ -1,10 +1,10 @@
 """The one door to the operating system, for Python: files and directories of a chosen back end.
 
-`PosixFileSystem` is the real one; `MemoryFileSystem` lives in memory and knows what has been synced; vfs_fault.pyx
-has a wrapper that fails, tears or dies at a chosen operation. Paths are str
-or bytes. Every refusal of the system is a `StorageError` with errno and path. The GIL is released around each call
-that may wait. A File keeps its FileSystem alive; several threads may use one file, and closing it while another
-thread is inside a call takes effect when that call returns.
+`PosixFileSystem` is the real one; `MemoryFileSystem` lives in memory and knows what has been
+synced; vfs_fault.pyx has a wrapper that fails, tears or dies at a chosen operation. Paths are str
+or bytes. Every refusal of the system is a `StorageError` with errno and path. The GIL is released
+around each call that may wait. A File keeps its FileSystem alive; several threads may use one file,
+and closing it while another thread is inside a call takes effect when that call returns.
 
 The native layers do not pass here: they take the C table from `FileSystem.handle()` (vfs.pxd).
 """
@@ -19,6 +19,7 @@ from libc.string cimport memcpy, memset, strlen
 
 from lsmkv._native.failure cimport (
     LSM_E_MEMORY,
+    LSM_E_WOULD_BLOCK,
     LSM_OK,
     raise_error,
 )
@@ -45,7 +46,8 @@ cdef bytes encode_path(path):
     return encoded
 
 
-# The names of a directory, NUL after each. Gathered without the GIL: a back end may hold its mutex meanwhile.
+# The names of a directory, NUL after each. Gathered without the GIL: a back end may hold its mutex
+# meanwhile, for which another thread may be waiting with the GIL.
 cdef struct name_list:
     char *data
     size_t size
@@ -70,7 +72,7 @@ cdef int collect_name(void *context, const char *name) noexcept nogil:
 
 
 cdef class FileSystem:
-    """Operations on names. Abstract: make a PosixFileSystem, a MemoryFileSystem or a wrapper of one."""
+    """Operations on names. Abstract: make a PosixFileSystem or a MemoryFileSystem."""
 
     def __init__(self):
         if type(self) is FileSystem:
@@ -104,7 +106,7 @@ cdef class FileSystem:
         return (<bytes> self.handle().ops.name).decode("ascii")
 
     def open(self, path, mode="r"):
-        """Open a file: "r" read, "w" create or empty, "a" create or append, "x" create, must not exist."""
+        """Open a file: "r" read, "w" create or empty, "a" append or create, "x" create anew."""
         if mode not in OPEN_FLAGS:
             raise ValueError("mode must be 'r', 'w', 'a' or 'x'")
         cdef bytes encoded = encode_path(path)
@@ -122,7 +124,10 @@ cdef class FileSystem:
         return self.adopt(file)
 
     def lock(self, path):
-        """Take the exclusive lock on a file, made when missing; errno EWOULDBLOCK when it is held. Close to drop."""
+        """Take the exclusive lock on a file, made when missing, until the result is closed.
+
+        A StorageError with errno EWOULDBLOCK when another opener, here or elsewhere, holds it.
+        """
         cdef bytes encoded = encode_path(path)
         cdef const char *name = encoded
         cdef lsm_vfs *vfs = self.handle()
@@ -141,8 +146,9 @@ cdef class FileSystem:
         with self.open(path) as file:
             size = file.size()
             if size > size_max:
-                text = f"{os.strerror(errors_of_system.EFBIG)} ({size} bytes, at most {size_max} expected)"
-                raise StorageError(errors_of_system.EFBIG, text, file.path)
+                number = errors_of_system.EFBIG
+                text = f"{os.strerror(number)} ({size} bytes, at most {size_max} expected)"
+                raise StorageError(number, text, file.path)
             return file.read(0, size)
 
     cdef int change(
@@ -189,7 +195,7 @@ cdef class FileSystem:
         self.move(self.handle().ops.rename, source, target)
 
     def link(self, source, target):
-        """Make `target` a second name of the file `source`; errno EXDEV where that is not possible."""
+        """Make `target` a second name of the file `source`; errno EXDEV where not possible."""
         self.move(self.handle().ops.link, source, target)
 
     def make_directory(self, path):
@@ -261,7 +267,7 @@ cdef class FileSystem:
         return info.type == LSM_FILE_DIRECTORY
 
     def can_map_log(self, directory):
-        """Whether a log in this directory may be written through a mapping: local ext4 and xfs only."""
+        """Whether a log in this directory may be mapped: local ext4 and xfs only."""
         cdef bytes encoded = encode_path(directory)
         cdef const char *name = encoded
         cdef lsm_vfs *vfs = self.handle()
@@ -309,10 +315,11 @@ cdef class MemoryFileSystem(FileSystem):
         return result
 
     def crash(self, seed=None, survival=0.0, piece_size=512):
-        """What a loss of power could leave of this moment, all of it durable; this object is not changed.
+        """What a loss of power could leave of this moment, all of it durable.
 
-        What was synced survives. Each unsynced piece of `piece_size` bytes, size and name change survives on
-        its own with the chance `survival`, drawn from `seed`, which must be given unless survival is 0 or 1.
+        This object is not changed. What was synced survives. Each unsynced piece of `piece_size`
+        bytes, size and name change survives on its own with the chance `survival`, drawn from
+        `seed`, which must be given unless survival is 0 or 1.
         """
         if not 0.0 <= survival <= 1.0:
             raise ValueError("survival must be between 0 and 1")
@@ -397,7 +404,7 @@ cdef class File:
         if offset < 0 or size < 0:
             raise ValueError("offset and size must not be negative")
         cdef uint64_t start = offset
-        cdef size_t wanted = size
+        cdef Py_ssize_t wanted = size
         cdef lsm_error error
         cdef int64_t got
         cdef bytes data = PyBytes_FromStringAndSize(NULL, wanted)
@@ -411,7 +418,25 @@ cdef class File:
             self.leave()
         if got < 0:
             raise_error(<int> got, &error)
-        return data if <size_t> got == wanted else data[:got]
+        return data if got == wanted else data[:got]
+
+    def read_cached(self, offset, size):
+        """The same if no device has to be waited for, else None."""
+        if offset < 0 or size < 0:
+            raise ValueError("offset and size must not be negative")
+        cdef uint64_t start = offset
+        cdef Py_ssize_t wanted = size
+        cdef lsm_error error
+        cdef bytes data = PyBytes_FromStringAndSize(NULL, wanted)
+        cdef uint8_t *target = <uint8_t *> PyBytes_AS_STRING(data)
+        self.is_open()
+        error.code = LSM_OK
+        cdef int64_t got = self.file.ops.read_cached(self.file, start, target, wanted, &error)
+        if got == LSM_E_WOULD_BLOCK:
+            return None
+        if got < 0:
+            raise_error(<int> got, &error)
+        return data if got == wanted else data[:got]
 
     def append(self, data):
         """Write the bytes at the end of the file: all of them, or an exception."""
@@ -489,7 +514,7 @@ cdef class File:
             raise_error(code, &error)
 
     def log_start(self, mapped=False):
-        """Begin a log in an empty file, written or (errno EOPNOTSUPP where impossible) through a mapping."""
+        """Begin a log in an empty file; errno EOPNOTSUPP where it cannot be mapped."""
         cdef int mode = LSM_LOG_MAPPED if mapped else LSM_LOG_WRITTEN
         cdef lsm_error error
         cdef int code
@@ -526,6 +551,16 @@ cdef class File:
             PyBuffer_Release(&view)
         if code != LSM_OK:
             raise_error(code, &error)
+
+    def log_prefault(self, size):
+        """A hint, for another thread than the writer: `size` more bytes will be stored soon."""
+        cdef size_t wanted = size
+        cdef lsm_file *file = self.enter()
+        try:
+            with nogil:
+                file.ops.log_prefault(file, wanted)
+        finally:
+            self.leave()
 
     def log_sync(self):
         """Make everything committed so far durable; other threads may commit meanwhile."""

@@ -1,4 +1,4 @@
-"""A file system that fails on purpose: for tests of what the engine does when the disk, or the process, gives up.
+"""A file system that fails on purpose: what does the engine do when the disk, or the process, dies?
 
 It wraps any FileSystem and passes everything on until the armed fault strikes. The rules stand in
 kernels/vfs_fault.h.
@@ -33,10 +33,10 @@ cdef dict MOMENTS = {
 
 @no_gc_clear  # the base must be there as long as any file of the wrapper
 cdef class FaultFileSystem(FileSystem):
-    """Passes everything on to another FileSystem, counts, and does at one operation what it was told to.
+    """Passes everything on to another FileSystem, counts, and strikes where it was told to.
 
-    `at` counts from the call that arms the fault: 1 is the next operation, or the next of the kinds named in
-    `operations` (see OPERATIONS). Arming another fault replaces the first.
+    `at` counts from the call that arms the fault: 1 is the next operation, or the next of the kinds
+    named in `operations` (see OPERATIONS). Arming another fault replaces the first.
     """
 
     def __cinit__(self, FileSystem base not None):
@@ -81,7 +81,8 @@ cdef class FaultFileSystem(FileSystem):
     def fail(self, at, errno, for_ever=False, operations=None, lose_unsynced=False):
         """Let operation `at` fail, and every later one too if `for_ever`, before it does anything.
 
-        With `lose_unsynced` a failing sync also throws away what it should have synced (memory files only).
+        With `lose_unsynced` a failing sync also throws away what it should have synced (memory
+        files only).
         """
         cdef lsm_fault_plan plan
         memset(&plan, 0, sizeof(plan))
@@ -100,9 +101,10 @@ cdef class FaultFileSystem(FileSystem):
         self.arm_partial(LSM_FAULT_SHORT, at, keep_bytes, 0, operations)
 
     def halt(self, at, when="before", operations=None):
-        """Cut the process off from its files at operation `at`: it and all later ones fail and change nothing.
+        """Cut the process off from its files: operation `at` and all later ones fail.
 
-        `when` is "before", "inside" (half the bytes of an append or log_commit get through) or "after".
+        Later ones change nothing. `when` is "before", "inside" (half the bytes of an append or
+        log_commit get through) or "after".
         """
         self.arm_end(LSM_FAULT_HALT, at, when, operations)
 
@@ -116,7 +118,7 @@ cdef class FaultFileSystem(FileSystem):
 
     @property
     def operation_count(self):
-        """How many operations there were since the start or the last reset; none are counted while halted."""
+        """How many operations there were since the start or the last reset, none while halted."""
         return lsm_fault_operation_count(self.vfs)
 
     @property
@@ -125,7 +127,7 @@ cdef class FaultFileSystem(FileSystem):
         return lsm_fault_is_halted(self.vfs) != 0
 
     def count_reads(self, on):
-        """Whether operations that change nothing (read, size, list, stat) count; they do at first."""
+        """Whether read, read_cached, size, list and stat count; they do at first."""
         lsm_fault_count_reads(self.vfs, on)
 
     def record_trace(self, on):

@@ -1,7 +1,7 @@
 /* The SIGBUS handler of bus_guard.h. Signal dispositions are per process, hence the global table.
  *
- * The handler takes no lock and calls nothing but mmap and sigaction. A slot is in force while `start` is not 0;
- * its other fields are written before `start` and kept until after it is cleared.
+ * The handler takes no lock and calls nothing but mmap and sigaction. A slot is in force while `start` is not
+ * 0; its other fields are written before `start` and kept until after it is cleared.
  */
 #define _GNU_SOURCE
 #include "bus_guard.h"
@@ -51,7 +51,7 @@ static void pass_on(int number, siginfo_t *info, void *context) {
     } else if (previous_action.sa_handler == SIG_IGN && info->si_code <= 0) {
         return;
     } else if (previous_action.sa_handler == SIG_DFL || previous_action.sa_handler == SIG_IGN) {
-        /* Die as we would have died: the faulting instruction runs again, or the sent signal arrives again. */
+        /* Die as we would have died: the faulting instruction, or the sent signal, comes again. */
         struct sigaction action;
         memset(&action, 0, sizeof action);
         action.sa_handler = SIG_DFL;

@@ -1,9 +1,9 @@
 /* A store into a mapped log must not kill the process when the file behind it is gone.
  *
- * The kernel answers a store beyond the end of a mapped file (somebody truncated it), or one it cannot back with
- * a block, with SIGBUS. For the ranges registered here a handler puts anonymous zero pages in place, sets the
- * range's `poisoned` flag and lets the store go on: the owner reads the flag before it trusts what it wrote.
- * Every other SIGBUS goes to the handler that was there before.
+ * The kernel answers a store beyond the end of a mapped file (somebody truncated it), or one it cannot back
+ * with a block, with SIGBUS. For the ranges registered here a handler puts anonymous zero pages in place,
+ * sets the range's `poisoned` flag and lets the store go on: the owner reads the flag before it trusts what
+ * it wrote. Every other SIGBUS goes to the handler that was there before.
  *
  * A handler installed later by someone else runs first; if it does not chain to ours, the guard is off.
  */

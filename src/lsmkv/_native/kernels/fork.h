@@ -1,8 +1,8 @@
 /* Descriptors that a forked child must not keep, and a mutex that is safe to use on both sides of a fork.
  *
  * An flock(2) belongs to the open file description, which parent and child share: were the child to keep its
- * descriptor, the lock would outlive a parent that is killed. A child handler therefore closes every tracked descriptor
- * (close, never LOCK_UN, which would take the lock from the parent) and sets its `fd` to -1.
+ * descriptor, the lock would outlive a parent that is killed. A child handler therefore closes every tracked
+ * descriptor (close, never LOCK_UN, which would take the lock from the parent) and sets its `fd` to -1.
  */
 #ifndef LSMKV_FORK_H
 #define LSMKV_FORK_H

@@ -1,5 +1,5 @@
-/* The private buffer behind log_reserve where a log is not mapped: room that grows, and gives a large block back
- * once small records follow a big one.
+/* The private buffer behind log_reserve where a log is not mapped: room that grows, and gives a large block
+ * back once small records follow a big one.
  */
 #ifndef LSMKV_VFS_BUFFER_H
 #define LSMKV_VFS_BUFFER_H

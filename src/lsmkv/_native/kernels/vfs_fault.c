@@ -1,7 +1,7 @@
 /* The operations of the fault wrapper: judge, perhaps strike, else pass on. The rules stand in vfs_fault.h.
  *
- * A torn append or commit leaves its first bytes in the file, where the contract lets the caller repeat it at the
- * same place: the next append, reserve or finish therefore first cuts the file back.
+ * A torn append or commit leaves its first bytes in the file, where the contract lets the caller repeat it at
+ * the same place: the next append, reserve or finish therefore first cuts the file back.
  */
 #include "vfs_fault_plan.h"
 
@@ -43,8 +43,9 @@ static int64_t pass_read(fault_file *file, int operation, uint64_t offset, uint8
     fault_verdict verdict = judge_file(file, operation, offset, size);
     if (fault_stops_before(&verdict)) return fault_refuse(&verdict, file->base.path, error);
     if (verdict.action == LSM_FAULT_SHORT) size = fault_bytes_through(&verdict, size);
-    int64_t got = operation == LSM_OPERATION_READ ? inner->ops->read(inner, offset, buffer, size, error)
-                                                  : inner->ops->read_cached(inner, offset, buffer, size, error);
+    int64_t got = operation == LSM_OPERATION_READ
+                      ? inner->ops->read(inner, offset, buffer, size, error)
+                      : inner->ops->read_cached(inner, offset, buffer, size, error);
     int code = fault_after(&verdict, LSM_OK, file->base.path, error);
     return code == LSM_OK ? got : code;
 }
@@ -93,10 +94,11 @@ static int append(lsm_file *base, const uint8_t *data, size_t size, lsm_error *e
 static int pass_sync(fault_file *file, int operation, lsm_error *error) {
     lsm_file *inner = file->inner;
     fault_verdict verdict = judge_file(file, operation, LSM_NO_OFFSET, file->end);
-    int over_memory = strcmp(file->fault->base->ops->name, "memory") == 0;
-    if (verdict.action == LSM_FAULT_FAIL && verdict.lose_unsynced && over_memory) lsm_memory_lose_unsynced(inner);
-    PASS_ON(verdict, file->base.path,
-            operation == LSM_OPERATION_SYNC ? inner->ops->sync(inner, error) : inner->ops->log_sync(inner, error));
+    int loses = verdict.action == LSM_FAULT_FAIL && verdict.lose_unsynced;
+    if (loses && strcmp(file->fault->base->ops->name, "memory") == 0) lsm_memory_lose_unsynced(inner);
+    int (*sync)(lsm_file *, lsm_error *) =
+        operation == LSM_OPERATION_SYNC ? inner->ops->sync : inner->ops->log_sync;
+    PASS_ON(verdict, file->base.path, sync(inner, error));
 }
 
 static int sync_file(lsm_file *base, lsm_error *error) {
@@ -141,7 +143,8 @@ static int close_file(lsm_file *base, lsm_error *error) {
     fault_verdict verdict = judge_file(file, LSM_OPERATION_CLOSE, LSM_NO_OFFSET, LSM_NO_OFFSET);
     int refused = fault_stops_before(&verdict);
     int code = file->inner->ops->close(file->inner, error);
-    code = refused ? fault_refuse(&verdict, base->path, error) : fault_after(&verdict, code, base->path, error);
+    code = refused ? fault_refuse(&verdict, base->path, error)
+                   : fault_after(&verdict, code, base->path, error);
     free_file(file);
     return code;
 }
@@ -204,7 +207,8 @@ static const lsm_file_ops file_ops = {
 
 /* --- opening and locking ------------------------------------------------------------------------------ */
 
-static int open_inner(lsm_vfs *base, const char *path, int flags, int is_lock, fault_file *file, lsm_error *error) {
+static int open_inner(lsm_vfs *base, const char *path, int flags, int is_lock, fault_file *file,
+                      lsm_error *error) {
     int code = is_lock ? base->ops->lock(base, path, &file->inner, error)
                        : base->ops->open(base, path, flags, &file->inner, error);
     if (code == LSM_OK && (flags & LSM_OPEN_WRITE)) {
@@ -214,7 +218,8 @@ static int open_inner(lsm_vfs *base, const char *path, int flags, int is_lock, f
     return code;
 }
 
-static int pass_open(lsm_vfs *vfs, const char *path, int flags, int is_lock, lsm_file **out, lsm_error *error) {
+static int pass_open(lsm_vfs *vfs, const char *path, int flags, int is_lock, lsm_file **out,
+                     lsm_error *error) {
     fault_vfs *fault = (fault_vfs *)vfs;
     fault_verdict verdict = judge_name(vfs, is_lock ? LSM_OPERATION_LOCK : LSM_OPERATION_OPEN, path, NULL);
     if (fault_stops_before(&verdict)) return fault_refuse(&verdict, path, error);
@@ -285,7 +290,8 @@ static int sync_directory(lsm_vfs *vfs, const char *path, lsm_error *error) {
     PASS_ON(verdict, path, base_of(vfs)->ops->sync_directory(base_of(vfs), path, error));
 }
 
-static int list_directory(lsm_vfs *vfs, const char *path, lsm_name_sink sink, void *context, lsm_error *error) {
+static int list_directory(lsm_vfs *vfs, const char *path, lsm_name_sink sink, void *context,
+                          lsm_error *error) {
     fault_verdict verdict = judge_name(vfs, LSM_OPERATION_LIST, path, NULL);
     PASS_ON(verdict, path, base_of(vfs)->ops->list(base_of(vfs), path, sink, context, error));
 }

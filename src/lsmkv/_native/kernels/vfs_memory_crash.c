@@ -1,10 +1,10 @@
 /* Copies of the in-memory tree as a kill or a loss of power leaves it.
  *
  * A kill copies everything. A loss of power keeps, of each file, the synced content and size, and of each
- * directory the synced names; on top of that each unsynced piece, size and name change survives on its own with
- * the chance of the plan. That is harsher than any journaling file system, which keeps name changes in order:
- * what holds here holds there. Three things are never torn: a piece, a rename (unless only one of its two
- * directories was synced), and a size (old, new, or a piece boundary between; a hole reads as zeros).
+ * directory the synced names; on top of that each unsynced piece, size and name change survives on its own
+ * with the chance of the plan. That is harsher than any journaling file system, which keeps name changes in
+ * order: what holds here holds there. Three things are never torn: a piece, a rename (unless only one of its
+ * two directories was synced), and a size (old, new, or a piece boundary between; a hole reads as zeros).
  *
  * The draws depend on the seed and the history alone: splitmix64, no global state.
  */
@@ -60,7 +60,8 @@ static size_t surviving_size(const memory_inode *from, const lsm_crash_plan *pla
     return first > last ? old : (first + draw(state) % (last - first + 1)) * plan->piece_size;
 }
 
-static int crash_content(const memory_inode *from, memory_inode *to, const lsm_crash_plan *plan, uint64_t *state) {
+static int crash_content(const memory_inode *from, memory_inode *to, const lsm_crash_plan *plan,
+                         uint64_t *state) {
     size_t size = surviving_size(from, plan, state);
     uint8_t *data = lsm_calloc(size, 1);
     if (data == NULL) return LSM_E_MEMORY;
@@ -102,9 +103,9 @@ static int clone_directory(const memory_inode *from, memory_inode *to) {
     for (size_t i = 0; i < from->change_count; i++) {
         const memory_change *change = &from->changes[i];
         memory_change *copy = &to->changes[i];
-        if (copy_bytes((const uint8_t *)change->name, strlen(change->name) + 1, (uint8_t **)&copy->name) != LSM_OK) {
-            return LSM_E_MEMORY;
-        }
+        const uint8_t *name = (const uint8_t *)change->name;
+        int code = copy_bytes(name, strlen(change->name) + 1, (uint8_t **)&copy->name);
+        if (code != LSM_OK) return code;
         copy->inode = change->inode == NULL ? NULL : change->inode->copy;
         copy->pair = change->pair;
         if (copy->inode != NULL) memory_inode_hold(copy->inode);
@@ -124,7 +125,8 @@ static int set_survivor(memory_tree *tree, memory_entries *entries, const char *
     return memory_entries_add(entries, name, name_size, inode->copy);
 }
 
-static int crash_directory(const memory_inode *from, memory_tree *tree, memory_inode *to, const lsm_crash_plan *plan) {
+static int crash_directory(const memory_inode *from, memory_tree *tree, memory_inode *to,
+                           const lsm_crash_plan *plan) {
     for (size_t i = 0; i < from->durable.count; i++) {
         const memory_entry *entry = &from->durable.items[i];
         if (set_survivor(tree, &to->live, entry->name, entry->inode) != LSM_OK) return LSM_E_MEMORY;
@@ -156,7 +158,8 @@ static int copy_inodes(memory_tree *from, memory_tree *to, const lsm_crash_plan 
     }
     for (memory_inode *inode = oldest; inode != NULL; inode = inode->previous) {
         if (inode->type != LSM_FILE_DIRECTORY) continue;
-        int code = plan == NULL ? clone_directory(inode, inode->copy) : crash_directory(inode, to, inode->copy, plan);
+        int code = plan == NULL ? clone_directory(inode, inode->copy)
+                                : crash_directory(inode, to, inode->copy, plan);
         if (code != LSM_OK) return code;
     }
     /* What no name leads to goes now. */

@@ -169,7 +169,8 @@ int memory_find(memory_tree *tree, const char *path, memory_place *place) {
         if (place->inode->type != LSM_FILE_DIRECTORY) return ENOTDIR;
         directory = place->inode;
         int64_t index = memory_entries_find(&directory->live, cursor, size);
-        *place = (memory_place){directory, cursor, size, index < 0 ? NULL : directory->live.items[index].inode};
+        memory_inode *found = index < 0 ? NULL : directory->live.items[index].inode;
+        *place = (memory_place){directory, cursor, size, found};
         cursor += size;
     }
     return LSM_OK;
@@ -186,19 +187,24 @@ typedef struct prepared {
 static int prepare(const memory_place *place, size_t changes, prepared *names) {
     memory_inode *d = place->directory;
     *names = (prepared){copy_name(place->name, place->name_size), copy_name(place->name, place->name_size)};
-    if (names->live_name != NULL && names->change_name != NULL &&
-        grow((void **)&d->live.items, &d->live.capacity, d->live.count, 1, sizeof *d->live.items) == LSM_OK &&
-        grow((void **)&d->changes, &d->change_capacity, d->change_count, changes, sizeof *d->changes) == LSM_OK) {
-        return LSM_OK;
+    int code = names->live_name == NULL || names->change_name == NULL ? LSM_E_MEMORY : LSM_OK;
+    if (code == LSM_OK) {
+        code = grow((void **)&d->live.items, &d->live.capacity, d->live.count, 1, sizeof *d->live.items);
     }
+    if (code == LSM_OK) {
+        code = grow((void **)&d->changes, &d->change_capacity, d->change_count, changes, sizeof *d->changes);
+    }
+    if (code == LSM_OK) return LSM_OK;
     lsm_free(names->live_name);
     lsm_free(names->change_name);
     return LSM_E_MEMORY;
 }
 
-static void apply(memory_tree *tree, const memory_place *place, memory_inode *inode, uint64_t pair, prepared *names) {
+static void apply(memory_tree *tree, const memory_place *place, memory_inode *inode, uint64_t pair,
+                  prepared *names) {
     memory_inode *d = place->directory;
-    if (inode != NULL) inode->references += 2; /* first, for removing the old entry may release the same inode */
+    /* First, for removing the old entry may release the same inode. */
+    if (inode != NULL) inode->references += 2;
     d->changes[d->change_count++] = (memory_change){names->change_name, inode, pair};
     int64_t index = memory_entries_find(&d->live, place->name, place->name_size);
     if (index >= 0) memory_entries_remove(tree, &d->live, (size_t)index);

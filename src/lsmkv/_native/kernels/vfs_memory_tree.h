@@ -1,8 +1,8 @@
 /* Inodes, directories and what of them is durable: the state behind vfs_memory.c and vfs_memory_crash.c.
  *
  * Everything here is under the one mutex of the tree. A reference is held by every handle, by every entry of
- * either list of a directory and by every recorded change. All inodes hang in one list, so that the end of the
- * tree frees them without a walk.
+ * either list of a directory and by every recorded change. All inodes hang in one list, so that the end of
+ * the tree frees them without a walk.
  *
  * File content only ever grows at the end or is cut. Hence the durable content is `data[0, durable_size)` as
  * long as `image` is NULL, and only a cut below durable_size has to keep the old bytes, in `image`.
@@ -30,7 +30,7 @@ typedef struct memory_entries {
     size_t capacity;
 } memory_entries;
 
-/* A change of one name since the last sync of its directory. A rename is two changes with one `pair` number. */
+/* A change of one name since the last sync of its directory. A rename is two changes with one `pair`. */
 typedef struct memory_change {
     char *name;
     memory_inode *inode; /* NULL: the name was removed */
@@ -74,12 +74,12 @@ void memory_tree_destroy(memory_tree *tree);
 /* Gives the tree its operations (vfs_memory.c); NULL stays NULL. */
 lsm_vfs *lsm_vfs_memory_adopt(memory_tree *tree);
 
-memory_inode *memory_inode_create(memory_tree *tree, int type); /* no reference yet; NULL when out of memory */
+memory_inode *memory_inode_create(memory_tree *tree, int type); /* no reference yet; NULL: out of memory */
 void memory_inode_hold(memory_inode *inode);
 void memory_inode_release(memory_tree *tree, memory_inode *inode);
 
-/* Where a path leads: `directory` and `name` (inside `path`, `name_size` bytes; 0 for the root itself), and the
- * inode there, NULL when there is none. */
+/* Where a path leads: `directory` and `name` (inside `path`, `name_size` bytes; 0 for the root itself), and
+ * the inode there, NULL when there is none. */
 typedef struct memory_place {
     memory_inode *directory;
     const char *name;

@@ -1,9 +1,9 @@
 /* File operations over POSIX system calls (Linux).
  *
- * Invariants: every descriptor is close-on-exec; interrupted calls are repeated; an append goes to an offset the
- * handle itself keeps, so a failed one can be repeated at the same place; in a forked child, close touches only
- * the child's own descriptor and memory. Locks are flock(2) on a separate open file description each, hence they
- * exclude other openers of the same process too.
+ * Invariants: every descriptor is close-on-exec; interrupted calls are repeated; an append goes to an offset
+ * the handle itself keeps, so a failed one can be repeated at the same place; in a forked child, close
+ * touches only the child's own descriptor and memory. Locks are flock(2) on a separate open file description
+ * each, hence they exclude other openers of the same process too.
  */
 #define _GNU_SOURCE
 #include "vfs_posix.h"
@@ -72,8 +72,8 @@ static int64_t read_cached(lsm_file *file, uint64_t offset, uint8_t *buffer, siz
     return (int64_t)done;
 }
 
-int posix_write_all(posix_file *file, uint64_t offset, const uint8_t *data, size_t size, const char *operation,
-                    lsm_error *error) {
+int posix_write_all(posix_file *file, uint64_t offset, const uint8_t *data, size_t size,
+                    const char *operation, lsm_error *error) {
     size_t done = 0;
     while (done < size) {
         ssize_t put;
@@ -269,7 +269,8 @@ static int sync_directory(lsm_vfs *vfs, const char *path, lsm_error *error) {
     return code;
 }
 
-static int list_directory(lsm_vfs *vfs, const char *path, lsm_name_sink sink, void *context, lsm_error *error) {
+static int list_directory(lsm_vfs *vfs, const char *path, lsm_name_sink sink, void *context,
+                          lsm_error *error) {
     (void)vfs;
     DIR *directory = opendir(path);
     if (directory == NULL) return fail_path(path, "opendir", error);

@@ -35,8 +35,8 @@ typedef struct posix_file {
 } posix_file;
 
 /* Writes all of it at `offset`, or reports the error; `operation` names the caller in the message. */
-int posix_write_all(posix_file *file, uint64_t offset, const uint8_t *data, size_t size, const char *operation,
-                    lsm_error *error);
+int posix_write_all(posix_file *file, uint64_t offset, const uint8_t *data, size_t size,
+                    const char *operation, lsm_error *error);
 int posix_truncate(posix_file *file, uint64_t size, lsm_error *error);
 int posix_sync(lsm_file *file, lsm_error *error);
 

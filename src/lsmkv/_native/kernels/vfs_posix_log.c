@@ -1,14 +1,16 @@
-/* The log operations over POSIX: the same bytes, written through a private buffer or through a shared mapping.
+/* The log operations over POSIX: the same bytes, written through a private buffer or through a shared
+ * mapping.
  *
  * Written: log_reserve hands out a buffer, log_commit writes it at the committed offset.
  *
- * Mapped: the file is allocated ahead with fallocate(2) - never posix_fallocate, whose fallback writes - in steps
- * of 1, 4, 16, 16, ... MB, and a window of it is mapped shared. log_reserve makes sure that the window and the
- * allocated space reach far enough, so that the caller's stores cannot run out of space; log_commit moves the
- * committed length and nothing else. Bytes stored into the mapping are in the page cache at once: they survive
- * a kill exactly as written ones do. The window is MADV_RANDOM (without it first touches stall for tens of
- * milliseconds on readahead and large folios) and MADV_DONTFORK (a child must not write the parent's log).
- * Should the file be cut under us, the SIGBUS guard (bus_guard.h) sets `poisoned`, and commit and sync fail.
+ * Mapped: the file is allocated ahead with fallocate(2) - never posix_fallocate, whose fallback writes - in
+ * steps of 1, 4, 16, 16, ... MB, and a window of it is mapped shared. log_reserve makes sure that the window
+ * and the allocated space reach far enough, so that the caller's stores cannot run out of space; log_commit
+ * moves the committed length and nothing else. Bytes stored into the mapping are in the page cache at once:
+ * they survive a kill exactly as written ones do. The window is MADV_RANDOM (without it first touches stall
+ * for tens of milliseconds on readahead and large folios) and MADV_DONTFORK (a child must not write the
+ * parent's log). Should the file be cut under us, the SIGBUS guard (bus_guard.h) sets `poisoned`, and commit
+ * and sync fail.
  */
 #define _GNU_SOURCE
 #include "vfs_posix.h"
@@ -36,15 +38,17 @@ static uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit -
 static int is_poisoned(const posix_log *log) { return __atomic_load_n(&log->poisoned, __ATOMIC_SEQ_CST); }
 
 static int fail_poisoned(posix_file *file, lsm_error *error) {
-    return lsm_fail_system(error, EIO, file->log.committed, file->base.path, "a store into the mapped log failed");
+    const char *what = "a store into the mapped log failed";
+    return lsm_fail_system(error, EIO, file->log.committed, file->base.path, what);
 }
 
 /* --- the mapping -------------------------------------------------------------------------------------- */
 
 static int allocate_to(posix_file *file, uint64_t end) {
+    uint64_t start = file->log.allocated;
     int result;
     do {
-        result = fallocate(file->descriptor.fd, 0, (off_t)file->log.allocated, (off_t)(end - file->log.allocated));
+        result = fallocate(file->descriptor.fd, 0, (off_t)start, (off_t)(end - start));
     } while (result != 0 && errno == EINTR);
     if (result == 0) __atomic_store_n(&file->log.allocated, end, __ATOMIC_RELEASE);
     return result;
@@ -55,7 +59,8 @@ static int grow_allocation(posix_file *file, uint64_t needed, lsm_error *error) 
     uint64_t least = round_up(needed, page_size());
     uint64_t wanted = log->allocated + log->step > least ? log->allocated + log->step : least;
     int result = allocate_to(file, wanted);
-    if (result != 0 && (errno == ENOSPC || errno == EDQUOT) && wanted > least) result = allocate_to(file, least);
+    int too_much = result != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
+    if (too_much && wanted > least) result = allocate_to(file, least);
     if (result != 0) return lsm_fail_system(error, errno, log->allocated, file->base.path, "fallocate");
     if (log->step < step_max) log->step *= STEP_FACTOR;
     return LSM_OK;
@@ -134,6 +139,10 @@ int posix_log_start(lsm_file *base, int mode, lsm_error *error) {
 int posix_log_reserve(lsm_file *base, size_t size, uint8_t **room, lsm_error *error) {
     posix_file *file = (posix_file *)base;
     posix_log *log = &file->log;
+    /* A child has no mapping, and must not write its parent's log in either mode. */
+    if (LSM_UNLIKELY(file->generation != lsm_fork_generation())) {
+        return lsm_fail_system(error, EBADF, log->committed, base->path, "log_reserve in a forked child");
+    }
     if (LSM_LIKELY(log->mode == LSM_LOG_MAPPED)) {
         uint64_t end = log->committed + size;
         if (LSM_UNLIKELY(is_poisoned(log))) return fail_poisoned(file, error);
@@ -188,7 +197,8 @@ int posix_log_sync(lsm_file *base, lsm_error *error) {
 
 int posix_log_truncate(posix_file *file, uint64_t size, lsm_error *error) {
     posix_log *log = &file->log;
-    if (size > log->committed) return lsm_fail_system(error, EINVAL, size, file->base.path, "truncate of a log");
+    const char *path = file->base.path;
+    if (size > log->committed) return lsm_fail_system(error, EINVAL, size, path, "truncate of a log");
     if (log->mode == LSM_LOG_MAPPED) {
         if (is_poisoned(log)) return fail_poisoned(file, error);
         /* Cutting and growing again zeroes what was committed, without the window having to reach back. */
