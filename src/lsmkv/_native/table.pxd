@@ -114,6 +114,7 @@ cdef class TableSpace:
 cdef class Table:
     cdef readonly TableSpace space
     cdef lsm_table *table        # one reference
+    cdef object __weakref__
     cdef int require(self) except -1
 
 cdef class TableCursor(Cursor):
