@@ -1,1 +1,17 @@
 """Shared by all tests. Helpers with logic live in tests/support and have tests of their own."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite",
+        action="store_true",
+        help="write the actual output of data-driven scripts into them; review the diff",
+    )
+
+
+@pytest.fixture
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    """Whether scripts are to be rewritten: pass it on to datadriven.run_script."""
+    return bool(request.config.getoption("--rewrite"))

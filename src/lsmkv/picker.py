@@ -148,7 +148,11 @@ def pick_compaction(
     for score, level in sorted(scores, key=lambda item: (-item[0], item[1])):
         if score < 1:
             break
-        picked = picker.level0(targets, score) if level == 0 else picker.deeper(level, score)
+        if level == 0:
+            picked = picker.level0(targets, score)
+        else:
+            reason = "level is full" if level >= targets.base_level else "above the base level"
+            picked = picker.deeper(level, reason, score)
         if picked is not None:
             return picked
     return picker.tombstones()
@@ -287,7 +291,7 @@ class _Picker:
 
     # --- deeper levels
 
-    def deeper(self, level: int, score: float) -> Compaction | None:
+    def deeper(self, level: int, reason: str, score: float) -> Compaction | None:
         """One table of the level, the one with the fewest bytes below it per byte of its own.
 
         A round-robin cursor rewrites as much (7.4 against 7.5 times in the model) and is state.
@@ -298,7 +302,7 @@ class _Picker:
             return _size(below) / max(table.file_size, 1)
 
         for table in sorted(self.free(self.version.levels[level]), key=overlap_ratio):
-            picked = self.build(level, level + 1, [table], "level is full", score)
+            picked = self.build(level, level + 1, [table], reason, score)
             if picked is not None:
                 return picked
         return None

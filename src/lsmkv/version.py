@@ -281,8 +281,7 @@ class Version:
     def older_bounds(
         self, keys: KeyRange, inputs: Collection[TableKey] = ()
     ) -> tuple[tuple[bytes, bytes], ...]:
-        """Inclusive bounds, ascending, outside which a tombstone in `keys` has nothing left to
-        hide.
+        """Inclusive, ascending bounds: outside them a tombstone in `keys` hides nothing.
 
         They are those of every table in a run older than the newest of `inputs`, inputs left out;
         without inputs (a flush) those of all tables. Later edits move such data downwards but
@@ -297,7 +296,7 @@ class Version:
                 bounds += [table.inclusive_bounds for table in outside]
             else:
                 is_older = any(table.key in inputs for table in tables)
-        return tuple(sorted(bounds))
+        return _united(bounds)
 
     def drop_range(self, keys: KeyRange) -> TableChanges:
         """What to change so that no table shows a key of the range; nothing is read or rewritten.
@@ -314,6 +313,17 @@ class Version:
                 removed.append(table.key)
                 added += table.without(keys)
         return TableChanges(tuple(added), tuple(removed))
+
+
+def _united(bounds: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """The same keys in ascending ranges that do not touch."""
+    united: list[tuple[bytes, bytes]] = []
+    for first, last in sorted(bounds):
+        if united and first <= united[-1][1]:
+            united[-1] = (united[-1][0], max(last, united[-1][1]))
+        else:
+            united.append((first, last))
+    return tuple(united)
 
 
 def _start_of(table: TableMeta) -> bytes:

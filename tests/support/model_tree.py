@@ -1,9 +1,11 @@
-"""A model of the engine below the memtable: tables as dictionaries, compactions run in plain Python.
+"""A model of the engine below the memtable: tables as dictionaries, compactions run in plain
+Python.
 
-It keeps what the control plane promises honest. Every job is executed by the rules of the native job
-(newest version of a key wins, tombstones are dropped outside the keep ranges), every read goes through the
-version from the newest run to the oldest, and a plain dict says what it should have returned. Jobs can
-stay under way while others start, as with background threads. No snapshots, no time, no randomness.
+It keeps what the control plane promises honest. Every job is executed by the rules of the native
+job (newest version of a key wins, tombstones are dropped outside the keep ranges), every read
+goes through the version from the newest run to the oldest, and a plain dict says what it should
+have returned. Jobs can stay under way while others start, as with background threads. No
+snapshots, no time, no randomness.
 """
 
 from __future__ import annotations

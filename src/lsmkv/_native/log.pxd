@@ -80,6 +80,7 @@ cdef class LogWriter:
     cdef lsm_log_writer *writer
     cdef FileSystem filesystem  # outlives the open file
     cdef readonly str path
+    cdef readonly uint64_t number  # of the segment
     cdef uint64_t fork_generation
     cdef int syncing  # calls that use `writer` without the GIL
     cdef bint closing  # the last of them destroys it

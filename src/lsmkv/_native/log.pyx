@@ -97,6 +97,7 @@ cdef class LogWriter:
         error.code = 0
         self.filesystem = filesystem
         self.path = os.fsdecode(encoded)
+        self.number = number
         self.fork_generation = lsm_fork_generation()
         cdef const char *name = encoded
         cdef lsm_vfs *vfs = filesystem.handle()
