@@ -1,0 +1,51 @@
+# Every target does its own set-up in a private environment (.venv). Nothing is installed outside this folder.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]') \
+           pyproject.toml setup.py MANIFEST.in
+
+.PHONY: help demo test bench lint clean
+
+help:
+	@echo "make demo    build, then index the Python standard library and answer queries"
+	@echo "make test    build, then run everything that must be green"
+	@echo "make bench   compare with plyvel and rocksdict on this machine"
+	@echo "make lint    style and types only"
+	@echo "make clean   remove everything that was built"
+
+demo: $(VENV)/installed
+	@$(BIN)/lsmkv demo engine --path .demo $(DEMO)
+
+test: $(VENV)/installed-test
+	@$(BIN)/python tools/run_tests.py $(TESTS)
+
+bench: $(VENV)/installed-bench
+	@$(BIN)/python benchmarks/side_by_side.py $(BENCH)
+
+lint: $(VENV)/installed-test
+	@$(BIN)/python tools/run_tests.py tests/test_style.py
+
+$(VENV)/created: tools/check_prerequisites.sh
+	@PYTHON=$(PYTHON) sh tools/check_prerequisites.sh
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/created $(SOURCES)
+	@echo "building lsmkv (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[bench]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name '__pycache__' -prune -exec rm -rf {} +
+	find src -name '*.so' -delete

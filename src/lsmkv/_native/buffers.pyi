@@ -1,0 +1,1 @@
+# Only C-level functions: see buffers.pxd.

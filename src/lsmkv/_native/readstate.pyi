@@ -1,0 +1,9 @@
+from lsmkv._native.memtable import Memtable
+from lsmkv._native.version import Version
+
+class ReadState:
+    def __init__(self, memtables: tuple[Memtable, ...], version: Version) -> None: ...
+    @property
+    def memtables(self) -> tuple[Memtable, ...]: ...
+    @property
+    def version(self) -> Version: ...

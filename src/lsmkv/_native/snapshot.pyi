@@ -1,0 +1,62 @@
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self, TypeVar, overload
+
+from lsmkv._native.scan import Scan
+from lsmkv._native.store import Store
+from lsmkv._native.types import Buffer
+
+T = TypeVar("T")
+
+class Snapshot:
+    def __init__(self, store: Store) -> None: ...
+    @overload
+    def get(self, key: Buffer, default: None = None) -> bytes | None: ...
+    @overload
+    def get(self, key: Buffer, default: T) -> bytes | T: ...
+    def get_many(self, keys: Iterable[Buffer]) -> list[bytes | None]: ...
+    def __getitem__(self, key: Buffer) -> bytes: ...
+    def __contains__(self, key: object) -> bool: ...
+    def __iter__(self) -> Scan: ...
+    def scan(
+        self,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Scan: ...
+    def items(
+        self,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Scan: ...
+    def keys(
+        self,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Scan: ...
+    def values(
+        self,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Scan: ...
+    def close(self) -> None: ...
+    def _pin_state(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, *exception: type[BaseException] | BaseException | TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,115 @@
+"""Atomic read-merge-write of many keys: the native part of `lsmkv.kernel.merge_batch`.
+
+The write path is held (GATE_BUSY) from the first read to the last insert, so that no other writer comes
+between a read and its write, even while a read waits for the disk. Either all records are applied or none.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
+from libc.stdint cimport uint8_t
+from lsmkv._native.batch cimport OperationBuffer
+from lsmkv._native.buffers cimport Slice, acquire_key, acquire_value, release
+from lsmkv._native.failure cimport lsm_slice, raise_error
+from lsmkv._native.memory cimport lsm_memory_attach, shared_state
+from lsmkv._native.store cimport Store
+
+lsm_memory_attach(shared_state())
+
+cdef extern from "merge_hook.h" nogil:
+    const char *LSM_MERGE_HOOK_NAME
+    enum:
+        LSM_MERGE_KEEP
+        LSM_MERGE_WRITE
+        LSM_MERGE_DELETE
+    ctypedef struct lsm_merge_hook:
+        int (*apply)(void *context, lsm_slice key, const lsm_slice *old, lsm_slice operand,
+                     lsm_slice *result) noexcept
+        void *context
+
+
+cdef object merge_native(lsm_merge_hook *hook, bytes key, bytes old, bytes operand):
+    """(changed, new): `new` is None for absent."""
+    cdef lsm_slice key_slice, old_slice, operand_slice, result
+    cdef int action
+    key_slice.data = <const uint8_t *> PyBytes_AS_STRING(key)
+    key_slice.size = <size_t> PyBytes_GET_SIZE(key)
+    operand_slice.data = <const uint8_t *> PyBytes_AS_STRING(operand)
+    operand_slice.size = <size_t> PyBytes_GET_SIZE(operand)
+    result.data = NULL
+    result.size = 0
+    if old is not None:
+        old_slice.data = <const uint8_t *> PyBytes_AS_STRING(old)
+        old_slice.size = <size_t> PyBytes_GET_SIZE(old)
+    action = hook.apply(hook.context, key_slice, &old_slice if old is not None else NULL, operand_slice,
+                        &result)
+    if action == LSM_MERGE_KEEP:
+        return False, old
+    if action == LSM_MERGE_WRITE:
+        return True, (<const char *> result.data)[:result.size]
+    if action == LSM_MERGE_DELETE:
+        return True, None
+    raise_error(action, NULL)
+
+
+cdef bytes key_bytes(object key):
+    cdef Slice slice
+    acquire_key(key, &slice)
+    try:
+        return (<const char *> slice.bytes.data)[:slice.bytes.size]
+    finally:
+        release(&slice)
+
+
+cdef bytes value_bytes(object value):
+    cdef Slice slice
+    acquire_value(value, &slice)
+    try:
+        return (<const char *> slice.bytes.data)[:slice.bytes.size]
+    finally:
+        release(&slice)
+
+
+def merge_batch(Store store not None, records, function, *, bint sync=False):
+    """Apply `function(key, old, operand) -> new` to every (key, operand), atomically, in order.
+
+    `old` and `new` are bytes, or None for absent. `function` is a Python callable, or a PyCapsule
+    "lsmkv.merge_hook" (merge_hook.h). Returns the list of values before each record's merge. If anything
+    raises, nothing is written. The function must not write to the same database.
+    """
+    cdef lsm_merge_hook *hook = NULL
+    cdef OperationBuffer operations = OperationBuffer()
+    cdef Slice slice
+    cdef list before = []
+    cdef dict overlay = {}
+    cdef list wanted = [(key_bytes(key), value_bytes(operand)) for key, operand in records]
+    if PyCapsule_IsValid(function, LSM_MERGE_HOOK_NAME):
+        hook = <lsm_merge_hook *> PyCapsule_GetPointer(function, LSM_MERGE_HOOK_NAME)
+    store.enter_write()
+    store._begin_exclusive()
+    try:
+        for key, operand in wanted:
+            if key in overlay:
+                old = overlay[key]
+            else:
+                acquire_key(key, &slice)
+                old = store.lookup(slice.bytes, store.sequence, store.state)
+            before.append(old)
+            if hook != NULL:
+                changed, new = merge_native(hook, key, old, operand)
+            else:
+                new = function(key, old, operand)
+                changed = new is not old
+            if changed:
+                if new is None:
+                    operations.add_delete(key)
+                else:
+                    operations.add_pair(key, new)
+            overlay[key] = new
+        store.gate.refuse_write()
+        if operations.count != 0:
+            store.apply(operations)
+    finally:
+        store._end_exclusive()
+    if sync:
+        store.make_durable()
+    return before

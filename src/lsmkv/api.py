@@ -1,0 +1,117 @@
+"""The entry points: open, destroy, repair."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from lsmkv import filenames
+from lsmkv._native.vfs import FileSystem, MemoryFileSystem, PosixFileSystem
+from lsmkv.db import DB
+from lsmkv.errors import Error, StorageError
+from lsmkv.filenames import FileKind
+from lsmkv.opening import lock_directory, open_parts
+from lsmkv.options import Options
+from lsmkv.repair import RepairReport, repair_directory
+
+__all__ = ["open", "destroy", "repair"]
+
+MEMORY_PATH = ":memory:"
+MEMORY_DIRECTORY = "/memory"
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    create: bool = True,
+    error_if_exists: bool = False,
+    read_only: bool = False,
+    filesystem: FileSystem | None = None,
+    **options: Any,
+) -> DB:
+    """Open the database in directory `path`, making it if need be. Use it in a `with` block, or close it.
+
+    `":memory:"` opens an empty database that lives in memory and is gone when closed.
+    create: make the database when there is none. error_if_exists: refuse when there is one.
+    read_only: nothing is written, not even the log is tidied; several may be open at once, but not beside
+    a writer that goes on writing. filesystem: where the files are, for tests and simulation.
+    Other keywords are the fields of lsmkv.Options.
+
+    Raises OptionsError, LockedError (another opener holds it), CorruptionError, StorageError, and Error
+    for a path that is not a database.
+    """
+    settings = Options.from_keywords(**options)
+    directory = os.fspath(path)
+    if directory == MEMORY_PATH and filesystem is None:
+        filesystem, directory = MemoryFileSystem(), MEMORY_DIRECTORY
+    parts, lock = open_parts(
+        filesystem if filesystem is not None else PosixFileSystem(),
+        directory,
+        settings,
+        create=create,
+        error_if_exists=error_if_exists,
+        read_only=read_only,
+        random_bytes=os.urandom,
+    )
+    return DB(parts, lock)
+
+
+def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> None:
+    """Delete the database in `path`: every file of ours, then the directory if nothing else is in it.
+
+    No error if there is none. Raises LockedError while somebody has it open.
+    """
+    files = filesystem if filesystem is not None else PosixFileSystem()
+    directory = os.fspath(path)
+    if not files.exists(directory):
+        return
+    if not files.is_directory(directory):
+        raise Error(f"{directory} is a file, not a database directory")
+    lock = lock_directory(files, directory)
+    try:
+        # CURRENT first: from then on the directory no longer opens as a half-deleted database.
+        names = sorted(files.list_directory(directory), key=lambda name: name != "CURRENT")
+        for name in names:
+            parsed = filenames.parse(name)
+            if parsed is None or parsed.kind is FileKind.LOCK:
+                continue
+            if parsed.kind is FileKind.LOST:
+                _remove_lost(files, filenames.lost_directory(directory))
+            else:
+                files.remove(parsed.path(directory))
+        files.remove(filenames.lock_path(directory))
+    finally:
+        lock.close()
+    _remove_if_empty(files, directory)
+
+
+def repair(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> RepairReport:
+    """Rebuild a damaged database from what is intact; what cannot be used is moved to `lost/`.
+
+    Keeps every table whose blocks and index are intact and every intact record of the logs. Run `verify`
+    afterwards. Raises LockedError while somebody has it open.
+    """
+    files = filesystem if filesystem is not None else PosixFileSystem()
+    directory = os.fspath(path)
+    if not files.exists(directory) or not files.is_directory(directory):
+        raise Error(f"{directory} is not a database directory")
+    lock = lock_directory(files, directory)
+    try:
+        return repair_directory(files, directory, os.urandom)
+    finally:
+        lock.close()
+
+
+def _remove_lost(files: FileSystem, directory: str) -> None:
+    for name in files.list_directory(directory):
+        files.remove(os.path.join(directory, name))
+    files.remove_directory(directory)
+
+
+def _remove_if_empty(files: FileSystem, directory: str) -> None:
+    try:
+        files.remove_directory(directory)
+    except StorageError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise

@@ -1,0 +1,484 @@
+"""Engine: the control plane of one open database. Owns the locks; decides when, never how.
+
+    Store (native)     put, get, scan: the data plane
+      Engine           rotation, flush, compaction, back-pressure, edits, files   <- this file
+        DB (db.py)     the public face
+
+Mutable state and its lock, all of it here:
+    _lock              tree, manifest, frozen memtables, log list. Held for moments and for manifest appends.
+    _compaction_lock   held for the whole of a compaction, drop_range or checkpoint: one at a time.
+    GATE_BUSY          (native) keeps writers out while the write path rotates.
+Order: _compaction_lock, then GATE_BUSY, then _lock. No lock is taken inside _lock.
+
+An edit becomes real in this order: tables written and synced, directory synced, manifest appended and synced,
+new sources installed, and only then are logs and input tables dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from lsmkv import filenames
+from lsmkv._native.commit import CommitGroup
+from lsmkv._native.job import Counter, Job
+from lsmkv._native.log import LogWriter
+from lsmkv._native.memtable import Memtable
+from lsmkv._native.readstate import ReadState
+from lsmkv._native.store import Store
+from lsmkv._native.table import TableSpace
+from lsmkv._native.version import Version as NativeVersion
+from lsmkv._native.vfs import FileSystem
+from lsmkv.background import Background, Step
+from lsmkv.compaction import JobFactory, describe
+from lsmkv.errors import ClosedError, Error, StorageError
+from lsmkv.manifest import ManifestState, ManifestWriter
+from lsmkv.options import Options
+from lsmkv.picker import NO_SNAPSHOT, Compaction, pick_compaction, pick_manual
+from lsmkv.pressure import write_pressure
+from lsmkv.statistics import EngineCounters
+from lsmkv.tree import Tree
+from lsmkv.version import KeyRange, LogRef, TableChanges, VersionEdit
+
+__all__ = ["Engine", "Parts"]
+
+logger = logging.getLogger("lsmkv")
+
+FROZEN_MEMTABLES_MAX = 3  # beyond them writers wait for a flush
+DELAY_SLICE_MAX_S = 0.010  # the longest a single write is delayed on purpose
+
+
+@dataclass
+class Frozen:
+    """A full memtable and the finished log segment that holds the same operations."""
+
+    memtable: Memtable
+    log: LogWriter
+
+
+@dataclass
+class Parts:
+    """What opening.py hands over. `manifest` and `first_log` are None when read-only."""
+
+    directory: str
+    filesystem: FileSystem
+    options: Options
+    space: TableSpace
+    tree: Tree
+    state: ManifestState
+    counter: Counter
+    last_sequence: int
+    random_bytes: Callable[[int], bytes]
+    manifest: ManifestWriter | None = None
+    memtables: tuple[Memtable, ...] = ()  # newest first; only when read-only
+
+
+class Engine(Store):
+    """Rotation, flush and compaction over the native data plane."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._directory = parts.directory
+        self._filesystem = parts.filesystem
+        self._options = parts.options
+        self._counter = parts.counter
+        self._tree = parts.tree
+        self._manifest = parts.manifest
+        self._jobs = JobFactory(
+            parts.directory, parts.options, parts.space, parts.counter, parts.random_bytes
+        )
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._compaction_lock = threading.RLock()
+        self._frozen: list[Frozen] = []  # oldest first
+        self._obsolete: list[str] = []  # paths to delete when possible
+        self._running: set[Job] = set()
+        self._background_error: Exception | None = None
+        self._engine_counters = EngineCounters()
+        self._log: LogWriter | None = None
+        self._log_finished = False
+        self._commits: CommitGroup | None = None
+        self._active: Memtable | None = None
+        self._sequence = parts.last_sequence
+        self._is_inline = parts.options.background == "inline"
+        self._background: Background | None = None
+        self._slow_debt_s = 0.0
+        if parts.manifest is None:
+            self._install(ReadState(parts.memtables, parts.tree.native), None, None)
+            self._poison("the database was opened read-only")
+            return
+        limit = parts.options.write_buffer_size
+        self._set_limits(limit, 2 * limit + (1 << 16))
+        self._commits = CommitGroup(parts.filesystem, parts.directory)
+        self._begin_segment(previous=None)
+        if not self._is_inline:
+            self._background = Background(self, parts.options.sync_interval_ms / 1000)
+
+    # --- rotation -----------------------------------------------------------------------------------
+
+    def _rotate(self) -> None:
+        """Called by a writer that found the memtable or the segment full."""
+        self._wait_for_room()
+        self._freeze(only_if_full=True)
+        self._after_freeze()
+
+    def _freeze(self, *, only_if_full: bool) -> None:
+        """Put a new memtable and segment in place of the current ones."""
+        self._begin_exclusive()
+        try:
+            with self._lock:
+                self._refuse_write()
+                assert self._active is not None
+                assert self._log is not None
+                usage = self._active.usage()
+                if not self._log_finished:
+                    full = (
+                        usage.arena_bytes >= self._memory_limit
+                        or self._log.length >= self._log_limit
+                    )
+                    if usage.entry_count == 0 or (only_if_full and not full):
+                        return
+                    self._log.finish()
+                    self._log_finished = True
+                frozen = Frozen(self._active, self._log)
+                self._begin_segment(previous=self._log, frozen=frozen)
+        finally:
+            self._end_exclusive()
+
+    def _set_limits(self, memory_bytes: int, log_bytes: int) -> None:
+        self._memory_limit = memory_bytes
+        self._log_limit = log_bytes
+        super()._set_limits(memory_bytes, log_bytes)
+
+    def _begin_segment(self, previous: LogWriter | None, frozen: Frozen | None = None) -> None:
+        """Create the next log segment and make it current. If that fails nothing has changed."""
+        assert self._manifest is not None
+        assert self._commits is not None
+        number = self._counter.next()
+        mapped = self._options.log_mode == "mapped" or (
+            self._options.log_mode == "auto" and self._filesystem.can_map_log(self._directory)
+        )
+        log = LogWriter(
+            self._filesystem,
+            filenames.log_path(self._directory, number),
+            number=number,
+            nonce=int.from_bytes(self._parts.random_bytes(8), "little"),
+            previous_number=previous.number if previous is not None else 0,
+            previous_length=previous.length if previous is not None else 0,
+            previous_sequence=self._sequence,
+            manifest_edit=self._manifest.state.last_edit,
+            mapped=mapped,
+        )
+        self._commits.add(log)
+        self._log = log
+        self._log_finished = False
+        self._active = Memtable()
+        if frozen is not None:
+            self._frozen.append(frozen)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Give the store its current sources. REQUIRES: _lock."""
+        assert self._active is not None
+        memtables = (self._active, *(frozen.memtable for frozen in reversed(self._frozen)))
+        self._install(ReadState(memtables, self._tree.native), self._log, self._commits)
+        pressure = write_pressure(self._tree.version, self._options, len(self._frozen))
+        self._set_slow(pressure.stop or pressure.delay_fraction > 0)
+
+    def _after_freeze(self) -> None:
+        if self._background is not None:
+            self._background.wake_flush()
+        else:
+            self._work_inline()
+
+    def _work_inline(self) -> None:
+        """Do everything that is due, in this thread."""
+        while self._flush_step():
+            pass
+        while self._compact_step():
+            pass
+
+    # --- back-pressure ------------------------------------------------------------------------------
+
+    def _wait_for_room(self) -> None:
+        """Block while too many memtables wait for their flush; raise what stops the flush."""
+        started = time.monotonic()
+        with self._changed:
+            while len(self._frozen) >= FROZEN_MEMTABLES_MAX and not self.closed:
+                if self._background is None:
+                    break
+                if self._background_error is not None:
+                    raise _told_again(self._background_error)
+                self._changed.wait(0.05)
+        if self.closed:
+            raise ClosedError("the database is closed")
+        self._engine_counters.stall_seconds += time.monotonic() - started
+
+    def _slow_down(self) -> bool:
+        """Delay one writer according to the pressure; True: look again before writing."""
+        with self._changed:
+            pressure = write_pressure(self._tree.version, self._options, len(self._frozen))
+            if self._background is None:
+                return False
+            if pressure.stop:
+                if self._background_error is not None:
+                    raise _told_again(self._background_error)
+                started = time.monotonic()
+                self._changed.wait(0.05)
+                self._engine_counters.stall_seconds += time.monotonic() - started
+                return True
+        # Debt is paid in slices long enough for a timer and short enough to go unnoticed.
+        self._slow_debt_s += pressure.delay_fraction * self._options.write_buffer_size / 2**26 * 20e-6
+        if self._slow_debt_s >= DELAY_SLICE_MAX_S / 10:
+            pause = min(self._slow_debt_s, DELAY_SLICE_MAX_S)
+            self._slow_debt_s = 0.0
+            time.sleep(pause)
+            self._engine_counters.delay_seconds += pause
+        return False
+
+    # --- flush --------------------------------------------------------------------------------------
+
+    def _flush_step(self) -> bool:
+        """Flush all frozen memtables into one table; False when there is none."""
+        with self._lock:
+            frozen = list(self._frozen)
+            if not frozen or self.closed:
+                return False
+            memtables = [entry.memtable for entry in reversed(frozen)]
+            job = self._jobs.flush(self._tree, memtables, self._gate.pinned_sequences())
+        with self._running_job(job):
+            summaries = job.run()
+            with self._lock:
+                added = describe(summaries, 0, self._counter.next())
+                self._commit_change(TableChanges(added, ()), flushed_count=len(frozen))
+        for entry in frozen:
+            self._drop_log(entry.log)
+        self._engine_counters.flushes += 1
+        self._engine_counters.flushed_bytes += sum(meta.file_size for meta in added)
+        return True
+
+    def _drop_log(self, log: LogWriter) -> None:
+        assert self._commits is not None
+        self._commits.drop(log)
+        log.close()
+        self._delete([log.path])
+
+    def _commit_change(self, changes: TableChanges, *, flushed_count: int = 0) -> None:
+        """Make a change of the tree durable and current; the oldest `flushed_count` frozen memtables are in it.
+
+        REQUIRES: _lock, outputs synced.
+        """
+        # Taken before the directory is synced: a log the manifest names must be there after a power loss.
+        live = [entry.log for entry in self._frozen[flushed_count:]]
+        live += [self._log] if self._log is not None else []
+        self._filesystem.sync_directory(self._directory)
+        self._commit_edit(changes, live)
+        del self._frozen[:flushed_count]
+        self._publish()
+        self._changed.notify_all()
+        if self._background is not None:
+            self._background.wake_compaction()
+
+    def _commit_edit(self, changes: TableChanges, live_logs: Sequence[LogWriter]) -> None:
+        """One manifest edit, then the same change in memory."""
+        assert self._manifest is not None
+        state = self._manifest.state
+        version = self._tree.version.change(changes)
+        newest = max((table.last_sequence for table in changes.added), default=0)
+        edit = VersionEdit(
+            number=state.last_edit + 1,
+            added=changes.added,
+            removed=changes.removed,
+            next_file_number=self._counter.upcoming,
+            last_sequence=max(state.last_sequence, newest),
+            log_number=live_logs[0].number if live_logs else state.log_number,
+            live_logs=tuple(LogRef(log.number) for log in live_logs),
+        )
+        if self._manifest.broken or self._manifest.is_large:
+            self._renew_manifest()
+            edit = replace(
+                edit,
+                number=self._manifest.state.last_edit + 1,
+                next_file_number=self._counter.upcoming,
+            )
+        self._manifest.append(edit)
+        self._tree.install(version)
+
+    def _renew_manifest(self) -> None:
+        assert self._manifest is not None
+        old = self._manifest
+        fresh = ManifestWriter.create(
+            self._filesystem, self._directory, self._counter.next(), old.state
+        )
+        old.close()
+        self._manifest = fresh
+        self._delete([filenames.manifest_path(self._directory, old.number)])
+
+    # --- compaction ---------------------------------------------------------------------------------
+
+    def _compact_step(self) -> bool:
+        """Carry out the most urgent compaction; False when none is due."""
+        with self._compaction_lock:
+            with self._lock:
+                if self.closed:
+                    return False
+                compaction = pick_compaction(
+                    self._tree.version, self._options, oldest_snapshot=self._oldest_snapshot()
+                )
+            if compaction is None:
+                return False
+            self._carry_out(compaction)
+            return True
+
+    def _compact_range(self, keys: KeyRange) -> None:
+        """Bring everything in the range to the bottom level, step by step; others may write meanwhile."""
+        while True:
+            with self._compaction_lock:
+                with self._lock:
+                    self._refuse_write()
+                    compaction = pick_manual(
+                        self._tree.version,
+                        self._options,
+                        keys,
+                        oldest_snapshot=self._oldest_snapshot(),
+                    )
+                if compaction is None:
+                    return
+                self._carry_out(compaction)
+
+    def _drop_range(self, keys: KeyRange) -> None:
+        """Take a key range out of the tree in one edit. What is in memory goes to a table first."""
+        self._flush_all()
+        with self._compaction_lock:  # a running compaction would bring the keys back
+            with self._lock:
+                self._refuse_write()
+                changes = self._tree.version.drop_range(keys)
+                if not changes.removed:
+                    return
+                self._pin_snapshots()
+                self._commit_change(changes)
+            self._delete_obsolete()
+
+    def _pin_snapshots(self) -> None:
+        """Give open snapshots the present sources: dropped keys leave no versions behind."""
+        raise NotImplementedError
+
+    def _flush_all(self) -> None:
+        """Move everything in memory into tables and wait for it."""
+        self._freeze(only_if_full=False)
+        self._after_freeze()
+        with self._changed:
+            while self._frozen and not self.closed:
+                if self._background_error is not None:
+                    raise _told_again(self._background_error)
+                self._changed.wait(0.05)
+        self._refuse_read()
+
+    def _oldest_snapshot(self) -> int:
+        pinned = self._gate.pinned_sequences()
+        return pinned[0] if pinned else NO_SNAPSHOT
+
+    def _carry_out(self, compaction: Compaction) -> None:
+        """REQUIRES: _compaction_lock, and a compaction picked from the current version under it."""
+        if compaction.is_move:
+            with self._lock:
+                self._commit_change(compaction.move())
+            self._engine_counters.moves += 1
+            return
+        with self._lock:
+            job = self._jobs.compact(self._tree, compaction, self._gate.pinned_sequences())
+        with self._running_job(job):
+            summaries = job.run()
+            added = describe(summaries, compaction.output_level, compaction.epoch)
+            with self._lock:
+                self._commit_change(TableChanges(added, compaction.removed))
+        del job
+        counters = self._engine_counters
+        counters.compactions += 1
+        counters.compacted_bytes_read += compaction.input_size
+        counters.compacted_bytes_written += sum(meta.file_size for meta in added)
+        self._delete_obsolete()
+
+    @contextlib.contextmanager
+    def _running_job(self, job: Job) -> Iterator[None]:
+        """Makes a job known to close(); removes its outputs when it failed before any edit named them."""
+        if self.closed:
+            raise ClosedError("the database is closing")
+        self._running.add(job)
+        try:
+            yield
+        except BaseException:
+            assert self._manifest is not None
+            if not self._manifest.broken:
+                numbers = [summary.number for summary in job.outputs]
+                self._delete([filenames.table_path(self._directory, n) for n in numbers])
+            raise
+        finally:
+            self._running.discard(job)
+
+    # --- files --------------------------------------------------------------------------------------
+
+    def _delete_obsolete(self) -> None:
+        """Delete table files that no reader needs any more."""
+        with self._lock:
+            paths = [filenames.table_path(self._directory, n) for n in self._tree.collect()]
+        self._delete(paths)
+
+    def _delete(self, paths: Sequence[str]) -> None:
+        """Delete files that no edit names; what fails is tried again later, and at the next open."""
+        failed = []
+        for path in [*self._obsolete, *paths]:
+            try:
+                self._filesystem.remove(path)
+            except StorageError as error:
+                logger.warning("could not delete %s: %s", path, error)
+                failed.append(path)
+        self._obsolete = failed
+
+    # --- background ---------------------------------------------------------------------------------
+
+    def _background_step(self, kind: str) -> Step:
+        """One step of a background thread; what goes wrong is kept for writers to hear of."""
+        step = self._flush_step if kind == "flush" else self._compact_step
+        try:
+            worked = step()
+        except Exception as error:  # whatever it is, the thread must live and writers must hear of it
+            if self.closed:
+                return Step.IDLE
+            logger.error("%s failed, will be tried again: %s", kind, error)
+            with self._changed:
+                self._background_error = error
+                self._changed.notify_all()
+            return Step.FAILED
+        if not worked:
+            return Step.IDLE
+        self._background_error = None
+        return Step.WORKED
+
+    def _tick(self) -> None:
+        """Sync what was written since the last tick; a failure makes the store read-only."""
+        if self._commits is None or self.closed:
+            return
+        self._delete_obsolete()
+        sequence = self._sequence
+        if self._commits.durable_sequence < sequence:
+            try:
+                self._commits.sync(sequence)
+            except Error as error:
+                self._poison(f"a background sync failed ({error}): reopen the database to go on writing")
+                logger.error("a background sync failed, the database is now read-only: %s", error)
+
+    def _cancel_jobs(self) -> None:
+        for job in list(self._running):
+            job.cancel()
+
+
+def _told_again(error: Exception) -> Exception:
+    """The error of a background thread, raised in a writer's."""
+    if isinstance(error, StorageError):
+        return StorageError(error.errno, f"background work fails: {error.strerror}", error.filename)
+    return Error(f"background work fails: {error}")

@@ -1,0 +1,84 @@
+"""The small surface the cluster is built on; also useful for counters, shipping and comparison.
+
+    merge_batch    read-merge-write of many keys in one atomic batch, through a native or Python function
+    export_range   the pairs of a range in bounded chunks, as of one moment
+    drop_range     forget a key range in one atomic manifest edit, without per-key deletes
+    digest_range   an order-independent digest of a range's live pairs, to compare two stores
+
+All of them work on an open lsmkv.DB. Nothing else in the engine is meant for other packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lsmkv._native.upsert import merge_batch
+from lsmkv.version import KeyRange
+
+if TYPE_CHECKING:
+    from lsmkv._native.types import Buffer
+    from lsmkv.db import DB
+
+__all__ = ["merge_batch", "export_range", "drop_range", "digest_range", "RangeDigest"]
+
+CHUNK_SIZE = 1 << 20  # bytes of keys and values
+
+
+@dataclass(frozen=True)
+class RangeDigest:
+    """How many live pairs a range has, and the sum of their 128-bit hashes modulo 2**128.
+
+    Equal pairs give equal digests whatever the order of writes, flushes and compactions. Not secret and
+    not safe against somebody who chooses the data.
+    """
+
+    entry_count: int
+    digest: int
+
+
+def export_range(
+    db: DB,
+    start: Buffer | None = None,
+    stop: Buffer | None = None,
+    *,
+    chunk_size_bytes: int = CHUNK_SIZE,
+) -> Iterator[list[tuple[bytes, bytes]]]:
+    """The pairs in [start, stop) in key order, in lists of about `chunk_size_bytes`, as of the first call.
+
+    A chunk is handed out once it has reached that size, so one large value may exceed it. The moment stays
+    pinned until the iterator ends or is closed.
+    """
+    if chunk_size_bytes < 1:
+        raise ValueError("chunk_size_bytes must be positive")
+    chunk: list[tuple[bytes, bytes]] = []
+    size = 0
+    with db.scan(start, stop) as scan:
+        for key, value in scan:
+            chunk.append((key, value))
+            size += len(key) + len(value)
+            if size >= chunk_size_bytes:
+                yield chunk
+                chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def drop_range(db: DB, start: Buffer | None = None, stop: Buffer | None = None) -> None:
+    """Forget every key in [start, stop) that was written before this call, durably and at once.
+
+    One manifest edit; tables inside the range are deleted, tables that reach out of it are trimmed. Costs
+    a flush, not a scan. Open snapshots and iterators still see what they saw. Writes made while it runs
+    may stay.
+    """
+    db._drop_range(
+        KeyRange(b"" if start is None else bytes(start), None if stop is None else bytes(stop))
+    )
+
+
+def digest_range(db: DB, start: Buffer | None = None, stop: Buffer | None = None) -> RangeDigest:
+    """The digest of the live pairs in [start, stop), as of now. Reads the whole range."""
+    with db.keys(start, stop) as scan:
+        entry_count, digest = scan.digest()
+    return RangeDigest(entry_count, digest)

@@ -1,0 +1,238 @@
+"""Opening a database: directory, lock, manifest, replay, clean-up. Returns the parts of an Engine.
+
+Order, so that a crash at any point leaves something the next open can recover:
+1. take LOCK; read CURRENT and its manifest, or start empty;
+2. replay the logs into memtables and flush each to a new, synced table (pages of an old log are never trusted
+   twice, and no old segment is appended to);
+3. write a new manifest that holds those tables and needs none of the old logs; point CURRENT at it;
+4. only then remove old logs, old manifests and orphans. An orphan table with sequences newer than anything
+   recovered goes to lost/: it may be the only copy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from lsmkv import filenames
+from lsmkv._native.job import Counter
+from lsmkv._native.memtable import Memtable
+from lsmkv._native.table import TableSpace
+from lsmkv._native.vfs import File, FileSystem
+from lsmkv.compaction import JobFactory, describe
+from lsmkv.engine import Parts
+from lsmkv.errors import CorruptionError, Error, LockedError, StorageError
+from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read_manifest
+from lsmkv.options import Options
+from lsmkv.recovery import Inventory, ReplayResult, replay_logs, take_inventory
+from lsmkv.tree import Tree
+from lsmkv.version import TableChanges, TableMeta
+
+__all__ = ["open_parts", "lock_directory"]
+
+logger = logging.getLogger("lsmkv")
+
+
+def open_parts(
+    filesystem: FileSystem,
+    directory: str,
+    options: Options,
+    *,
+    create: bool,
+    error_if_exists: bool,
+    read_only: bool,
+    random_bytes: Callable[[int], bytes],
+) -> tuple[Parts, File | None]:
+    """The parts of an open database, and its lock (None when read-only)."""
+    exists = _check_directory(filesystem, directory, create and not read_only, error_if_exists)
+    lock = None if read_only else lock_directory(filesystem, directory)
+    try:
+        if exists:
+            state = read_manifest(filesystem, directory)
+        else:
+            _refuse_foreign(filesystem, directory)
+            state = ManifestState(random_bytes(DATABASE_ID_SIZE))
+        return _recover(filesystem, directory, options, state, read_only, random_bytes), lock
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        raise
+
+
+def lock_directory(filesystem: FileSystem, directory: str) -> File:
+    """Take LOCK and write our process id into it; LockedError names the holder."""
+    path = filenames.lock_path(directory)
+    try:
+        lock = filesystem.lock(path)
+    except StorageError as error:
+        if not isinstance(error.errno, int) or error.errno not in (11, 35):
+            raise
+        holder = _lock_holder(filesystem, path)
+        raise LockedError(f"{directory} is already open{holder}") from None
+    try:
+        lock.truncate(0)
+        lock.append(f"{os.getpid()}\n".encode())
+    except StorageError as error:
+        logger.debug("could not note the process id in %s: %s", path, error)
+    return lock
+
+
+def _lock_holder(filesystem: FileSystem, path: str) -> str:
+    try:
+        text = filesystem.read_file(path, 64).decode("ascii", "replace").strip()
+    except (Error, ValueError):
+        return ""
+    return f" in process {text}" if text.isdigit() else ""
+
+
+def _check_directory(
+    filesystem: FileSystem, directory: str, create: bool, error_if_exists: bool
+) -> bool:
+    """Whether a database exists there; makes the directory when asked to."""
+    if not filesystem.exists(directory):
+        if not create:
+            raise Error(f"{directory} does not exist")
+        filesystem.make_directory(directory)
+        filesystem.sync_directory(os.path.dirname(os.path.abspath(directory)))
+        return False
+    if not filesystem.is_directory(directory):
+        raise Error(f"{directory} is a file, not a database directory")
+    exists = filesystem.exists(filenames.current_path(directory))
+    if exists and error_if_exists:
+        raise Error(f"{directory} already holds a database")
+    if not exists and not create:
+        raise Error(f"{directory} holds no database")
+    return exists
+
+
+def _refuse_foreign(filesystem: FileSystem, directory: str) -> None:
+    """Without CURRENT there must be no data of ours: else CURRENT was lost, and starting empty would lose all."""
+    inventory = take_inventory(filesystem, directory)
+    if inventory.tables or any(
+        filesystem.file_size(filenames.log_path(directory, number)) for number in inventory.logs
+    ):
+        raise CorruptionError(
+            "there are tables or logs but no CURRENT: lsmkv.repair() can rebuild it",
+            filenames.current_path(directory),
+        )
+
+
+def _recover(
+    filesystem: FileSystem,
+    directory: str,
+    options: Options,
+    state: ManifestState,
+    read_only: bool,
+    random_bytes: Callable[[int], bytes],
+) -> Parts:
+    inventory = take_inventory(filesystem, directory)
+    counter = Counter(max(state.next_file_number, inventory.highest + 1))
+    space = TableSpace(
+        filesystem,
+        open_files_max=options.max_open_files,
+        cache_size_bytes=options.block_cache_size,
+    )
+    tree = Tree(directory, space, state.version)
+    parts = Parts(
+        directory=directory,
+        filesystem=filesystem,
+        options=options,
+        space=space,
+        tree=tree,
+        state=state,
+        counter=counter,
+        last_sequence=state.last_sequence,
+        random_bytes=random_bytes,
+    )
+    memtables: list[Memtable] = []
+    if read_only:
+        limit = 1 << 62
+        result = replay_logs(filesystem, directory, state, inventory, memtables.append, limit)
+        parts.memtables = tuple(reversed(memtables))
+        parts.last_sequence = result.last_sequence
+        return parts
+    added: list[TableMeta] = []
+    jobs = JobFactory(directory, options, space, counter, random_bytes)
+
+    def flush(memtable: Memtable) -> None:
+        summaries = jobs.flush(tree, [memtable], ()).run()
+        metas = describe(summaries, 0, counter.next())
+        added.extend(metas)
+        # Installed at once, so that the next flush keeps tombstones that hide what this one holds.
+        tree.install(tree.version.change(TableChanges(metas, ())))
+
+    result = replay_logs(
+        filesystem, directory, state, inventory, flush, options.write_buffer_size
+    )
+    _report(directory, result)
+    filesystem.sync_directory(directory)
+    parts.last_sequence = result.last_sequence
+    parts.manifest = _new_manifest(parts, result)
+    _clean(parts, inventory)
+    return parts
+
+
+def _report(directory: str, result: ReplayResult) -> None:
+    if result.operation_count:
+        logger.info("%s: replayed %d operations", directory, result.operation_count)
+    if result.torn:
+        logger.info("%s: dropped an unsynced, torn end of the log", directory)
+    if result.dropped_logs:
+        logger.warning("%s: dropped unsynced logs %s", directory, result.dropped_logs)
+
+
+def _new_manifest(parts: Parts, result: ReplayResult) -> ManifestWriter:
+    number = parts.counter.next()
+    state = replace(
+        parts.state,
+        version=parts.tree.version,
+        next_file_number=parts.counter.upcoming,
+        last_sequence=result.last_sequence,
+        log_number=parts.counter.upcoming,
+        live_logs=(),
+    )
+    return ManifestWriter.create(parts.filesystem, parts.directory, number, state)
+
+
+def _clean(parts: Parts, inventory: Inventory) -> None:
+    """Remove what the new manifest does not need. Failures are harmless: the next open tries again."""
+    assert parts.manifest is not None
+    directory, filesystem = parts.directory, parts.filesystem
+    live = parts.tree.version.file_numbers
+    paths = [filenames.log_path(directory, number) for number in inventory.logs]
+    paths += [
+        filenames.manifest_path(directory, number)
+        for number in inventory.manifests
+        if number != parts.manifest.number
+    ]
+    for number in inventory.tables:
+        if number not in live:
+            _dispose_orphan(parts, number)
+    for path in paths:
+        try:
+            filesystem.remove(path)
+        except StorageError as error:
+            logger.warning("could not delete %s: %s", path, error)
+
+
+def _dispose_orphan(parts: Parts, number: int) -> None:
+    """Delete a table that no edit names, or move it to lost/ when it holds sequences nobody else has."""
+    directory, filesystem = parts.directory, parts.filesystem
+    path = filenames.table_path(directory, number)
+    try:
+        newest = parts.space.open(path, number).summary().last_sequence
+    except Error:
+        newest = 0  # unfinished: a flush or compaction that a crash cut short
+    try:
+        if newest <= parts.last_sequence:
+            filesystem.remove(path)
+            return
+        lost = filenames.lost_directory(directory)
+        if not filesystem.exists(lost):
+            filesystem.make_directory(lost)
+        filesystem.rename(path, os.path.join(lost, os.path.basename(path)))
+        logger.warning("%s holds writes newer than anything recovered: moved to %s", path, lost)
+    except StorageError as error:
+        logger.warning("could not remove the orphan %s: %s", path, error)

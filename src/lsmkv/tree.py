@@ -1,0 +1,86 @@
+"""The current version, its native twin, and the life of table files.
+
+    Version (version.py)  ->  open tables  ->  native Version  ->  ReadState of the store
+
+A table file may be deleted when no version that anybody can still read names it: when it left the
+current version and the last reader (iterator, snapshot state, running job) has let go of its Table
+object. `collect` finds those. Not locked: the database's state lock is held around every call.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+
+from lsmkv import filenames
+from lsmkv._native.slices import TableSlice
+from lsmkv._native.table import Table, TableSpace
+from lsmkv._native.version import Version as NativeVersion
+from lsmkv.version import TableMeta, Version
+
+__all__ = ["Tree"]
+
+
+class Tree:
+    """Keeps every table of the current version open."""
+
+    def __init__(self, directory: str, space: TableSpace, version: Version) -> None:
+        self._directory = directory
+        self._space = space
+        self._tables: dict[int, Table] = {}
+        self._retired: dict[int, weakref.ref[Table]] = {}
+        self.version = Version()
+        self.native = NativeVersion(())
+        self.install(version)
+
+    def install(self, version: Version) -> None:
+        """Make `version` current: opens what is new, retires what is gone. On failure nothing changes."""
+        tables = {
+            meta.number: self._tables.get(meta.number) or self._open(meta) for meta in version
+        }
+        native = NativeVersion(
+            [(level, [_slice(tables[meta.number], meta) for meta in run])
+             for level, run in version.runs()]
+        )
+        for number, table in self._tables.items():
+            if number not in tables:
+                self._retired[number] = weakref.ref(table)
+        self._tables = tables
+        self.version = version
+        self.native = native
+
+    def slices(self, metas: Iterable[TableMeta]) -> list[TableSlice]:
+        """The native form of tables of the current version, for a job."""
+        return [_slice(self._tables[meta.number], meta) for meta in metas]
+
+    def tables(self) -> Sequence[Table]:
+        return list(self._tables.values())
+
+    def collect(self) -> list[int]:
+        """The numbers of retired tables that nobody reads any more; each is reported once."""
+        dead = [number for number, reference in self._retired.items() if reference() is None]
+        for number in dead:
+            del self._retired[number]
+        return dead
+
+    def memory_usage(self) -> int:
+        """Bytes of index and filter blocks held by the open tables."""
+        return sum(table.memory_usage for table in self._tables.values())
+
+    def clear(self) -> None:
+        """Let go of every table."""
+        self.native = NativeVersion(())
+        self._tables = {}
+
+    def _open(self, meta: TableMeta) -> Table:
+        return self._space.open(
+            filenames.table_path(self._directory, meta.number),
+            meta.number,
+            id=meta.id,
+            file_size=meta.file_size,
+            tail_size=meta.tail_size,
+        )
+
+
+def _slice(table: Table, meta: TableMeta) -> TableSlice:
+    return TableSlice(table, meta.start, meta.inclusive_bounds[1], meta.lower, meta.upper)
