@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from lsmkv._native.failure cimport lsm_error, lsm_slice
+from lsmkv._native.memtable cimport lsm_memtable
 from lsmkv._native.vfs cimport FileSystem, lsm_file, lsm_vfs
 
 cdef extern from "coding.h" nogil:
@@ -73,6 +74,8 @@ cdef extern from "log.h" nogil:
     int lsm_log_next(lsm_log_reader *reader, lsm_log_record *record, lsm_error *error)
     int lsm_log_next_operation(lsm_reader *payload, uint8_t *kind, lsm_slice *key, lsm_slice *value)
     int lsm_log_check_batch(const lsm_log_record *record, size_t *bytes, lsm_error *error)
+    int lsm_log_replay(lsm_log_reader *reader, lsm_memtable *memtable, uint64_t bytes_max,
+                       uint64_t *applied, lsm_error *error)
 
 
 cdef class LogWriter:
@@ -82,9 +85,11 @@ cdef class LogWriter:
     cdef readonly str path
     cdef readonly uint64_t number  # of the segment
     cdef uint64_t fork_generation
-    cdef int syncing  # calls that use `writer` without the GIL
-    cdef bint closing  # the last of them destroys it
+    cdef object sync_lock  # the kernel allows one sync at a time
+    cdef bint syncing  # a sync uses `writer` without the GIL
+    cdef bint closing  # closed; a running sync destroys `writer` when it returns
     cdef int check(self) except -1
+    cdef int sync_alone(self) except -1
     cdef int destroy(self) except -1
 
 

@@ -2,19 +2,21 @@
 
 Format, promises and the worked example: kernels/log.h; how the end of a segment is judged: log_reader.c.
 
-Both classes are thin: arguments are checked, the kernel works, codes become exceptions. A LogWriter is used
-by one thread at a time, except that `sync` releases the GIL and others may append meanwhile. A
-SegmentReader refuses to be used by two threads at once. Policy (when to sync, when to start a segment,
-which segments belong together) is not here.
+Both classes are thin: arguments are checked, the kernel works, codes become exceptions. A LogWriter may be
+used from any thread: `sync` releases the GIL, and others may append or close meanwhile. A SegmentReader
+refuses to be used by two threads at once. Policy (when to sync, when to start a segment, which segments
+belong together) is not here.
 """
 
 import os
+import threading
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from lsmkv._native.failure cimport raise_error
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
+from lsmkv._native.memtable cimport LSM_KEY_SIZE_MAX, LSM_VALUE_SIZE_MAX, Memtable
 from lsmkv._native.vfs cimport LSM_LOG_MAPPED, LSM_LOG_WRITTEN, lsm_fork_generation
 
 from lsmkv._native.segment import LogRecord, LogSegment
@@ -24,8 +26,6 @@ cdef extern from "status.h" nogil:
     int lsm_error_set_path(lsm_error *error, const char *path)
 
 cdef extern from "constants.h" nogil:
-    const size_t LSM_KEY_SIZE_MAX
-    const size_t LSM_VALUE_SIZE_MAX
     const size_t LSM_BATCH_SIZE_MAX
     enum:
         LSM_KIND_PUT
@@ -96,6 +96,7 @@ cdef class LogWriter:
         segment.manifest_edit = manifest_edit
         error.code = 0
         self.filesystem = filesystem
+        self.sync_lock = threading.Lock()
         self.path = os.fsdecode(encoded)
         self.number = number
         self.fork_generation = lsm_fork_generation()
@@ -173,23 +174,27 @@ cdef class LogWriter:
 
     def sync(self):
         """Make everything appended so far durable and mark it; the GIL is released meanwhile."""
+        self.check()
+        with self.sync_lock:
+            self.sync_alone()
+
+    cdef int sync_alone(self) except -1:
         cdef lsm_error error
         cdef uint64_t covered = 0
         cdef int status
         self.check()
         error.code = 0
-        self.syncing += 1
-        try:
-            with nogil:
-                status = lsm_log_sync(self.writer, &covered, &error)
-            if status == 0 and not self.closing:
-                status = lsm_log_mark_synced(self.writer, covered, &error)
-        finally:
-            self.syncing -= 1
-            if self.closing and self.syncing == 0:
-                self.destroy()
+        self.syncing = True
+        with nogil:
+            status = lsm_log_sync(self.writer, &covered, &error)
+        self.syncing = False
+        if status == 0 and not self.closing:
+            status = lsm_log_mark_synced(self.writer, covered, &error)
+        if self.closing:
+            self.destroy()
         if status < 0:
-            raise_error(status, &error)
+            return raise_error(status, &error)
+        return 0
 
     def finish(self):
         """Append the close record and cut the file to its length. Only `sync` and `close` may follow."""
@@ -204,7 +209,7 @@ cdef class LogWriter:
     def close(self):
         """Close the file; does not finish the segment. May be called again."""
         self.closing = True
-        if self.syncing == 0:
+        if not self.syncing:
             self.destroy()
 
     cdef int destroy(self) except -1:
@@ -300,6 +305,27 @@ cdef class SegmentReader:
             self.fail(status, &error)
         return LogRecord(record.type, record.count, record.base_sequence, record.synced_to,
                          record.offset, decode_operations(record.payload))
+
+    def replay(self, Memtable memtable not None, uint64_t bytes_max):
+        """Apply batches until the memtable's arena exceeds `bytes_max` or the segment ends (see `end`).
+
+        Returns the number of operations applied. A batch is applied whole or, when this raises, not at
+        all; those before it stay. The GIL is released: nobody else may use `memtable` meanwhile.
+        """
+        cdef lsm_error error
+        cdef uint64_t applied = 0
+        cdef int status
+        self.enter()
+        error.code = 0
+        self.busy = True
+        try:
+            with nogil:
+                status = lsm_log_replay(&self.reader, memtable.memtable, bytes_max, &applied, &error)
+        finally:
+            self.busy = False
+        if status < 0:
+            self.fail(status, &error)
+        return applied
 
 
 cdef tuple decode_operations(lsm_slice payload):

@@ -161,10 +161,11 @@ static inline uint8_t *lsm_log_encode(uint8_t *cursor, uint8_t kind, lsm_slice k
 int lsm_log_commit(lsm_log_writer *writer, uint8_t type, uint64_t base_sequence, uint32_t count,
                    size_t payload_size, lsm_error *error);
 
-/* Makes everything committed so far durable; may run without the GIL beside commits of the owner, one sync at
- * a time. Reports through `covered` how many bytes are durable. Any failure poisons the writer for ever. When
- * nothing but marks was committed since the last sync it touches no device. It writes no mark: the owner
- * appends one (lsm_log_mark_synced) when it next holds the writer. */
+/* Makes everything committed so far durable; may run without the GIL beside commits of the owner. One sync at
+ * a time: of two that run together the system may report a lost page to one and success to the other. Reports
+ * through `covered` how many bytes are durable. Any failure poisons the writer for ever. When nothing but marks
+ * was committed since the last sync it touches no device. It writes no mark: the owner appends one
+ * (lsm_log_mark_synced) when it next holds the writer. */
 int lsm_log_sync(lsm_log_writer *writer, uint64_t *covered, lsm_error *error);
 
 /* Appends SYNC_MARK, unless a record committed since already claims `covered` or the segment is finished.
@@ -229,7 +230,8 @@ struct lsm_memtable;
 
 /* Applies whole batches to `memtable` until its arena holds more than `bytes_max` or the segment ends (then
  * reader->end is set). Adds the operations applied to `applied`, also on failure; a batch that fails leaves
- * nothing behind and is the next one still. REQUIRES: nobody reads `memtable` yet. */
+ * nothing behind and is the next one still. LSM_E_CORRUPT when a batch does not follow what `memtable` holds.
+ * REQUIRES: nobody reads `memtable` yet. */
 int lsm_log_replay(lsm_log_reader *reader, struct lsm_memtable *memtable, uint64_t bytes_max,
                    uint64_t *applied, lsm_error *error);
 

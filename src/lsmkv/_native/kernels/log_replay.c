@@ -5,8 +5,14 @@
 #include "log.h"
 #include "memtable.h"
 
-static int apply_batch(const lsm_log_record *record, lsm_memtable *memtable, lsm_error *error) {
+static int apply_batch(const lsm_log_record *record, lsm_memtable *memtable, uint64_t last_sequence,
+                       lsm_error *error) {
     size_t bytes;
+    if (record->base_sequence <= last_sequence) {
+        return lsm_fail(error, LSM_E_CORRUPT, record->offset, NULL,
+                        "a log batch with sequence %llu, but sequence %llu was applied before it",
+                        (unsigned long long)record->base_sequence, (unsigned long long)last_sequence);
+    }
     int status = lsm_log_check_batch(record, &bytes, error);
     if (status < 0) return status;
     status = lsm_memtable_reserve(memtable, record->count, bytes);
@@ -34,7 +40,7 @@ int lsm_log_replay(lsm_log_reader *reader, lsm_memtable *memtable, uint64_t byte
         int status = lsm_log_next(reader, &record, error);
         if (status <= 0) return status;
         if (record.type != LSM_LOG_BATCH) continue;
-        status = apply_batch(&record, memtable, error);
+        status = apply_batch(&record, memtable, usage.last_sequence, error);
         if (status < 0) {
             *reader = before;
             return status;
