@@ -229,6 +229,7 @@ class TestLifeTime:
         scan.close()
 
     def test_objects_may_outlive_the_database(self, tmp_path: Path) -> None:
+        gc.collect()
         before = memory.usage()[1]
         db = lsmkv.open(tmp_path / "db")
         fill(db, 1000)
@@ -246,7 +247,7 @@ class TestLifeTime:
     def test_an_unclosed_database_warns_and_closes(self, tmp_path: Path) -> None:
         db = lsmkv.open(tmp_path / "db")
         db.put(b"a", b"1")
-        with pytest.warns(ResourceWarning, match="unclosed database"):
+        with pytest.warns(ResourceWarning, match="unclosed database"):  # noqa: PT031
             del db
             gc.collect()
         with lsmkv.open(tmp_path / "db") as again:

@@ -254,11 +254,11 @@ class Engine(Store):
             summaries = job.run()
             with self._lock:
                 added = describe(summaries, 0, self._counter.next())
+                self._engine_counters.flushes += 1
+                self._engine_counters.flushed_bytes += sum(meta.file_size for meta in added)
                 self._commit_change(TableChanges(added, ()), flushed_count=len(frozen))
         for entry in frozen:
             self._drop_log(entry.log)
-        self._engine_counters.flushes += 1
-        self._engine_counters.flushed_bytes += sum(meta.file_size for meta in added)
         return True
 
     def _drop_log(self, log: LogWriter) -> None:
