@@ -1,8 +1,8 @@
-"""Compiles small C programs against the plain C kernels: no Python in between, sanitizers if wanted.
+"""Compiles small C programs against the plain C kernels, with sanitizers if wanted.
 
-Kernels that read bytes from disk are run this way under AddressSanitizer and UndefinedBehaviorSanitizer, and
-loops too long for Python run here at full speed. A compiler that lacks a sanitizer skips the test; a program
-that does not compile fails it.
+Kernels that read bytes from disk are run this way under AddressSanitizer and
+UndefinedBehaviorSanitizer, and loops too long for Python run here at full speed. A compiler that
+lacks a sanitizer skips the test; a program that does not compile fails it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ PROGRAMS = ROOT / "tests" / "native" / "c"
 
 BASE_FLAGS = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]
 OPTIMISED = ["-O3", "-DNDEBUG"]
-SANITIZED = ["-O1", "-g", "-DLSMKV_DEBUG", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZED = [
+    "-O1",
+    "-g",
+    "-DLSMKV_DEBUG",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+]
 
 
 def _compiler() -> list[str]:
@@ -53,14 +59,16 @@ def build(directory: Path, program: str, kernels: list[str], flags: list[str]) -
 
 
 def run(executable: Path, *arguments: object, stdin: bytes = b"") -> str:
-    """Run it, fail the test with its messages unless it exits with 0, and return what it printed."""
+    """Run it and return what it printed; a status other than 0 fails the test."""
     result = execute(executable, *arguments, stdin=stdin)
     assert result.returncode == 0, result.stderr.decode("utf-8", "replace")[-4000:]
     return result.stdout.decode()
 
 
-def execute(executable: Path, *arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run it, whatever the outcome. Leaks are counted by the allocator of the kernels, not by the sanitizer."""
+def execute(
+    executable: Path, *arguments: object, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """Run it, whatever the outcome. Leaks are for the allocator of the kernels to count."""
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
     command = [str(executable), *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, env=environment, timeout=300)

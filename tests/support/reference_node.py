@@ -1,13 +1,12 @@
-"""The sorted node and the block format in plain Python: what kernels/node.h and kernels/block.h must agree with.
+"""The sorted node and the block format in plain Python, for the kernels to agree with.
 
-`search` is the definition (a linear walk over whole keys), not the algorithm. `encode` writes the block format
-from its byte table in kernels/block_format.h, column by column, with struct.
+`search` is the definition (a linear walk over whole keys), not the algorithm. `encode` writes the
+block format from its byte table in kernels/block_format.h, column by column, with struct.
 An entry is (key, sequence, kind, value).
 """
 
 from __future__ import annotations
 
-import os
 import struct
 
 Entry = tuple[bytes, int, int, bytes]
@@ -34,6 +33,12 @@ def _offsets(items: list[bytes], width: int) -> bytes:
     return b"".join(end.to_bytes(width, "little") for end in ends)
 
 
+def _shared_prefix(a: bytes, b: bytes) -> bytes:
+    while not b.startswith(a):
+        a = a[:-1]
+    return a
+
+
 def _differ(items: list[bytes]) -> bool:
     return len({len(item) for item in items}) > 1
 
@@ -47,7 +52,7 @@ def encode(entries: list[Entry]) -> bytes:
     kinds = bytes(entry[2] for entry in entries)
     values = [entry[3] for entry in entries]
 
-    prefix = os.path.commonprefix([keys[0], keys[-1]])
+    prefix = _shared_prefix(keys[0], keys[-1])
     rests = [key[len(prefix) :] for key in keys]
     heads = [rest[:8] for rest in rests]
     tails = [rest[8:] for rest in rests]
@@ -86,7 +91,11 @@ def encode(entries: list[Entry]) -> bytes:
     )
     parts = [header]
     parts += [head.ljust(8, b"\0")[::-1] for head in heads]
-    parts += [(sequence - base).to_bytes(sequence_width, "little") for sequence in sequences if sequence_width]
+    parts += [
+        (sequence - base).to_bytes(sequence_width, "little")
+        for sequence in sequences
+        if sequence_width
+    ]
     parts += [_offsets(column, offset_width) for column in columns]
     if flags & HAS_HEAD_SIZES:
         parts.append(bytes(map(len, heads)))

@@ -35,7 +35,8 @@ cdef extern from "block.h" nogil:
     lsm_block_builder *lsm_block_builder_create()
     void lsm_block_builder_destroy(lsm_block_builder *builder)
     void lsm_block_builder_reset(lsm_block_builder *builder)
-    int lsm_block_builder_add(lsm_block_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value)
+    int lsm_block_builder_add(
+        lsm_block_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value)
     uint32_t lsm_block_builder_count(const lsm_block_builder *builder)
     lsm_slice lsm_block_builder_last_key(const lsm_block_builder *builder)
     size_t lsm_block_builder_finished_size(const lsm_block_builder *builder)
@@ -46,10 +47,12 @@ cdef extern from "block.h" nogil:
 cdef class BlockBuilder:
     cdef lsm_block_builder *builder
     cdef uint64_t last_sequence
-    cdef int add_slices(self, lsm_slice key, uint64_t sequence, uint8_t kind, lsm_slice value) except -1
+    cdef int add_slices(
+        self, lsm_slice key, uint64_t sequence, uint8_t kind, lsm_slice value) except -1
 
 
 cdef class Block:
-    cdef uint8_t *data  # aligned copy, owned
-    cdef lsm_block_view view
+    cdef uint8_t *data          # aligned copy, owned; NULL until parsed
+    cdef lsm_block_view view    # empty until parsed
+    cdef int load(self, lsm_slice source) except -1
     cdef uint32_t checked_index(self, index) except? 0xFFFFFFFF

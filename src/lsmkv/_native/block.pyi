@@ -1,8 +1,11 @@
+from typing import final
+
 from typing_extensions import Buffer
 
 PUT: int
 DELETE: int
 
+@final
 class BlockBuilder:
     def __init__(self) -> None: ...
     def __len__(self) -> int: ...
@@ -12,6 +15,7 @@ class BlockBuilder:
     def finish(self) -> bytes: ...
     def reset(self) -> None: ...
 
+@final
 class Block:
     def __init__(self, data: Buffer) -> None: ...
     def __len__(self) -> int: ...

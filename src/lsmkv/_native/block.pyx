@@ -1,17 +1,23 @@
 """Blocks of sorted entries, as tables store them: for tests, tools and inspection.
 
-The engine itself uses the kernel (kernels/block.h) directly. These classes keep its promises: a builder
-refuses entries out of order, a block copies its bytes to aligned memory and is checked before anything else
-can touch it.
+The engine itself uses the kernel (kernels/block.h) directly. These classes keep its promises: a
+builder refuses entries out of order, a block copies its bytes to aligned memory and is checked
+before anything else can touch it.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from lsmkv._native.failure cimport LSM_OK, lsm_error, lsm_slice, raise_error
-from lsmkv._native.memory cimport lsm_alloc_aligned, lsm_free_aligned, lsm_memory_attach, shared_state
+from lsmkv._native.memory cimport (
+    lsm_alloc_aligned,
+    lsm_free_aligned,
+    lsm_memory_attach,
+    shared_state,
+)
 
 lsm_memory_attach(shared_state())
 
@@ -29,8 +35,9 @@ cdef inline lsm_slice slice_of(Py_buffer *buffer) noexcept:
     return result
 
 
+@cython.final
 cdef class BlockBuilder:
-    """Collects entries in (key ascending, sequence descending) order and encodes them as one block."""
+    """Encodes entries, added in order (key ascending, sequence descending), as one block."""
 
     def __cinit__(self):
         self.builder = lsm_block_builder_create()
@@ -44,7 +51,7 @@ cdef class BlockBuilder:
         return lsm_block_builder_count(self.builder)
 
     def add(self, key, sequence, kind, value):
-        """Append one entry. ValueError when it is out of order or beyond a limit: nothing is changed then."""
+        """Append one entry. ValueError, and no change, when out of order or beyond a limit."""
         cdef uint64_t number = sequence
         cdef uint8_t code = kind
         cdef Py_buffer key_buffer
@@ -61,13 +68,15 @@ cdef class BlockBuilder:
         finally:
             PyBuffer_Release(&key_buffer)
 
-    cdef int add_slices(self, lsm_slice key, uint64_t sequence, uint8_t kind, lsm_slice value) except -1:
+    cdef int add_slices(
+        self, lsm_slice key, uint64_t sequence, uint8_t kind, lsm_slice value) except -1:
         cdef int order
         if lsm_block_builder_count(self.builder) != 0:
             order = lsm_slice_compare(lsm_block_builder_last_key(self.builder), key)
             if order > 0 or (order == 0 and sequence >= self.last_sequence):
                 raise ValueError("entries must come in order of key, then of sequence descending")
-        cdef int status = lsm_block_builder_add(self.builder, key, lsm_trailer(sequence, kind), value)
+        cdef uint64_t trailer = lsm_trailer(sequence, kind)
+        cdef int status = lsm_block_builder_add(self.builder, key, trailer, value)
         if status != LSM_OK:
             return raise_error(status, NULL)
         self.last_sequence = sequence
@@ -90,26 +99,39 @@ cdef class BlockBuilder:
         lsm_block_builder_reset(self.builder)
 
 
+@cython.final
 cdef class Block:
-    """A parsed block: an immutable sequence of entries. CorruptionError or Error when the bytes are not one."""
+    """A parsed block: an immutable sequence of entries.
 
-    def __cinit__(self, data):
+    CorruptionError when the bytes are not one, Error when they are of a format from the future.
+    """
+
+    def __init__(self, data):
         cdef Py_buffer buffer
-        cdef lsm_error error
-        cdef int status
-        error.code = LSM_OK
+        if self.data != NULL:
+            raise TypeError("a block cannot be initialised twice")
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
-            self.data = <uint8_t *> lsm_alloc_aligned(<size_t> buffer.len)
-            if self.data == NULL:
-                raise MemoryError("lsmkv: out of memory")
-            if buffer.len:
-                memcpy(self.data, buffer.buf, <size_t> buffer.len)
-            status = lsm_block_parse(self.data, <size_t> buffer.len, &self.view, &error)
+            self.load(slice_of(&buffer))
         finally:
             PyBuffer_Release(&buffer)
+
+    cdef int load(self, lsm_slice source) except -1:
+        cdef lsm_error error
+        cdef lsm_block_view view
+        cdef uint8_t *copy = <uint8_t *> lsm_alloc_aligned(source.size)
+        if copy == NULL:
+            raise MemoryError("lsmkv: out of memory")
+        if source.size:
+            memcpy(copy, source.data, source.size)
+        error.code = LSM_OK
+        cdef int status = lsm_block_parse(copy, source.size, &view, &error)
         if status != LSM_OK:
-            raise_error(status, &error)
+            lsm_free_aligned(copy)
+            return raise_error(status, &error)
+        self.data = copy
+        self.view = view
+        return 0
 
     def __dealloc__(self):
         lsm_free_aligned(self.data)
@@ -174,5 +196,6 @@ cdef class Block:
     def entries(self):
         """All entries in order, as a list of (key, sequence, kind, value)."""
         return [
-            (self.key(i), self.sequence(i), self.kind(i), self.value(i)) for i in range(self.view.count)
+            (self.key(i), self.sequence(i), self.kind(i), self.value(i))
+            for i in range(self.view.count)
         ]

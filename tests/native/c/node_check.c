@@ -3,10 +3,11 @@
  *     node_check helpers                              loads, comparisons and counting, against byte loops
  *     node_check windows VERSIONS WIDTH... < keys     searches
  *
- * `windows` reads keys in ascending order (u32 count, then u32 size and bytes of each, little-endian). The order
- * in which they stand is the truth: nothing here compares keys. Every window of WIDTH neighbouring keys, each in
- * VERSIONS versions, becomes a node, and every key of the whole list, with sequences around those stored, is
- * searched in it. Keys and tails lie in allocations of their exact size, so a sanitizer sees any read beyond.
+ * `windows` reads keys in ascending order (u32 count, then u32 size and bytes of each, little-endian). The
+ * order in which they stand is the truth: nothing here compares keys. Every window of WIDTH neighbouring
+ * keys, each in VERSIONS versions, becomes a node, and every key of the whole list, with sequences around
+ * those stored, is searched in it. Keys lie in allocations of their exact size, so a sanitizer sees any read
+ * beyond.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,10 +104,16 @@ static void check_counting(void) {
                 heads[i] = head;
             }
             for (uint32_t i = 0; i <= count + 4; i++) {
-                uint64_t wanted = i < count ? heads[i] : i == count ? 0 : i == count + 1 ? UINT64_MAX : heads[0] + i;
+                uint64_t wanted = i < count         ? heads[i]
+                                  : i == count      ? 0
+                                  : i == count + 1  ? UINT64_MAX
+                                                    : heads[0] + i;
                 for (uint64_t near = wanted - 1; near != wanted + 2; near++) {
                     uint32_t below = 0, through = 0;
-                    for (uint32_t k = 0; k < count; k++) below += heads[k] < near, through += heads[k] <= near;
+                    for (uint32_t k = 0; k < count; k++) {
+                        below += heads[k] < near;
+                        through += heads[k] <= near;
+                    }
                     CHECK(lsm_heads_below(heads, count, near) == below, "below of %u", count);
                     CHECK(lsm_heads_through(heads, below, count, near) == through, "through of %u", count);
                 }
@@ -123,8 +130,9 @@ static int compare_tie(const void *opaque, uint32_t index, const lsm_target *tar
     const node *searched = opaque;
     const key *entry = &searched->keys[index / searched->versions];
     uint64_t sequence = (uint64_t)SEQUENCE_STEP * (searched->versions - index % searched->versions);
-    const uint8_t *tail = entry->size > skip ? entry->data + skip : NULL;
-    return lsm_tie_order(tail, entry->size > skip ? entry->size - skip : 0, entry->size, sequence, target, skip);
+    size_t tail_size = entry->size > skip ? entry->size - skip : 0;
+    const uint8_t *tail = tail_size != 0 ? entry->data + skip : NULL;
+    return lsm_tie_order(tail, tail_size, entry->size, sequence, target, skip);
 }
 
 static uint32_t common_prefix(const key *a, const key *b) {
@@ -133,7 +141,8 @@ static uint32_t common_prefix(const key *a, const key *b) {
     return size;
 }
 
-static void fill_node(node *filled, const key *keys, uint32_t width, uint32_t versions, uint32_t prefix_size) {
+static void fill_node(node *filled, const key *keys, uint32_t width, uint32_t versions,
+                      uint32_t prefix_size) {
     filled->keys = keys;
     filled->versions = versions;
     filled->prefix_size = prefix_size;
@@ -144,7 +153,8 @@ static void fill_node(node *filled, const key *keys, uint32_t width, uint32_t ve
 }
 
 /* Searches every key of the list in a node that holds keys start .. start + width. */
-static uint64_t search_all(const node *searched, const key *keys, uint32_t count, uint32_t start, uint32_t width) {
+static uint64_t search_all(const node *searched, const key *keys, uint32_t count, uint32_t start,
+                           uint32_t width) {
     uint32_t versions = searched->versions, total = width * versions;
     uint64_t searches = 0;
     for (uint32_t rank = 0; rank < count; rank++) {
@@ -154,9 +164,11 @@ static uint64_t search_all(const node *searched, const key *keys, uint32_t count
             lsm_target target = {keys[rank].data, keys[rank].size, sequence};
             uint32_t found = lsm_node_search(searched, searched->keys[0].data, searched->prefix_size,
                                              searched->heads, total, &target, compare_tie);
-            uint32_t newer = (uint32_t)(sequence / SEQUENCE_STEP); /* stored sequences at or below the target's */
-            newer = newer > versions ? 0 : versions - newer;
-            uint32_t wanted = rank < start ? 0 : rank >= start + width ? total : (rank - start) * versions + newer;
+            uint32_t visible = (uint32_t)(sequence / SEQUENCE_STEP); /* versions not above the target's */
+            uint32_t newer = visible > versions ? 0 : versions - visible;
+            uint32_t wanted = rank < start            ? 0
+                              : rank >= start + width ? total
+                                                      : (rank - start) * versions + newer;
             CHECK(found == wanted, "key %u at %llu in keys %u..%u, prefix %u: found %u, wanted %u", rank,
                   (unsigned long long)sequence, start, start + width, searched->prefix_size, found, wanted);
             searches++;

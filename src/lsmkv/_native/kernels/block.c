@@ -9,7 +9,7 @@ static int corrupt(lsm_error *error, const char *what) {
 
 /* --- parsing ------------------------------------------------------------------------------------------ */
 
-/* Ascending from 0 to `end`, no item larger than `item_max`. Inlined per width so that the loop vectorises. */
+/* Ascending from 0 to `end`, no item larger than `item_max`. Inlined per width: the loops vectorise. */
 static inline __attribute__((always_inline)) int offsets_are_valid(const uint8_t *column, uint8_t width,
                                                                    uint32_t count, uint32_t end,
                                                                    uint64_t item_max) {
@@ -65,7 +65,8 @@ static int heads_are_padded(const lsm_block_view *view, uint32_t tails_size) {
     return bad == 0;
 }
 
-/* Only a prefix that fills the limit leaves this to check: tails were held to what remains beside a full head. */
+/* Only a prefix about as large as the limit leaves this to check: tails were held to what a full head
+ * leaves them. */
 static int keys_are_within_limit(const lsm_block_view *view) {
     if ((size_t)view->prefix_size + LSM_HEAD_SIZE <= LSM_KEY_SIZE_MAX) return 1;
     for (uint32_t i = 0; i < view->count; i++) {
@@ -124,19 +125,26 @@ static int entries_are_ordered(const lsm_block_view *view) {
 /* The header by itself. Sizes cannot be checked before the layout is known. */
 static int check_header(const lsm_block_header *header, lsm_error *error) {
     if (header->version != LSM_BLOCK_VERSION) {
-        return lsm_fail(error, LSM_E_FORMAT, LSM_NO_OFFSET, NULL, "block: unknown version %u", header->version);
+        return lsm_fail(error, LSM_E_FORMAT, LSM_NO_OFFSET, NULL, "block: unknown version %u",
+                        header->version);
     }
     if (header->flags & ~LSM_BLOCK_FLAGS_KNOWN) {
-        return lsm_fail(error, LSM_E_FORMAT, LSM_NO_OFFSET, NULL, "block: unknown flags 0x%02x", header->flags);
+        return lsm_fail(error, LSM_E_FORMAT, LSM_NO_OFFSET, NULL, "block: unknown flags 0x%02x",
+                        header->flags);
     }
-    if (header->offset_width != 2 && header->offset_width != 4) return corrupt(error, "impossible offset width");
+    if (header->offset_width != 2 && header->offset_width != 4) {
+        return corrupt(error, "impossible offset width");
+    }
     uint8_t width = header->sequence_width;
-    if (width != 0 && width != 2 && width != 4 && width != 8) return corrupt(error, "impossible sequence width");
-    if (header->zero[0] | header->zero[1] | header->zero[2]) return corrupt(error, "reserved bytes are not zero");
+    if (width != 0 && width != 2 && width != 4 && width != 8) {
+        return corrupt(error, "impossible sequence width");
+    }
+    if (header->zero[0] | header->zero[1] | header->zero[2]) {
+        return corrupt(error, "reserved bytes are not zero");
+    }
     if (header->flags & LSM_BLOCK_HAS_HEAD_SIZES && header->head_size != 0) {
         return corrupt(error, "two kinds of head size");
     }
-    if (header->prefix_size > LSM_KEY_SIZE_MAX) return corrupt(error, "prefix larger than any key");
     return 0;
 }
 
@@ -158,7 +166,9 @@ static int check_entries(lsm_block_view *view, const lsm_block_header *header, l
                          LSM_VALUE_SIZE_MAX, &view->value_size)) {
         return corrupt(error, "values out of bounds");
     }
-    if (!heads_are_padded(view, header->tails_size)) return corrupt(error, "key heads disagree with their size");
+    if (!heads_are_padded(view, header->tails_size)) {
+        return corrupt(error, "key heads disagree with their size");
+    }
     if (!keys_are_within_limit(view)) return corrupt(error, "key larger than any key");
     if (!sequences_are_valid(view)) return corrupt(error, "sequence out of range");
     if (!kinds_are_known(view)) {
@@ -211,5 +221,6 @@ static int compare_tie(const void *node, uint32_t index, const lsm_target *targe
 }
 
 uint32_t lsm_block_search(const lsm_block_view *view, const lsm_target *target) {
-    return lsm_node_search(view, view->prefix, view->prefix_size, view->heads, view->count, target, compare_tie);
+    return lsm_node_search(view, view->prefix, view->prefix_size, view->heads, view->count, target,
+                           compare_tie);
 }

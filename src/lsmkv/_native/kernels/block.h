@@ -33,7 +33,7 @@ typedef struct lsm_block_view {
 /* Checks everything: widths, bounds, offsets, zero padding, known kinds, limits, strict order of (key,
  * sequence), no byte left over. Only the order of whole columns is trusted to their position.
  * REQUIRES: data 8-byte aligned. 0, LSM_E_CORRUPT, or LSM_E_FORMAT for a version, flag or kind from the
- * future. Errors carry no file offset: the caller knows where the block came from. */
+ * future. On failure the view is not to be used. Errors carry no file offset: the caller knows it. */
 int lsm_block_parse(const uint8_t *data, size_t size, lsm_block_view *view, lsm_error *error);
 
 /* The first entry at or after the target: 0..count. */
@@ -62,7 +62,8 @@ static inline lsm_slice lsm_block_region_item(const uint8_t *region, const uint8
 
 static inline lsm_slice lsm_block_value(const lsm_block_view *view, uint32_t index) {
     LSM_ASSERT(index < view->count);
-    return lsm_block_region_item(view->values, view->value_offsets, view->offset_width, view->value_size, index);
+    return lsm_block_region_item(view->values, view->value_offsets, view->offset_width, view->value_size,
+                                 index);
 }
 
 /* The key bytes after prefix and head; empty unless the head holds all 8. */
@@ -79,8 +80,8 @@ static inline size_t lsm_block_key_size(const lsm_block_view *view, uint32_t ind
     return view->prefix_size + lsm_block_head_size(view, index) + lsm_block_tail(view, index).size;
 }
 
-/* For walking a block: writes the key but for its prefix, which REQUIRES that `buffer` already begins with the
- * prefix of this block, and has room for lsm_block_key_size + 8 bytes. Returns the size of the whole key. */
+/* For walking a block: writes the key but for its prefix, and returns the size of the whole key. REQUIRES:
+ * `buffer` already begins with the prefix of this block and has room for lsm_block_key_size + 8 bytes. */
 static inline size_t lsm_block_key_complete(const lsm_block_view *view, uint32_t index, uint8_t *buffer) {
     LSM_ASSERT(index < view->count);
     uint8_t *end = buffer + view->prefix_size;
@@ -137,8 +138,8 @@ void lsm_block_builder_destroy(lsm_block_builder *builder); /* NULL is allowed *
 void lsm_block_builder_reset(lsm_block_builder *builder);   /* forgets the entries, keeps the memory */
 
 /* REQUIRES: entries arrive in strict node order, kinds are known, sequences at most LSM_SEQUENCE_MAX.
- * 0, LSM_E_MEMORY, or LSM_E_LIMIT: key or value too large, or the collected entries (whole keys) beyond 4 GiB.
- * A failed add has changed nothing. */
+ * 0, LSM_E_MEMORY, or LSM_E_LIMIT: key or value too large, or the collected entries (whole keys) beyond
+ * 4 GiB. A failed add has changed nothing. */
 int lsm_block_builder_add(lsm_block_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value);
 uint32_t lsm_block_builder_count(const lsm_block_builder *builder);
 /* The key added last, until the next add or reset; data is NULL when there is none. */

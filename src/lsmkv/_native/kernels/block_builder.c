@@ -7,7 +7,7 @@
 enum {
     ENTRIES_CAPACITY_FIRST = 64,
     BYTES_CAPACITY_FIRST = 4096,
-    BYTES_CAPACITY_KEPT = 1 << 20 /* reset gives larger buffers back: one giant value is no reason to hold 1 GiB */
+    BYTES_CAPACITY_KEPT = 1 << 20 /* reset gives larger buffers back: one giant value must not hold its GiB */
 };
 
 /* Ends are offsets into the builder's buffers; the start is the end of the entry before. */
@@ -134,7 +134,8 @@ static inline void track_first(lsm_block_builder *builder, uint32_t key_size, ui
     builder->sequence_min = builder->sequence_max = sequence;
 }
 
-static inline void track_next(lsm_block_builder *builder, lsm_slice key, uint64_t sequence, uint32_t value_size) {
+static inline void track_next(lsm_block_builder *builder, lsm_slice key, uint64_t sequence,
+                              uint32_t value_size) {
     uint32_t limit = size_min(builder->prefix_size, (uint32_t)key.size);
     uint32_t shared = (uint32_t)lsm_shared_size(builder->keys.data, key.data, limit);
     if (LSM_UNLIKELY(shared < builder->prefix_size)) shrink_prefix(builder, shared);
@@ -241,7 +242,8 @@ static void write_keys(const lsm_block_builder *builder, const lsm_block_header 
     }
 }
 
-static void write_sequences(const lsm_block_builder *builder, const lsm_block_header *header, uint8_t *column) {
+static void write_sequences(const lsm_block_builder *builder, const lsm_block_header *header,
+                            uint8_t *column) {
     uint8_t width = header->sequence_width;
     if (width == 0) return;
     for (size_t i = 0; i < builder->count; i++) {

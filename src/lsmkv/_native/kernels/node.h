@@ -42,7 +42,8 @@ static inline uint64_t lsm_head_load(const uint8_t *p, size_t size) {
     if (size == 0) return 0;
     /* First, middle and last of 1 to 3 bytes; some of them the same one. */
     size_t middle = size / 2, last = size - 1;
-    return (uint64_t)p[0] << 56 | (uint64_t)p[middle] << (56 - 8 * middle) | (uint64_t)p[last] << (56 - 8 * last);
+    return (uint64_t)p[0] << 56 | (uint64_t)p[middle] << (56 - 8 * middle) |
+           (uint64_t)p[last] << (56 - 8 * last);
 }
 
 /* How many leading bytes of `a` and `b` are equal, at most `limit`. */
@@ -75,9 +76,9 @@ static inline int lsm_bytes_order(const uint8_t *a, const uint8_t *b, size_t siz
     return (x > y) - (x < y);
 }
 
-/* How many of the ascending `heads[0..count)` are below `head`: halving down to 4..7 heads, which are counted.
- * The mask matters: written as a condition, compilers make it a jump that is mispredicted every other time
- * (22 instead of 7 ns for 35 heads). Counting at the end shortens the chain of dependent loads. */
+/* How many of the ascending `heads[0..count)` are below `head`: halving down to 4..7 heads, which are
+ * counted. The mask matters: written as a condition, compilers make it a jump that is mispredicted every
+ * other time (22 instead of 7 ns for 35 heads). Counting shortens the chain of dependent loads. */
 static inline uint32_t lsm_heads_below(const uint64_t *heads, uint32_t count, uint64_t head) {
     const uint64_t *base = heads;
     size_t left = count;
@@ -99,7 +100,8 @@ static inline uint32_t lsm_heads_below(const uint64_t *heads, uint32_t count, ui
 }
 
 /* How many are below or equal, given that `from` are below: a short run is counted, a long one halved. */
-static inline uint32_t lsm_heads_through(const uint64_t *heads, uint32_t from, uint32_t count, uint64_t head) {
+static inline uint32_t lsm_heads_through(const uint64_t *heads, uint32_t from, uint32_t count,
+                                         uint64_t head) {
     uint32_t end = from;
     while (end < count && end < from + 4 && heads[end] == head) end++;
     if (end < from + 4 || end == count) return end;
