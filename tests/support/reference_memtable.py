@@ -1,4 +1,4 @@
-"""The memtable in plain Python: a sorted list of (key, -sequence), and the rule for replacing in place."""
+"""The memtable in plain Python: a sorted list of (key, -sequence), and when to replace in place."""
 
 import bisect
 

@@ -1,5 +1,5 @@
-# The ordered in-memory map and the cursor shape, for the modules that work on them without Python between.
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+# The ordered in-memory map, for the modules that work on it without Python in between.
+from libc.stdint cimport uint8_t, uint64_t
 
 from lsmkv._native.cursor cimport lsm_cursor, lsm_cursor_destroy, lsm_cursor_ops, lsm_found
 from lsmkv._native.failure cimport lsm_slice
@@ -26,8 +26,8 @@ cdef extern from "memtable.h" nogil:
     void lsm_memtable_retain(lsm_memtable *memtable)
     void lsm_memtable_release(lsm_memtable *memtable)
     int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t payload_size)
-    void lsm_memtable_insert(lsm_memtable *memtable, lsm_slice key, uint64_t trailer, lsm_slice value,
-                             uint64_t pinned_sequence)
+    void lsm_memtable_insert(lsm_memtable *memtable, lsm_slice key, uint64_t trailer,
+                             lsm_slice value, uint64_t pinned_sequence)
     void lsm_memtable_get(const lsm_memtable *memtable, lsm_slice key, uint64_t sequence,
                           lsm_found *found)
     lsm_cursor *lsm_memtable_cursor(lsm_memtable *memtable)

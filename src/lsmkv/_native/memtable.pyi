@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+
 from typing_extensions import Buffer
 
 Entry = tuple[bytes, int, int, bytes]

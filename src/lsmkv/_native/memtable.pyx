@@ -1,8 +1,8 @@
 """The in-memory table as Python sees it: one entry at a time, for tests, tools and recovery.
 
-The store itself works on the `lsm_memtable` inside (see memtable.pxd). Everything here holds the GIL, which
-is also what serialises writers with readers. Bytes are copied into Python objects from the arena, which
-never moves or frees an entry while the table or one of its cursors lives.
+The store itself works on the `lsm_memtable` inside (memtable.pxd). Everything here holds the GIL,
+which is also what serialises writers with readers. Bytes are copied into Python objects from the
+arena, which never moves or frees an entry while the table or one of its cursors lives.
 """
 
 from dataclasses import dataclass
@@ -42,15 +42,16 @@ cdef bytes bytes_of(lsm_slice data):
 
 
 cdef object entry_of(lsm_cursor *cursor):
-    """(key, sequence, kind, value) of a valid cursor. The slices are read before anything is allocated."""
+    """(key, sequence, kind, value). The slices are read before any object is allocated."""
     cdef lsm_slice key = cursor.key
     cdef lsm_slice value = cursor.value
     cdef uint64_t trailer = cursor.trailer
-    return (bytes_of(key), lsm_trailer_sequence(trailer), lsm_trailer_kind(trailer), bytes_of(value))
+    cdef uint64_t sequence = lsm_trailer_sequence(trailer)
+    return bytes_of(key), sequence, lsm_trailer_kind(trailer), bytes_of(value)
 
 
 cdef class Memtable:
-    """An ordered map from (key, sequence) to (kind, value); keys ascend, the newest version comes first."""
+    """An ordered map of (key, sequence) to (kind, value): keys ascend, newest versions first."""
 
     def __cinit__(self):
         self.memtable = lsm_memtable_create()
@@ -65,14 +66,14 @@ cdef class Memtable:
             lsm_memtable_release(self.memtable)
 
     def reserve(self, size_t operation_count, size_t payload_size):
-        """Make sure that so many inserts with so many bytes of keys and values in all need no memory."""
+        """Make sure that so many inserts, with so much payload in all, need no more memory."""
         cdef int status = lsm_memtable_reserve(self.memtable, operation_count, payload_size)
         if status != 0:
             raise_error(status, NULL)
 
     def insert(self, key, uint64_t sequence, uint8_t kind, value=b"", uint64_t pinned_sequence=0):
-        """Add a version of `key`. It takes the place of the newest one before it when that is a put or a
-        delete with a sequence above `pinned_sequence`, the highest that any reader may look at.
+        """Add a version of `key`. It takes the place of the newest one so far when that is a put or
+        a delete with a sequence above `pinned_sequence`, the highest that a reader may look at.
 
         ValueError: the sequence does not ascend, the kind is unknown, or key or value is too large.
         """
@@ -113,7 +114,8 @@ cdef class Memtable:
         PyBuffer_Release(&buffer)
         if not found.found:
             return None
-        return lsm_trailer_sequence(found.trailer), lsm_trailer_kind(found.trailer), bytes_of(found.value)
+        cdef uint64_t trailer = found.trailer
+        return lsm_trailer_sequence(trailer), lsm_trailer_kind(trailer), bytes_of(found.value)
 
     def cursor(self):
         """A cursor that stands nowhere yet."""
@@ -144,7 +146,7 @@ cdef class Memtable:
 
 
 cdef class MemtableCursor:
-    """A place in a memtable. Moves return whether there is an entry; the table may change in between."""
+    """A place in a memtable. Moves return whether there is an entry; inserts may go on."""
 
     def __cinit__(self, Memtable memtable not None):
         self.cursor = lsm_memtable_cursor(memtable.memtable)

@@ -33,7 +33,8 @@ void lsm_memtable_release(lsm_memtable *memtable) {
 }
 
 static size_t record_size(size_t key_size, size_t value_size) {
-    return (sizeof(lsm_record) + key_size + value_size + RECORD_ALIGNMENT - 1) & ~(size_t)(RECORD_ALIGNMENT - 1);
+    size_t size = sizeof(lsm_record) + key_size + value_size;
+    return (size + RECORD_ALIGNMENT - 1) & ~(size_t)(RECORD_ALIGNMENT - 1);
 }
 
 int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t payload_size) {
@@ -46,7 +47,8 @@ int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t 
     return lsm_arena_reserve(&memtable->node_arena, lsm_tree_worst_case(memtable, operation_count));
 }
 
-static const lsm_record *write_record(lsm_memtable *memtable, lsm_slice key, uint64_t trailer, lsm_slice value) {
+static const lsm_record *write_record(lsm_memtable *memtable, lsm_slice key, uint64_t trailer,
+                                      lsm_slice value) {
     lsm_record *record = lsm_arena_take(&memtable->record_arena, record_size(key.size, value.size));
     record->trailer = trailer;
     record->key_size = (uint32_t)key.size;
@@ -63,7 +65,8 @@ static int is_below_upper(const lsm_memtable *memtable, const lsm_target *target
         const lsm_tree_step *step = &memtable->path[level];
         if (step->index == step->inner->node.count) continue;
         const lsm_record *upper = step->inner->node.records[step->index];
-        int order = lsm_slice_compare((lsm_slice){target->key, target->key_size}, lsm_record_key_slice(upper));
+        lsm_slice key = {target->key, target->key_size};
+        int order = lsm_slice_compare(key, lsm_record_key_slice(upper));
         return order < 0 || (order == 0 && target->sequence >= step->inner->sequences[step->index]);
     }
     return 1;

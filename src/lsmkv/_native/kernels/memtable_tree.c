@@ -11,16 +11,6 @@ enum {
     RUN = LSM_TREE_CAPACITY / 4 /* so many insertions side by side, up or down, are a run */
 };
 
-static size_t shared_size(const uint8_t *a, const uint8_t *b, size_t size) {
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
-        uint64_t difference = lsm_load64(a + i) ^ lsm_load64(b + i);
-        if (difference != 0) return i + (size_t)__builtin_ctzll(difference) / 8;
-    }
-    while (i < size && a[i] == b[i]) i++;
-    return i;
-}
-
 static void set_prefix(lsm_tree_node *node, const uint8_t *prefix, size_t size) {
     node->prefix_size = (uint32_t)size;
     if (size > LSM_TREE_PREFIX_INLINE) {
@@ -50,7 +40,7 @@ static void fit_prefix(lsm_tree_node *node, lsm_slice key) {
     }
     if (node->prefix_size == 0) return;
     size_t limit = key.size < node->prefix_size ? key.size : node->prefix_size;
-    size_t shared = shared_size(key.data, node->prefix, limit);
+    size_t shared = lsm_shared_size(key.data, node->prefix, limit);
     if (shared < node->prefix_size) shrink_prefix(node, shared);
 }
 
@@ -65,7 +55,7 @@ static void grow_prefix(lsm_tree_node *node) {
     if (!has_equal_heads(node)) return;
     lsm_slice first = lsm_record_key_slice(node->records[0]);
     lsm_slice last = lsm_record_key_slice(node->records[node->count - 1]);
-    size_t size = shared_size(first.data, last.data, first.size < last.size ? first.size : last.size);
+    size_t size = lsm_shared_size(first.data, last.data, first.size < last.size ? first.size : last.size);
     if (size <= node->prefix_size) return;
     for (uint32_t i = 0; i < node->count; i++) __builtin_prefetch(lsm_record_key(node->records[i]) + size);
     for (uint32_t i = 0; i < node->count; i++) {
@@ -75,7 +65,7 @@ static void grow_prefix(lsm_tree_node *node) {
     set_prefix(node, first.data, size);
 }
 
-/* Moves heads and records [from, count) of `node` to the empty node `right`; `node` keeps the first `keep`. */
+/* Moves heads and records [from, count) of `node` to the empty node `right`; `node` keeps `keep` of them. */
 static void move_tail(lsm_tree_node *node, uint32_t keep, uint32_t from, lsm_tree_node *right) {
     uint32_t moved = node->count - from;
     memcpy(right->heads, node->heads + from, moved * sizeof *node->heads);
@@ -97,8 +87,8 @@ static void place(lsm_tree_node *node, uint32_t index, const lsm_record *record)
     node->count++;
 }
 
-static void place_separator(lsm_tree_inner *inner, uint32_t index, const lsm_record *record, uint64_t sequence,
-                            lsm_tree_node *right_child) {
+static void place_separator(lsm_tree_inner *inner, uint32_t index, const lsm_record *record,
+                            uint64_t sequence, lsm_tree_node *right_child) {
     size_t moved = (inner->node.count - index) * sizeof(uint64_t);
     memmove(inner->sequences + index + 1, inner->sequences + index, moved);
     memmove(inner->children + index + 2, inner->children + index + 1, moved);
@@ -125,7 +115,8 @@ static lsm_tree_inner *new_inner(lsm_memtable *memtable, uint32_t level) {
     return inner;
 }
 
-static void grow_root(lsm_memtable *memtable, const lsm_record *record, uint64_t sequence, lsm_tree_node *right) {
+static void grow_root(lsm_memtable *memtable, const lsm_record *record, uint64_t sequence,
+                      lsm_tree_node *right) {
     LSM_ASSERT(memtable->height < LSM_TREE_HEIGHT_MAX);
     memtable->height++;
     lsm_tree_inner *root = new_inner(memtable, memtable->height);
@@ -142,8 +133,8 @@ static int is_rightmost(const lsm_memtable *memtable, uint32_t level) {
 }
 
 /* Adds a separator and the child on its right at `level`, splitting upwards as far as needed. */
-static void insert_separator(lsm_memtable *memtable, uint32_t level, const lsm_record *record, uint64_t sequence,
-                             lsm_tree_node *right_child) {
+static void insert_separator(lsm_memtable *memtable, uint32_t level, const lsm_record *record,
+                             uint64_t sequence, lsm_tree_node *right_child) {
     for (; level <= memtable->height; level++) {
         lsm_tree_inner *inner = memtable->path[level].inner;
         uint32_t index = memtable->path[level].index;

@@ -17,8 +17,8 @@
  *
  * so the child to descend into is the first separator at or after the target, with no test for equality.
  * Its sequence is that of the left child's last entry where versions of one key lie on both sides, and
- * UINT64_MAX (before every version of the key) otherwise. The newest version of a key is thus never the first
- * entry behind a separator with a smaller sequence of its own, and replacing it by a newer one keeps the order.
+ * UINT64_MAX (before every version of the key) otherwise. The newest version of a key, the only one that is
+ * ever replaced, is thus free to become newer: no separator (key, sequence) lies before it.
  *
  * The search touches a leaf's header and heads; record memory is read on equal heads only.
  */
@@ -41,8 +41,13 @@ typedef struct lsm_record {
     uint32_t value_size;
 } lsm_record;
 
-static inline const uint8_t *lsm_record_key(const lsm_record *record) { return (const uint8_t *)(record + 1); }
-static inline uint64_t lsm_record_sequence(const lsm_record *record) { return lsm_trailer_sequence(record->trailer); }
+static inline const uint8_t *lsm_record_key(const lsm_record *record) {
+    return (const uint8_t *)(record + 1);
+}
+
+static inline uint64_t lsm_record_sequence(const lsm_record *record) {
+    return lsm_trailer_sequence(record->trailer);
+}
 
 static inline lsm_slice lsm_record_key_slice(const lsm_record *record) {
     return (lsm_slice){lsm_record_key(record), record->key_size};
