@@ -1,7 +1,7 @@
 # Sorted tables and the block cache (kernels/table.h, kernels/cache.h), and their Python owners.
 #
-# A native module that keeps an `lsm_table *` of its own also keeps the TableSpace: its pool and its cache must
-# outlive every table, and the last release of a table needs the core lock.
+# A native module that keeps an `lsm_table *` of its own also keeps the TableSpace: its pool and
+# its cache must outlive every table, and the last release of a table needs the core lock.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from lsmkv._native.codec cimport lsm_codec

@@ -1,8 +1,8 @@
-"""Sorted tables and the block cache: the face that tests and tools use, and the owners for native modules.
+"""Sorted tables and the block cache: the face for tests and tools, and owners for native modules.
 
-A `TableSpace` owns what the tables of one store share: the open-file pool, the block cache, the file system. The
-store itself reads through kernels/table.h; nothing here is on its hot path. Tables, cursors and spaces may be
-dropped in any order: each keeps alive what it reads from.
+A `TableSpace` owns what the tables of one store share: the open-file pool, the block cache, the
+file system. The store itself reads through kernels/table.h; nothing here is on its hot path.
+Tables, cursors and spaces may be dropped in any order: each keeps alive what it reads from.
 """
 
 import os
@@ -94,7 +94,8 @@ cdef void take_gil(void *owner) noexcept nogil:
 cdef class TableSpace:
     """The open files and the block cache that the tables of one store share.
 
-    `open_files_max` bounds the handles kept open, `cache_size_bytes` the decompressed blocks kept in memory.
+    `open_files_max` bounds the handles kept open, `cache_size_bytes` the decompressed blocks kept
+    in memory.
     """
 
     def __init__(self, FileSystem file_system not None, *, uint32_t open_files_max=512,
@@ -120,7 +121,7 @@ cdef class TableSpace:
         lsm_file_pool_destroy(self.pool)
 
     def open(self, path, uint64_t number, *, id=None, file_size=None, uint64_t tail_size=0):
-        """Open and check a table; what is given of `id`, `file_size` and `tail_size` must match the file."""
+        """Open and check a table; `id`, `file_size` and `tail_size`, where given, must match."""
         if self.pool == NULL:
             raise TypeError("this TableSpace was not constructed")
         cdef bytes encoded = encode_path(path)
@@ -332,9 +333,9 @@ cdef bytes checked_id(id):
 
 @no_gc_clear
 cdef class TableBuilder:
-    """Writes one table file, which must not exist. Entries arrive in order: key, then newest first.
+    """Writes one table file, which must not exist. Entries arrive by key, then newest first.
 
-    After a failure, and after `abandon`, the file is left as it is: its remains are the caller's to remove.
+    After a failure, and after `abandon`, the file is left as it is: the caller removes its remains.
     """
 
     def __init__(self, FileSystem file_system not None, path, *, id, uint32_t block_size=4096,

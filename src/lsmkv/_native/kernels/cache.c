@@ -1,15 +1,16 @@
 /* CLOCK over a doubly linked ring.
  *
- * The hand points at the next block to be judged: a used one loses its bit and is passed over, an unused one is
- * evicted. A new block enters behind the hand with its bit clear, so it gets one full turn to be hit again and
- * a scan that touches each block once cannot push out what is read twice. Evicting a pinned block takes it out
- * of its slot and the budget at once; its memory goes when the last pin does.
+ * The hand points at the next block to be judged: a used one loses its bit and is passed over, an unused one
+ * is evicted. A new block enters behind the hand with its bit clear, so it gets one full turn to be hit again
+ * and a scan that touches each block once cannot push out what is read twice. Evicting a pinned block takes
+ * it out of its slot and the budget at once; its memory goes when the last pin does.
  */
 #include "cache.h"
 
 #include "allocator.h"
 
-_Static_assert(sizeof(lsm_block) <= LSM_BLOCK_DATA_OFFSET - LSM_BLOCK_HEADER_ROOM, "the record leaves header room");
+_Static_assert(sizeof(lsm_block) <= LSM_BLOCK_DATA_OFFSET - LSM_BLOCK_HEADER_ROOM,
+               "the record leaves header room");
 
 lsm_block *lsm_block_create(size_t size) {
     if (size > SIZE_MAX - LSM_BLOCK_DATA_OFFSET) return NULL;

@@ -9,9 +9,10 @@
 
 #include "block.h"
 
-/* A loaded block: one 64-byte aligned allocation that begins with this record and goes on with its bytes, so
- * that whoever holds the pointer can prefetch both. Reference counted under the core lock: the cache holds one
- * reference while resident, every pin another. Freed at zero. A private block belongs to one thread. */
+/* A loaded block: one 64-byte aligned allocation that begins with this record and goes on with its bytes,
+ * so that whoever holds the pointer can prefetch both. Reference counted under the core lock: the cache
+ * holds one reference while resident, every pin another. Freed at zero. A private block belongs to one
+ * thread. */
 typedef struct lsm_block {
     lsm_block_view view;
     uint8_t *data;         /* 64-byte aligned, inside this allocation */
@@ -36,7 +37,8 @@ typedef struct lsm_cache {
 void lsm_cache_init(lsm_cache *cache, size_t capacity);
 void lsm_cache_clear(lsm_cache *cache); /* evicts everything; pinned blocks live on until unpinned */
 
-/* A private block with room for `size` bytes, its view unset and one reference, the caller's. NULL: no memory. */
+/* A private block with room for `size` bytes, its view unset and one reference, the caller's. NULL: no
+ * memory. */
 lsm_block *lsm_block_create(size_t size);
 static inline void lsm_block_retain(lsm_block *block) { block->references++; }
 void lsm_block_release(lsm_block *block); /* NULL-safe */
@@ -44,8 +46,9 @@ void lsm_block_release(lsm_block *block); /* NULL-safe */
 /* What the cache counts for a block. */
 static inline size_t lsm_block_charge(const lsm_block *block) { return LSM_BLOCK_DATA_OFFSET + block->size; }
 
-/* Makes `block` resident in `*slot` (adding the cache's own reference), evicting others down to capacity first.
- * If the slot is taken already (a racing load) or the block alone exceeds the capacity, nothing happens. */
+/* Makes `block` resident in `*slot` (adding the cache's own reference), evicting others down to capacity
+ * first. If the slot is taken already (a racing load) or the block alone exceeds the capacity, nothing
+ * happens. */
 void lsm_cache_insert(lsm_cache *cache, lsm_block **slot, lsm_block *block);
 void lsm_cache_remove(lsm_cache *cache, lsm_block *block); /* REQUIRES: resident */
 

@@ -2,8 +2,8 @@
  *
  * A table owns a slot (lsm_pooled_file); the pool decides whether a handle stands in it. Between acquire and
  * release a handle is in use and never closed, so a reader may drop the core lock meanwhile; when all are in
- * use the limit is exceeded until one is given back. Not locked: every call holds the core lock. Opening a file
- * is done under the lock, as a lookup that seldom waits.
+ * use the limit is exceeded until one is given back. Not locked: every call holds the core lock. Opening a
+ * file is done under the lock, as a lookup that seldom waits.
  */
 #ifndef LSMKV_FILE_POOL_H
 #define LSMKV_FILE_POOL_H

@@ -2,7 +2,9 @@
  *
  * A table is immutable. Opening loads and validates footer, properties, the whole index tree and the Bloom
  * filter into memory; data blocks are read on demand, checked (CRC-32C seeded with table id and offset, then
- * lsm_block_parse) and cached. Reference counts change under the core lock only.
+ * lsm_block_parse, then first and last key against the index) and cached. Reference counts of blocks change
+ * under the core lock only. Those of tables are atomic, so that a background cursor may drop its reference;
+ * the last one goes under the core lock.
  */
 #ifndef LSMKV_TABLE_H
 #define LSMKV_TABLE_H
@@ -43,17 +45,21 @@ void lsm_table_summary_clear(lsm_table_summary *summary);
 
 typedef struct lsm_table_builder lsm_table_builder;
 
-/* Creates the file (it must not exist). `codec` may be NULL when options->compress is 0. */
+/* Creates the file (it must not exist). With `codec` NULL every block is raw, whatever the options say. */
 int lsm_table_builder_create(lsm_vfs *vfs, const char *path, const lsm_table_options *options,
                              const lsm_codec *codec, lsm_table_builder **builder, lsm_error *error);
-/* REQUIRES: strict internal order. Blocks are compressed and written a run (about 1 MB) at a time. */
+/* Strict internal order, else LSM_E_CORRUPT: the entries may stem from a damaged input. Blocks are compressed
+ * and written a run (about 1 MB) at a time. The first failure is repeated by every later call. */
 int lsm_table_builder_add(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
                           lsm_error *error);
-uint64_t lsm_table_builder_size_estimate(const lsm_table_builder *builder); /* file bytes so far, compression guessed */
+/* Bytes the file would have if it were finished now, compression guessed. */
+uint64_t lsm_table_builder_size_estimate(const lsm_table_builder *builder);
 uint64_t lsm_table_builder_entry_count(const lsm_table_builder *builder);
-/* Writes the tail, syncs and closes the file. The directory entry is the caller's to sync. */
+/* Writes the tail, syncs and closes the file; the directory entry is the caller's to sync. On success the
+ * summary is to be cleared. LSM_E_LIMIT without an entry. Only destroy may follow. */
 int lsm_table_builder_finish(lsm_table_builder *builder, lsm_table_summary *summary, lsm_error *error);
-void lsm_table_builder_destroy(lsm_table_builder *builder); /* closes; an unfinished file is left to the caller */
+/* NULL-safe. Closes; an unfinished file is left to the caller. */
+void lsm_table_builder_destroy(lsm_table_builder *builder);
 
 /* --- reader ------------------------------------------------------------------------------------------- */
 
@@ -79,9 +85,11 @@ lsm_file_pool *lsm_file_pool_create(lsm_vfs *vfs, uint32_t open_files_max); /* N
 void lsm_file_pool_destroy(lsm_file_pool *pool); /* REQUIRES: no table left */
 uint32_t lsm_file_pool_open_count(const lsm_file_pool *pool);
 
-/* `id`, `file_size` and `tail_size` as the manifest has them; id NULL = not known (repair, dump), tail_size 0 =
- * found through the footer. `cache` may be NULL. A mismatch is LSM_E_CORRUPT with path and offset. */
-int lsm_table_open(lsm_file_pool *pool, const char *path, uint64_t number, const uint8_t *id, uint64_t file_size,
+/* `id`, `file_size` and `tail_size` as the manifest has them; id NULL and sizes 0 = not known (repair, dump),
+ * then found through the footer. `codec` and `cache` may be NULL. A mismatch is LSM_E_CORRUPT with path and
+ * offset. Needs no lock: it reads through a handle of its own and leaves pool and cache alone. */
+int lsm_table_open(lsm_file_pool *pool, const char *path, uint64_t number, const uint8_t *id,
+                   uint64_t file_size,
                    uint64_t tail_size, const lsm_codec *codec, lsm_cache *cache, lsm_table **table,
                    lsm_error *error);
 void lsm_table_retain(lsm_table *table);
@@ -90,23 +98,26 @@ void lsm_table_release(lsm_table *table); /* at zero: evicts its blocks, closes 
 uint64_t lsm_table_number(const lsm_table *table);
 const char *lsm_table_path(const lsm_table *table);
 size_t lsm_table_memory_usage(const lsm_table *table); /* index and filter */
-void lsm_table_read_summary(const lsm_table *table, lsm_table_summary *summary); /* keys borrowed: do not clear */
+/* Keys are borrowed: do not clear. */
+void lsm_table_read_summary(const lsm_table *table, lsm_table_summary *summary);
 
 /* The newest version of `key` not newer than `sequence`; `hash` = lsm_key_hash(key). 0 or a negative status.
  * A found value is readable until lsm_found_release. */
-int lsm_table_get(lsm_table *table, lsm_slice key, uint64_t hash, uint64_t sequence, lsm_read_context *context,
-                  lsm_found *found);
+int lsm_table_get(lsm_table *table, lsm_slice key, uint64_t hash, uint64_t sequence,
+                  lsm_read_context *context, lsm_found *found);
 void lsm_found_release(lsm_found *found);
 
-/* A cursor that retains the table; `context` must outlive it. `readahead` > 0: reads that many bytes of
- * neighbouring blocks at a time into private memory and decompresses them as a run, through a handle of its
- * own (for background jobs). NULL: no memory. */
+/* A cursor that retains the table; `context` must outlive it. Like a pinned block it keeps a value readable
+ * for one move more. `readahead_size` > 0: reads that many bytes of neighbouring blocks at a time into its own
+ * memory and decompresses them as a run, through a handle of its own: needs no lock (background jobs).
+ * NULL: no memory. */
 lsm_cursor *lsm_table_cursor(lsm_table *table, lsm_read_context *context, size_t readahead_size);
 
-/* Bytes of the file that hold keys in [start, stop) (stop.data NULL = to the end), from the index alone. */
+/* Bytes of the data blocks that may hold keys in [start, stop) (.data NULL = open), from the index alone. */
 uint64_t lsm_table_range_size(const lsm_table *table, lsm_slice start, lsm_slice stop);
 
-/* Reads every block, checks every checksum and the order across blocks. */
+/* Reads the whole file, checks every checksum and the order across blocks, and holds the entries against
+ * properties and filter. Needs no lock. */
 int lsm_table_verify(lsm_table *table, lsm_read_context *context);
 
 #endif

@@ -1,7 +1,7 @@
 /* Writing a table: blocks gather into runs, a run is compressed in one call and appended in one call.
  *
- * A finished raw block waits in `raw` with room for its header in front. When about a megabyte has gathered, the
- * run is compressed (or sealed in place), appended, and its handles go to the index. The tail is
+ * A finished raw block waits in `raw` with room for its header in front. When about a megabyte has gathered,
+ * the run is compressed (or sealed in place), appended, and its handles go to the index. The tail is
  * table_tail_writer.c's. The first failure is kept and repeated by every later call; the file is then garbage
  * that the caller removes. Order is checked here although it is promised: inputs may come from damaged files.
  */
@@ -56,7 +56,8 @@ int lsm_table_builder_create(lsm_vfs *vfs, const char *path, const lsm_table_opt
                              const lsm_codec *codec, lsm_table_builder **out, lsm_error *error) {
     *out = NULL;
     lsm_table_builder *builder = lsm_calloc(1, sizeof *builder);
-    if (builder == NULL) return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, path, "no memory to write a table");
+    if (builder == NULL)
+        return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, path, "no memory to write a table");
     builder->options = *options;
     builder->codec = options->compress ? codec : NULL;
     builder->first_sequence = LSM_SEQUENCE_MAX;
@@ -115,8 +116,8 @@ static uint8_t *raw_payload(const lsm_table_builder *builder, const lsm_pending_
 }
 
 /* Seals the stored block at `p` and tells the index where it will lie. */
-static int place_block(lsm_table_builder *builder, const lsm_pending_block *block, uint8_t *p, uint64_t offset,
-                       uint32_t stored_size, uint8_t codec) {
+static int place_block(lsm_table_builder *builder, const lsm_pending_block *block, uint8_t *p,
+                       uint64_t offset, uint32_t stored_size, uint8_t codec) {
     lsm_stored_header header = {stored_size, block->raw_size, codec, LSM_STORED_DATA};
     lsm_stored_seal(p, &header, builder->options.id, offset);
     lsm_slice separator = {builder->separators.data + block->separator_offset, block->separator_size};
@@ -135,8 +136,8 @@ static int compress_run(lsm_table_builder *builder, lsm_error *error) {
             .output_capacity = block->raw_size,
         };
     }
-    int code = builder->codec->compress_run(builder->codec, builder->options.compression_level, builder->items,
-                                            builder->run_count, error);
+    int code = builder->codec->compress_run(builder->codec, builder->options.compression_level,
+                                            builder->items, builder->run_count, error);
     if (code) lsm_error_set_path(error, builder->path);
     return code;
 }
@@ -199,7 +200,8 @@ static int reserve_run_entry(lsm_table_builder *builder) {
     int code = grow_array(&items, builder->run_count, &capacity, FIRST_RUN_CAPACITY, sizeof *builder->items);
     builder->items = items;
     capacity = builder->run_capacity;
-    if (code == 0) code = grow_array(&run, builder->run_count, &capacity, FIRST_RUN_CAPACITY, sizeof *builder->run);
+    if (code == 0)
+        code = grow_array(&run, builder->run_count, &capacity, FIRST_RUN_CAPACITY, sizeof *builder->run);
     builder->run = run;
     if (code == 0) builder->run_capacity = capacity;
     return code;
@@ -239,7 +241,8 @@ int lsm_table_builder_cut_block(lsm_table_builder *builder, const lsm_slice *nex
 static int check_entry(const lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
                        int *new_key, lsm_error *error) {
     if (key.size > LSM_KEY_SIZE_MAX || value.size > LSM_VALUE_SIZE_MAX)
-        return lsm_fail(error, LSM_E_LIMIT, LSM_NO_OFFSET, builder->path, "a key or value is beyond its limit");
+        return lsm_fail(error, LSM_E_LIMIT, LSM_NO_OFFSET, builder->path,
+                        "a key or value is beyond its limit");
     if (!lsm_kind_is_known(lsm_trailer_kind(trailer)))
         return lsm_fail(error, LSM_E_FORMAT, LSM_NO_OFFSET, builder->path, "unknown kind %u",
                         lsm_trailer_kind(trailer));
@@ -249,11 +252,13 @@ static int check_entry(const lsm_table_builder *builder, lsm_slice key, uint64_t
     *new_key = order != 0;
     if (order < 0) return 0;
     if (order == 0 && lsm_trailer_sequence(trailer) < lsm_trailer_sequence(builder->last_trailer)) return 0;
-    return lsm_fail(error, LSM_E_CORRUPT, LSM_NO_OFFSET, builder->path, "entries for a table arrive out of order");
+    return lsm_fail(error, LSM_E_CORRUPT, LSM_NO_OFFSET, builder->path,
+                    "entries for a table arrive out of order");
 }
 
 static int note_new_key(lsm_table_builder *builder, lsm_slice key, lsm_error *error) {
-    if (builder->entry_count == 0 && lsm_key_buffer_set(&builder->smallest, key)) return fail_memory(builder, error);
+    if (builder->entry_count == 0 && lsm_key_buffer_set(&builder->smallest, key))
+        return fail_memory(builder, error);
     if (builder->options.bloom_bits_per_key > 0) {
         void *hashes = builder->hashes;
         int code = grow_array(&hashes, builder->hash_count, &builder->hash_capacity, FIRST_HASH_CAPACITY,
@@ -270,8 +275,9 @@ static int add_entry(lsm_table_builder *builder, lsm_slice key, uint64_t trailer
     int new_key = 0;
     int code = check_entry(builder, key, trailer, value, &new_key, error);
     if (code) return code;
+    size_t entry_size = key.size + value.size;
     if (lsm_block_builder_count(builder->block) != 0 &&
-        lsm_block_builder_size_estimate(builder->block) + key.size + value.size > builder->options.block_size) {
+        lsm_block_builder_size_estimate(builder->block) + entry_size > builder->options.block_size) {
         code = lsm_table_builder_cut_block(builder, &key, error);
         if (code) return code;
     }
@@ -280,12 +286,13 @@ static int add_entry(lsm_table_builder *builder, lsm_slice key, uint64_t trailer
         if (code) return code;
     }
     code = lsm_block_builder_add(builder->block, key, trailer, value);
-    if (code) return lsm_fail(error, code, LSM_NO_OFFSET, builder->path, "an entry does not fit into a block");
+    if (code)
+        return lsm_fail(error, code, LSM_NO_OFFSET, builder->path, "an entry does not fit into a block");
     uint64_t sequence = lsm_trailer_sequence(trailer);
     builder->last_trailer = trailer;
     builder->entry_count++;
     builder->tombstone_count += lsm_trailer_kind(trailer) == LSM_KIND_DELETE;
-    builder->raw_size += key.size + value.size;
+    builder->raw_size += entry_size;
     if (sequence < builder->first_sequence) builder->first_sequence = sequence;
     if (sequence > builder->last_sequence) builder->last_sequence = sequence;
     return 0;
@@ -314,14 +321,15 @@ int lsm_table_builder_add(lsm_table_builder *builder, lsm_slice key, uint64_t tr
 uint64_t lsm_table_builder_entry_count(const lsm_table_builder *builder) { return builder->entry_count; }
 
 uint64_t lsm_table_builder_size_estimate(const lsm_table_builder *builder) {
-    uint64_t waiting = builder->raw.size;
-    if (lsm_block_builder_count(builder->block) != 0) waiting += lsm_block_builder_size_estimate(builder->block);
+    double waiting = (double)builder->raw.size;
+    if (lsm_block_builder_count(builder->block) != 0)
+        waiting += (double)lsm_block_builder_size_estimate(builder->block);
     if (builder->flushed_raw != 0)
-        waiting = (uint64_t)((double)waiting * (double)builder->flushed_stored / (double)builder->flushed_raw);
+        waiting *= (double)builder->flushed_stored / (double)builder->flushed_raw;
     else if (builder->codec != NULL)
         waiting /= 2;
     uint64_t filter = (uint64_t)((double)builder->hash_count * builder->options.bloom_bits_per_key / 8);
-    return builder->offset + waiting + lsm_index_builder_size_estimate(builder->index) + filter;
+    return builder->offset + (uint64_t)waiting + lsm_index_builder_size_estimate(builder->index) + filter;
 }
 
 int lsm_table_builder_finish(lsm_table_builder *builder, lsm_table_summary *summary, lsm_error *error) {

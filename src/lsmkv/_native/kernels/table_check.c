@@ -23,7 +23,8 @@ static int count_entry(lsm_table *table, const lsm_cursor *cursor, table_totals 
     if (sequence > totals->last_sequence) totals->last_sequence = sequence;
     if (table->has_filter &&
         !lsm_bloom_may_contain(&table->filter, lsm_key_hash(cursor->key.data, cursor->key.size)))
-        return lsm_fail(error, LSM_E_CORRUPT, LSM_NO_OFFSET, table->path, "the filter denies a key of the table");
+        return lsm_fail(error, LSM_E_CORRUPT, LSM_NO_OFFSET, table->path,
+                        "the filter denies a key of the table");
     return 0;
 }
 
@@ -40,7 +41,8 @@ static int check_totals(const lsm_table *table, const table_totals *totals, lsm_
 static int verify_entries(lsm_table *table, lsm_read_context *context) {
     lsm_cursor *cursor = lsm_table_cursor(table, context, READ_SIZE);
     if (cursor == NULL)
-        return lsm_fail(context->error, LSM_E_MEMORY, LSM_NO_OFFSET, table->path, "no memory to verify a table");
+        return lsm_fail(context->error, LSM_E_MEMORY, LSM_NO_OFFSET, table->path,
+                        "no memory to verify a table");
     table_totals totals = {.first_sequence = LSM_SEQUENCE_MAX};
     lsm_slice smallest = {table->summary.smallest, table->summary.smallest_size};
     lsm_slice largest = {table->summary.largest, table->summary.largest_size};
@@ -63,7 +65,8 @@ static int verify_entries(lsm_table *table, lsm_read_context *context) {
 /* Header and tail still stand in the file as they were when the table was opened. */
 static int verify_frame(lsm_table *table, lsm_read_context *context) {
     lsm_table *again;
-    int code = lsm_table_open(table->pool, table->path, table->number, table->summary.id, table->summary.file_size,
+    int code = lsm_table_open(table->pool, table->path, table->number, table->summary.id,
+                              table->summary.file_size,
                               table->summary.tail_size, table->codec, NULL, &again, context->error);
     if (code) return code;
     int same = memcmp(again->tail.data, table->tail.data, (size_t)table->tail.size) == 0;
@@ -96,7 +99,8 @@ static int node_piece(const lsm_table *table, uint64_t offset, lsm_table_piece *
             if (node->offset < offset) continue;
             if (node->offset > offset) return piece(out, offset, node->offset - offset, "padding", 0);
             piece(out, offset, node->size, "", 0);
-            snprintf(out->what, sizeof out->what, "index node, level %u, %u entries", level, node->view.count);
+            snprintf(out->what, sizeof out->what, "index node, level %u, %u entries", level,
+                     node->view.count);
             return 1;
         }
     }

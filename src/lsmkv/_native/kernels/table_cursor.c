@@ -1,9 +1,9 @@
 /* Walking a table, both ways.
  *
  * The cursor holds one reference to its current block and one to the block it showed before that, so that a
- * value stays readable for one move more (cursor.h). Keys are put together in a buffer of the cursor's own; within a block
- * the common prefix is written once. In read-ahead mode a window of consecutive private blocks is read and
- * decompressed at a time, through a handle of the cursor's own: no cache, no pool, no lock.
+ * value stays readable for one move more (cursor.h). Keys are put together in a buffer of the cursor's own;
+ * within a block the common prefix is written once. In read-ahead mode a window of consecutive private blocks
+ * is read and decompressed at a time, through a handle of the cursor's own: no cache, no pool, no lock.
  */
 #include "table_reader.h"
 
@@ -49,7 +49,8 @@ static void drop_window(read_window *window) {
 }
 
 /* The run of blocks to read at `ordinal`, within the read-ahead size but never empty. */
-static void choose_run(const table_cursor *cursor, uint32_t ordinal, int backward, uint32_t *first, uint32_t *end) {
+static void choose_run(const table_cursor *cursor, uint32_t ordinal, int backward, uint32_t *first,
+                       uint32_t *end) {
     const uint64_t *offsets = cursor->table->index.block_offsets;
     *first = ordinal;
     *end = ordinal + 1;
@@ -168,7 +169,8 @@ static int enter_block(table_cursor *cursor, uint32_t ordinal, int backward) {
     if (cursor->block == NULL || cursor->ordinal != ordinal) {
         lsm_block *block;
         int code = cursor->readahead_size != 0 ? block_from_window(cursor, ordinal, backward, &block)
-                                               : lsm_table_block(cursor->table, ordinal, cursor->context, &block);
+                                               : lsm_table_block(cursor->table, ordinal, cursor->context,
+                                                                 &block);
         if (code) return invalidate(cursor, code);
         replace_block(cursor, block, ordinal);
     }

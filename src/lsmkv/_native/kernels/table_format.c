@@ -19,8 +19,8 @@ void lsm_table_header_store(uint8_t *p, const uint8_t *id) {
 
 static int check_version(uint32_t version, uint64_t offset, const char *path, lsm_error *error) {
     if (version == LSM_TABLE_FORMAT_VERSION) return 0;
-    return lsm_fail(error, LSM_E_FORMAT, offset, path, "table format version %u, this build reads %d", version,
-                    LSM_TABLE_FORMAT_VERSION);
+    return lsm_fail(error, LSM_E_FORMAT, offset, path, "table format version %u, this build reads %d",
+                    version, LSM_TABLE_FORMAT_VERSION);
 }
 
 int lsm_table_header_check(const uint8_t *p, uint8_t *id, const char *path, lsm_error *error) {
@@ -79,8 +79,8 @@ void lsm_stored_seal(uint8_t *p, const lsm_stored_header *header, const uint8_t 
     lsm_store32(p, stored_crc(p, (size_t)LSM_TABLE_BLOCK_HEADER_SIZE + header->stored_size, id, offset));
 }
 
-static int check_codec(const uint8_t *payload, const lsm_stored_header *header, uint64_t offset, const char *path,
-                       lsm_error *error) {
+static int check_codec(const uint8_t *payload, const lsm_stored_header *header, uint64_t offset,
+                       const char *path, lsm_error *error) {
     if (header->raw_size > LSM_TABLE_PAYLOAD_SIZE_MAX)
         return lsm_fail(error, LSM_E_CORRUPT, offset, path, "a block of %u bytes is beyond the limit",
                         header->raw_size);
@@ -101,7 +101,8 @@ static int check_codec(const uint8_t *payload, const lsm_stored_header *header, 
 int lsm_stored_check(const uint8_t *p, size_t size, int type, const uint8_t *id, uint64_t offset,
                      lsm_stored_header *header, const char *path, lsm_error *error) {
     if (size < LSM_TABLE_BLOCK_HEADER_SIZE || lsm_load32(p + 4) != size - LSM_TABLE_BLOCK_HEADER_SIZE)
-        return lsm_fail(error, LSM_E_CORRUPT, offset, path, "block size differs from its handle's (%zu)", size);
+        return lsm_fail(error, LSM_E_CORRUPT, offset, path, "block size differs from its handle's (%zu)",
+                        size);
     if (lsm_load32(p) != stored_crc(p, size, id, offset))
         return lsm_fail(error, LSM_E_CORRUPT, offset, path, "block checksum mismatch");
     header->stored_size = lsm_load32(p + 4);
@@ -109,6 +110,7 @@ int lsm_stored_check(const uint8_t *p, size_t size, int type, const uint8_t *id,
     header->codec = p[12];
     header->type = p[13];
     if (header->type != type || lsm_load16(p + 14) != 0)
-        return lsm_fail(error, LSM_E_CORRUPT, offset, path, "block type %u where %d belongs", header->type, type);
+        return lsm_fail(error, LSM_E_CORRUPT, offset, path, "block type %u where %d belongs", header->type,
+                        type);
     return check_codec(p + LSM_TABLE_BLOCK_HEADER_SIZE, header, offset, path, error);
 }

@@ -1,8 +1,8 @@
 /* The byte layout of a sorted table: what writer and reader share, and nothing else.
  *
- * A table is a file header, stored blocks, and a footer. Everything between is a stored block: data blocks one
- * after the other, then the tail: index nodes, Bloom filter, properties, section directory. All integers are
- * little-endian; every byte is covered by a checksum or must be zero.
+ * A table is a file header, stored blocks, and a footer. Everything between is a stored block: data blocks
+ * one after the other, then the tail: index nodes, Bloom filter, properties, section directory. All integers
+ * are little-endian; every byte is covered by a checksum or must be zero.
  *
  *   file header (32 bytes)                        stored block
  *   off size                                      off size
@@ -28,17 +28,17 @@
  *
  * A reader refuses (LSM_E_FORMAT) a section that it does not know and must understand, skips any other.
  *
- * Data blocks begin at byte 32 and are adjacent. Tail blocks are raw, and zeros put each of their payloads and
- * the footer on a multiple of 64 bytes in the file: the tail is read in one piece, and index nodes and filter
- * lines are used in place, aligned.
+ * Data blocks begin at byte 32 and are adjacent. Tail blocks are raw, and zeros put each of their payloads
+ * and the footer on a multiple of 64 bytes in the file: the tail is read in one piece, and index nodes and
+ * filter lines are used in place, aligned.
  *
  * Data and index payloads have the layout of block.h. An index entry stands for one child: its key is a
- * separator, at or after the child's last entry and before the next child's first in (key, sequence) order; its
- * value a handle: 8 bytes offset, 4 bytes size with block header, 4 bytes ordinal of the child in its level.
- * Separators have sequence 0 and the shortest user key that serves; where a block was cut inside the versions
- * of one user key, they are that key with the sequence of the last entry. Level 1 nodes point at data blocks,
- * level n+1 nodes at level n nodes, with the child's last separator as key. All nodes of level 1 come first,
- * the root last. The last separator is the largest key.
+ * separator, at or after the child's last entry and before the next child's first in (key, sequence) order;
+ * its value a handle: 8 bytes offset, 4 bytes size with block header, 4 bytes ordinal of the child in its
+ * level. Separators have sequence 0 and the shortest user key that serves; where a block was cut inside the
+ * versions of one user key, they are that key with the sequence of the last entry. Level 1 nodes point at
+ * data blocks, level n+1 nodes at level n nodes, with the child's last separator as key. All nodes of level 1
+ * come first, the root last. The last separator is the largest key.
  *
  *   filter payload                                properties payload
  *   off size                                      off size
@@ -54,6 +54,34 @@
  *                                                 56   4  smallest key's size
  *                                                 60   4  largest key's size
  *                                                 64   .  smallest key, largest key
+ *
+ * Example: PUT "k" = "v" at sequence 1, no filter, id 00 01 .. 0f: 512 bytes, tail size 0x1a6.
+ *
+ *     0  4c534d4b 5654424c 01000000 c5114e65  "LSMKVTBL", version, checksum
+ *    16  00010203 04050607 08090a0b 0c0d0e0f  table id
+ *    32  7ae1d817 2a000000 2a000000 01010000  data block: checksum, 42 bytes, raw, data
+ *    48  01000200 01000000 01000000 00000000  payload as in block_format.h
+ *    64  01000000 00000000 01000000 00000000
+ *    80  00000000 00000000 6b76
+ *   112  064fb0f9 39000000 39000000 01020000  root: 57 bytes, raw, index
+ *   128  01000200 01000000 00000000 00000000
+ *   144  01000000 00000000 10000000 00000000
+ *   160  00000000 00000000 6b                 separator "k", sequence 0
+ *   169  20000000 00000000 3a000000 00000000  handle: offset 32, 58 bytes, ordinal 0
+ *   240  e6e8bd1b 42000000 42000000 01040000  properties: 66 bytes
+ *   256  01000000 00000000 00000000 00000000  1 entry, no tombstone
+ *   272  02000000 00000000 01000000 00000000  2 bytes, sequences from 1
+ *   288  01000000 00000000 01000000 01000000  to 1, 1 data block, 1 level
+ *   304  00100000 00000000 01000000 01000000  block size 4096, key sizes
+ *   320  6b6b                                 "k", "k"
+ *   368  aefc94d3 30000000 30000000 01050000  section directory: 48 bytes
+ *   384  01000100 00000000 70000000 00000000  index, must be understood, at 112,
+ *   400  49000000 00000000 03000100 00000000  73 bytes; properties, the same,
+ *   416  f0000000 00000000 52000000 00000000  at 240, 82 bytes
+ *   448  f5455a93 01000000 00010203 04050607  footer: checksum, version, table id,
+ *   464  08090a0b 0c0d0e0f 00020000 00000000  file size 512,
+ *   480  a6010000 00000000 70010000 00000000  tail size 422, directory at 368,
+ *   496  40000000 00000000 4c534d4b 56454e44  64 bytes; "LSMKVEND"
  */
 #ifndef LSMKV_TABLE_FORMAT_H
 #define LSMKV_TABLE_FORMAT_H

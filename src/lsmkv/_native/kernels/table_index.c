@@ -28,9 +28,11 @@ static int split_section(const lsm_table_tail *tail, const lsm_table_section *se
     while (offset < end) {
         if (offset != lsm_tail_block_offset(offset) || end - offset < LSM_TABLE_BLOCK_HEADER_SIZE)
             return lsm_fail(error, LSM_E_CORRUPT, offset, tail->path, "index: a node is out of place");
-        uint64_t size = LSM_TABLE_BLOCK_HEADER_SIZE + (uint64_t)lsm_load32(tail->data + (offset - tail->offset) + 4);
+        const uint8_t *p = tail->data + (offset - tail->offset);
+        uint64_t size = LSM_TABLE_BLOCK_HEADER_SIZE + (uint64_t)lsm_load32(p + 4);
         if (size > end - offset || size > UINT32_MAX || *count == UINT32_MAX)
-            return lsm_fail(error, LSM_E_CORRUPT, offset, tail->path, "index: a node reaches beyond its section");
+            return lsm_fail(error, LSM_E_CORRUPT, offset, tail->path,
+                            "index: a node reaches beyond its section");
         if (nodes != NULL) nodes[*count] = (lsm_index_node){.offset = offset, .size = (uint32_t)size};
         (*count)++;
         offset += size;
@@ -102,16 +104,19 @@ static int check_node_child(index_walk *walk, const lsm_index_node *node, uint32
 static int check_children(index_walk *walk, lsm_index_node *node) {
     lsm_index *index = walk->index;
     uint32_t level = index->level_count - 1;
-    if (node->view.count > walk->children - walk->consumed) return fail(walk, node->offset, "too many entries");
+    if (node->view.count > walk->children - walk->consumed)
+        return fail(walk, node->offset, "too many entries");
     node->first_child = walk->consumed;
     for (uint32_t i = 0; i < node->view.count; i++) {
         lsm_slice value = lsm_block_value(&node->view, i);
         uint32_t ordinal = walk->consumed + i;
-        if (value.size != LSM_TABLE_HANDLE_SIZE) return fail(walk, node->offset, "a handle has the wrong size");
+        if (value.size != LSM_TABLE_HANDLE_SIZE)
+            return fail(walk, node->offset, "a handle has the wrong size");
         lsm_table_handle handle = lsm_handle_load(value.data);
         if (handle.ordinal != ordinal) return fail(walk, node->offset, "ordinals are not consecutive");
         int code = level == 0 ? check_data_child(walk, node, handle)
-                              : check_node_child(walk, node, i, &index->nodes[index->level_start[level - 1] + ordinal],
+                              : check_node_child(walk, node, i,
+                                                 &index->nodes[index->level_start[level - 1] + ordinal],
                                                  handle);
         if (code) return code;
     }
@@ -135,7 +140,8 @@ static int check_levels(index_walk *walk) {
             if (i + 1 != index->node_count) return fail(walk, node->offset, "nodes after the root");
             return 0;
         }
-        if (index->level_count == LSM_TABLE_INDEX_LEVELS_MAX) return fail(walk, node->offset, "too many levels");
+        if (index->level_count == LSM_TABLE_INDEX_LEVELS_MAX)
+            return fail(walk, node->offset, "too many levels");
         index->level_start[index->level_count++] = i + 1;
         walk->children = level_nodes;
         walk->consumed = 0;
@@ -177,5 +183,6 @@ void lsm_index_close(lsm_index *index) {
 }
 
 size_t lsm_index_memory_usage(const lsm_index *index) {
-    return index->node_count * sizeof *index->nodes + ((size_t)index->block_count + 1) * sizeof *index->block_offsets;
+    return index->node_count * sizeof *index->nodes +
+           ((size_t)index->block_count + 1) * sizeof *index->block_offsets;
 }

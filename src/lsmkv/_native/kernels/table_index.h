@@ -1,7 +1,8 @@
-/* The table's index: a tree of sorted nodes (block.h) whose leaves point at data blocks; bytes in table_format.h.
+/* The table's index: a tree of sorted nodes (block.h) whose leaves point at data blocks; bytes in
+ * table_format.h.
  *
- * The whole tree lies in memory, in place in the table's tail. It is validated completely when it is opened, so
- * that a search is one node search per level and plain arithmetic: children of a node are consecutive.
+ * The whole tree lies in memory, in place in the table's tail. It is validated completely when it is opened,
+ * so that a search is one node search per level and plain arithmetic: children of a node are consecutive.
  */
 #ifndef LSMKV_TABLE_INDEX_H
 #define LSMKV_TABLE_INDEX_H
@@ -33,14 +34,16 @@ typedef struct lsm_index {
     uint32_t level_start[LSM_TABLE_INDEX_LEVELS_MAX + 1]; /* the first node of each level, from level 1 */
 } lsm_index;
 
-/* Parses and checks the index section. REQUIRES: the section lies inside the tail. On failure nothing is held. */
+/* Parses and checks the index section. REQUIRES: the section lies inside the tail. On failure nothing is
+ * held. */
 int lsm_index_open(lsm_index *index, const lsm_table_tail *tail, const lsm_table_section *section,
                    uint32_t block_count, lsm_error *error);
 void lsm_index_close(lsm_index *index);
 size_t lsm_index_memory_usage(const lsm_index *index); /* besides the tail */
 
-/* The ordinal of the only data block where the first entry at or after the target may lie; block_count when all
- * entries come before it. (When the block holds none such, that entry is the first of the next block.) */
+/* The ordinal of the only data block where the first entry at or after the target may lie; block_count
+ * when all entries come before it. (When the block holds none such, that entry is the first of the next
+ * block.) */
 static inline uint32_t lsm_index_search(const lsm_index *index, const lsm_target *target) {
     const lsm_index_node *node = &index->nodes[index->node_count - 1];
     uint32_t entry = lsm_block_search(&node->view, target);
@@ -65,10 +68,11 @@ int lsm_index_builder_add(lsm_index_builder *builder, lsm_slice separator, uint6
 uint32_t lsm_index_builder_block_count(const lsm_index_builder *builder);
 uint64_t lsm_index_builder_size_estimate(const lsm_index_builder *builder);
 
-/* Builds the upper levels and seals every node as it will stand at `offset` = lsm_tail_block_offset(anything).
- * REQUIRES: at least one block. The section's bytes live until destroy. 0, LSM_E_MEMORY or LSM_E_LIMIT. */
-int lsm_index_builder_finish(lsm_index_builder *builder, const uint8_t *id, uint64_t offset, lsm_slice *section,
-                             uint32_t *level_count);
+/* Builds the upper levels and seals every node as it will stand at `offset` =
+ * lsm_tail_block_offset(anything). REQUIRES: at least one block. The section's bytes live until destroy.
+ * 0, LSM_E_MEMORY or LSM_E_LIMIT. */
+int lsm_index_builder_finish(lsm_index_builder *builder, const uint8_t *id, uint64_t offset,
+                             lsm_slice *section, uint32_t *level_count);
 
 /* The shortest key k with last <= k < next. REQUIRES: last < next. Writes at most last.size + 1 bytes. */
 size_t lsm_separator(lsm_slice last, lsm_slice next, uint8_t *output);

@@ -1,5 +1,5 @@
-/* Building the index bottom-up. Level 1 nodes are finished as data blocks arrive; every upper level is built at
- * the end from the last separators of the level below, until one node is left. Finished nodes stand in one
+/* Building the index bottom-up. Level 1 nodes are finished as data blocks arrive; every upper level is built
+ * at the end from the last separators of the level below, until one node is left. Finished nodes stand in one
  * buffer exactly as in the file, zero padding included; only checksums wait for the section's offset.
  */
 #include <string.h>
@@ -119,9 +119,10 @@ static int add_child(lsm_index_builder *builder, node_position position, uint32_
     return add_entry(builder, separator, lsm_block_trailer(&view, last), handle);
 }
 
-/* Adds the level above the nodes that begin at `start`; `count` is that level's node count and becomes the new
- * one's, `start` its first node. */
-static int add_level(lsm_index_builder *builder, size_t *start, uint32_t *count, uint64_t base, uint8_t *key) {
+/* Adds the level above the nodes that begin at `start`; `count` is that level's node count and becomes the
+ * new one's, `start` its first node. */
+static int add_level(lsm_index_builder *builder, size_t *start, uint32_t *count, uint64_t base,
+                     uint8_t *key) {
     size_t position = *start;
     uint32_t children = *count, nodes_before = builder->node_count;
     *start = next_position(builder->size);
@@ -147,8 +148,8 @@ static void seal_nodes(lsm_index_builder *builder, const uint8_t *id, uint64_t b
     }
 }
 
-int lsm_index_builder_finish(lsm_index_builder *builder, const uint8_t *id, uint64_t offset, lsm_slice *section,
-                             uint32_t *level_count) {
+int lsm_index_builder_finish(lsm_index_builder *builder, const uint8_t *id, uint64_t offset,
+                             lsm_slice *section, uint32_t *level_count) {
     LSM_ASSERT(builder->block_count > 0 && offset == lsm_tail_block_offset(offset));
     if (finish_node(builder)) return LSM_E_MEMORY;
     uint8_t *key = lsm_alloc(LSM_KEY_SIZE_MAX + LSM_HEAD_SIZE);
@@ -188,8 +189,8 @@ size_t lsm_separator(lsm_slice last, lsm_slice next, uint8_t *output) {
     /* `next` ends with the byte one above: past the run of 0xFF that follows in `last` there is room. */
     size_t size = shared + 1;
     while (size < last.size && last.data[size] == 0xFF) size++;
+    if (size + 1 >= last.size) return copy_prefix(output, last, last.size);
     copy_prefix(output, last, size);
-    if (size == last.size) return size;
     output[size] = last.data[size] + 1;
     return size + 1;
 }

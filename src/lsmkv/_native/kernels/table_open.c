@@ -1,5 +1,5 @@
-/* Opening a table: header, footer, directory, sections. Nothing is believed before it was checked, and nothing
- * is allocated whose size the file's own length does not bound.
+/* Opening a table: header, footer, directory, sections. Nothing is believed before it was checked, and
+ * nothing is allocated whose size the file's own length does not bound.
  *
  * The tail is read into memory that is aligned as the file is, so that index nodes and filter lines are used
  * where they stand. The handle used here is closed again: the pool opens its own at the first read, which is
@@ -23,7 +23,8 @@ static int corrupt(const table_opener *opener, uint64_t offset, const char *what
 }
 
 static int no_memory(const table_opener *opener) {
-    return lsm_fail(opener->error, LSM_E_MEMORY, LSM_NO_OFFSET, opener->table->path, "no memory to open a table");
+    return lsm_fail(opener->error, LSM_E_MEMORY, LSM_NO_OFFSET, opener->table->path,
+                    "no memory to open a table");
 }
 
 static int read_exactly(const table_opener *opener, uint64_t offset, uint8_t *buffer, size_t size) {
@@ -85,7 +86,8 @@ static int read_tail(table_opener *opener, uint64_t tail_size) {
     int code = read_exactly(opener, offset, data, (size_t)tail_size);
     if (code == 0) code = check_footer(opener, data + tail_size - LSM_TABLE_FOOTER_SIZE);
     if (code) return code;
-    if (opener->footer.tail_size != tail_size) return corrupt(opener, footer_offset + 32, "another tail size");
+    if (opener->footer.tail_size != tail_size)
+        return corrupt(opener, footer_offset + 32, "another tail size");
     table->tail = (lsm_table_tail){data, offset, tail_size, table->summary.id, table->path};
     return 0;
 }
@@ -132,12 +134,14 @@ static int check_section(table_opener *opener, const uint8_t *p, uint64_t *end) 
         section.size < LSM_TABLE_BLOCK_HEADER_SIZE || section.size > limit - section.offset)
         return corrupt(opener, limit, "a section is out of place");
     int known = section.number >= LSM_SECTION_INDEX && section.number <= LSM_SECTION_PROPERTIES;
-    if (!known && (section.flags & LSM_SECTION_MUST_UNDERSTAND || section.number == LSM_SECTION_RANGE_DELETES))
+    if (!known && (section.flags & LSM_SECTION_MUST_UNDERSTAND ||
+                   section.number == LSM_SECTION_RANGE_DELETES))
         return lsm_fail(opener->error, LSM_E_FORMAT, section.offset, table->path,
                         "section %u must be understood, and this build does not", section.number);
     if (table->section_count == LSM_TABLE_SECTIONS_MAX) return corrupt(opener, limit, "too many sections");
     for (uint32_t i = 0; i < table->section_count; i++) {
-        if (table->sections[i].number == section.number) return corrupt(opener, limit, "a section stands twice");
+        if (table->sections[i].number == section.number)
+            return corrupt(opener, limit, "a section stands twice");
     }
     int code = check_zeros(opener, *end, section.offset);
     if (code) return code;
@@ -220,7 +224,8 @@ static int read_properties(table_opener *opener, const uint8_t *p, size_t size) 
         return -1;
     lsm_slice smallest = {summary->smallest, summary->smallest_size};
     lsm_slice largest = {summary->largest, summary->largest_size};
-    if (lsm_load32(p + 52) != 0 || summary->entry_count == 0 || summary->tombstone_count > summary->entry_count ||
+    if (lsm_load32(p + 52) != 0 || summary->entry_count == 0 ||
+        summary->tombstone_count > summary->entry_count ||
         summary->first_sequence > summary->last_sequence || summary->last_sequence > LSM_SEQUENCE_MAX ||
         lsm_slice_compare(smallest, largest) > 0)
         return -1;
@@ -282,7 +287,8 @@ static lsm_table *create_table(lsm_file_pool *pool, const char *path, uint64_t n
     return table;
 }
 
-int lsm_table_open(lsm_file_pool *pool, const char *path, uint64_t number, const uint8_t *id, uint64_t file_size,
+int lsm_table_open(lsm_file_pool *pool, const char *path, uint64_t number, const uint8_t *id,
+                   uint64_t file_size,
                    uint64_t tail_size, const lsm_codec *codec, lsm_cache *cache, lsm_table **out,
                    lsm_error *error) {
     *out = NULL;

@@ -32,7 +32,8 @@ size_t lsm_table_memory_usage(const lsm_table *table) {
 int lsm_table_read(const lsm_table *table, lsm_file *file, uint64_t offset, uint8_t *buffer, size_t size,
                    lsm_read_context *context) {
     int64_t got = LSM_E_WOULD_BLOCK;
-    if (context->before_wait != NULL) got = file->ops->read_cached(file, offset, buffer, size, context->error);
+    if (context->before_wait != NULL)
+        got = file->ops->read_cached(file, offset, buffer, size, context->error);
     if (got == LSM_E_WOULD_BLOCK) {
         if (context->before_wait != NULL) context->before_wait(context->owner);
         got = file->ops->read(file, offset, buffer, size, context->error);
@@ -44,7 +45,8 @@ int lsm_table_read(const lsm_table *table, lsm_file *file, uint64_t offset, uint
     }
     context->bytes_read += (uint64_t)got;
     if ((size_t)got != size)
-        return lsm_fail(context->error, LSM_E_CORRUPT, offset + (uint64_t)got, table->path, "the file ends early");
+        return lsm_fail(context->error, LSM_E_CORRUPT, offset + (uint64_t)got, table->path,
+                        "the file ends early");
     return 0;
 }
 
@@ -56,14 +58,16 @@ static int belongs(const lsm_table *table, uint32_t ordinal, const lsm_block_vie
 }
 
 /* Index and block agree: the first and the last entry lie between the separators around the block. */
-static int check_bounds(const lsm_table *table, uint32_t ordinal, const lsm_block_view *view, lsm_error *error) {
+static int check_bounds(const lsm_table *table, uint32_t ordinal, const lsm_block_view *view,
+                        lsm_error *error) {
     uint8_t inline_key[256];
     uint8_t *key = inline_key;
     uint32_t last = view->count - 1;
     size_t first_size = lsm_block_key_size(view, 0), last_size = lsm_block_key_size(view, last);
     size_t room = (first_size > last_size ? first_size : last_size) + LSM_HEAD_SIZE;
     if (room > sizeof inline_key) key = lsm_alloc(room);
-    if (key == NULL) return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, table->path, "no memory to check a block");
+    if (key == NULL)
+        return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, table->path, "no memory to check a block");
     int inside = belongs(table, ordinal, view, 0, key) && belongs(table, ordinal, view, last, key);
     if (key != inline_key) lsm_free(key);
     if (inside) return 0;
@@ -80,7 +84,8 @@ static int parse_block(const lsm_table *table, uint32_t ordinal, lsm_block *bloc
         lsm_error_set_path(error, table->path);
         return code;
     }
-    if (block->view.count == 0) return lsm_fail(error, LSM_E_CORRUPT, offset, table->path, "a block without entries");
+    if (block->view.count == 0)
+        return lsm_fail(error, LSM_E_CORRUPT, offset, table->path, "a block without entries");
     return check_bounds(table, ordinal, &block->view, error);
 }
 
@@ -91,7 +96,8 @@ static int no_memory(const lsm_table *table, uint64_t offset, lsm_error *error) 
 static int decompress(const lsm_table *table, uint64_t offset, lsm_codec_item *items, size_t count,
                       lsm_error *error) {
     if (table->codec == NULL)
-        return lsm_fail(error, LSM_E_FORMAT, offset, table->path, "a compressed block, and no codec to read it");
+        return lsm_fail(error, LSM_E_FORMAT, offset, table->path,
+                        "a compressed block, and no codec to read it");
     int code = table->codec->decompress_run(table->codec, items, count, error);
     if (code && error != NULL) {
         error->offset = offset;
@@ -106,7 +112,8 @@ static int unpack_one(const lsm_table *table, uint32_t ordinal, lsm_block *store
     uint64_t offset = table->index.block_offsets[ordinal];
     lsm_stored_header header;
     lsm_block *block = stored;
-    int code = lsm_stored_check(stored->data - LSM_TABLE_BLOCK_HEADER_SIZE, LSM_TABLE_BLOCK_HEADER_SIZE + stored->size,
+    int code = lsm_stored_check(stored->data - LSM_TABLE_BLOCK_HEADER_SIZE,
+                                LSM_TABLE_BLOCK_HEADER_SIZE + stored->size,
                                 LSM_STORED_DATA, table->summary.id, offset, &header, table->path, error);
     if (code == 0 && header.codec != LSM_CODEC_RAW) {
         block = lsm_block_create(header.raw_size);
@@ -157,7 +164,8 @@ static lsm_block *cached_block(lsm_table *table, uint32_t ordinal) {
 }
 
 /* A miss: loads, and hands the block to the cache unless another load was faster. */
-static int load_through_cache(lsm_table *table, uint32_t ordinal, lsm_read_context *context, lsm_block **out) {
+static int load_through_cache(lsm_table *table, uint32_t ordinal, lsm_read_context *context,
+                              lsm_block **out) {
     table->cache->misses++;
     int code = load_block(table, ordinal, context, out);
     if (code) return code;
@@ -193,8 +201,8 @@ int lsm_table_unpack(const lsm_table *table, uint32_t first, const uint8_t *stor
     for (uint32_t i = 0; i < count && code == 0; i++) {
         const uint8_t *p = stored + (offsets[i] - offsets[0]);
         lsm_stored_header header;
-        code = lsm_stored_check(p, (size_t)(offsets[i + 1] - offsets[i]), LSM_STORED_DATA, table->summary.id, offsets[i],
-                                &header, table->path, error);
+        code = lsm_stored_check(p, (size_t)(offsets[i + 1] - offsets[i]), LSM_STORED_DATA, table->summary.id,
+                                offsets[i], &header, table->path, error);
         if (code) break;
         blocks[i] = lsm_block_create(header.raw_size);
         if (blocks[i] == NULL) {
@@ -210,7 +218,8 @@ int lsm_table_unpack(const lsm_table *table, uint32_t first, const uint8_t *stor
                                                          .output_capacity = header.raw_size};
         }
     }
-    if (code == 0 && compressed_count != 0) code = decompress(table, offsets[0], items, compressed_count, error);
+    if (code == 0 && compressed_count != 0)
+        code = decompress(table, offsets[0], items, compressed_count, error);
     lsm_free(items);
     for (uint32_t i = 0; i < count && code == 0; i++) code = parse_block(table, first + i, blocks[i], error);
     if (code == 0) return 0;
@@ -226,8 +235,8 @@ static inline void prefetch_block(const lsm_block *block) {
     for (size_t line = 0; line < 8; line++) __builtin_prefetch(p + line * 64);
 }
 
-int lsm_table_get(lsm_table *table, lsm_slice key, uint64_t hash, uint64_t sequence, lsm_read_context *context,
-                  lsm_found *found) {
+int lsm_table_get(lsm_table *table, lsm_slice key, uint64_t hash, uint64_t sequence,
+                  lsm_read_context *context, lsm_found *found) {
     found->found = 0;
     found->pin = NULL;
     if (table->has_filter && !lsm_bloom_may_contain(&table->filter, hash)) {

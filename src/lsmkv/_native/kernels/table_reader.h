@@ -1,8 +1,8 @@
 /* The open table, for the kernels that read it: point reads and loading (table_reader.c), opening
  * (table_open.c), cursors (table_cursor.c), verification and layout (table_check.c).
  *
- * Everything but `slots`, `file` and `references` is constant after opening, so a background thread may use it
- * beside the core lock's holder.
+ * Everything but `slots`, `file` and `references` is constant after opening, so a background thread may use
+ * it beside the core lock's holder.
  */
 #ifndef LSMKV_TABLE_READER_H
 #define LSMKV_TABLE_READER_H
@@ -43,8 +43,9 @@ int lsm_table_block(lsm_table *table, uint32_t ordinal, lsm_read_context *contex
 int lsm_table_read(const lsm_table *table, lsm_file *file, uint64_t offset, uint8_t *buffer, size_t size,
                    lsm_read_context *context);
 
-/* Checks, decompresses in one run and parses the consecutive data blocks first .. first + count - 1, whose bytes
- * as stored in the file begin at `stored`: private blocks, one reference each. On failure none is left. */
+/* Checks, decompresses in one run and parses the consecutive data blocks first .. first + count - 1, whose
+ * bytes as stored in the file begin at `stored`: private blocks, one reference each. On failure none is
+ * left. */
 int lsm_table_unpack(const lsm_table *table, uint32_t first, const uint8_t *stored, uint32_t count,
                      lsm_block **blocks, lsm_error *error);
 

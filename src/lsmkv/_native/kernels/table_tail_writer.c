@@ -15,7 +15,8 @@ typedef struct tail_writer {
 } tail_writer;
 
 static int fail_memory(const tail_writer *tail) {
-    return lsm_fail(tail->error, LSM_E_MEMORY, LSM_NO_OFFSET, tail->builder->path, "no memory to finish a table");
+    return lsm_fail(tail->error, LSM_E_MEMORY, LSM_NO_OFFSET, tail->builder->path,
+                    "no memory to finish a table");
 }
 
 /* Zeros up to `offset`, then the bytes. */
@@ -28,13 +29,15 @@ static int append_at(tail_writer *tail, uint64_t offset, lsm_slice bytes) {
     return code ? code : lsm_table_builder_append(builder, bytes.data, bytes.size, tail->error);
 }
 
-static int append_section(tail_writer *tail, uint16_t number, uint16_t flags, uint64_t offset, lsm_slice bytes) {
+static int append_section(tail_writer *tail, uint16_t number, uint16_t flags, uint64_t offset,
+                          lsm_slice bytes) {
     tail->sections[tail->section_count++] = (lsm_table_section){offset, bytes.size, number, flags};
     return append_at(tail, offset, bytes);
 }
 
 /* `block` = header room and a payload of `payload_size` bytes: sealed where it will stand. */
-static void seal(const tail_writer *tail, uint8_t *block, size_t payload_size, uint8_t type, uint64_t offset) {
+static void seal(const tail_writer *tail, uint8_t *block, size_t payload_size, uint8_t type,
+                 uint64_t offset) {
     lsm_stored_header header = {(uint32_t)payload_size, (uint32_t)payload_size, LSM_CODEC_RAW, type};
     lsm_stored_seal(block, &header, tail->builder->options.id, offset);
 }
@@ -43,7 +46,8 @@ static int write_index(tail_writer *tail) {
     lsm_table_builder *builder = tail->builder;
     uint64_t offset = lsm_tail_block_offset(builder->offset);
     lsm_slice section;
-    int code = lsm_index_builder_finish(builder->index, builder->options.id, offset, &section, &tail->level_count);
+    int code = lsm_index_builder_finish(builder->index, builder->options.id, offset, &section,
+                                        &tail->level_count);
     if (code) return fail_memory(tail);
     return append_section(tail, LSM_SECTION_INDEX, LSM_SECTION_MUST_UNDERSTAND, offset, section);
 }
@@ -56,7 +60,8 @@ static int write_filter(tail_writer *tail) {
     if (bits > LSM_BLOOM_BITS_PER_KEY_MAX) bits = LSM_BLOOM_BITS_PER_KEY_MAX;
     uint32_t line_count = lsm_bloom_line_count(builder->hash_count, bits);
     uint32_t probe_count = lsm_bloom_probe_count(bits);
-    const uint32_t line_count_max = (LSM_TABLE_PAYLOAD_SIZE_MAX - LSM_TABLE_FILTER_HEADER_SIZE) / LSM_BLOOM_LINE_SIZE;
+    const uint32_t line_count_max =
+        (LSM_TABLE_PAYLOAD_SIZE_MAX - LSM_TABLE_FILTER_HEADER_SIZE) / LSM_BLOOM_LINE_SIZE;
     if (line_count > line_count_max) line_count = line_count_max;
 
     size_t payload_size = LSM_TABLE_FILTER_HEADER_SIZE + (size_t)line_count * LSM_BLOOM_LINE_SIZE;
