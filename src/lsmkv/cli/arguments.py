@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -136,8 +135,3 @@ _FORMS: dict[str, tuple[Callable[[str], bytes], Callable[[bytes], str], str]] = 
     "base64": (_from_base64, _to_base64, "base64"),
     "escaped": (unescape, escape, r"text with \t \n \r \\ \xHH, as scan prints it"),
 }
-
-
-def read_standard_input() -> bytes:
-    """All of standard input, as it is."""
-    return sys.stdin.buffer.read()

@@ -17,7 +17,6 @@ from lsmkv.cli.arguments import (
     add_command,
     add_form,
     decode_argument,
-    read_standard_input,
 )
 from lsmkv.cli.output import note
 from lsmkv.cli.progress import Progress
@@ -77,7 +76,7 @@ def run_put(arguments: argparse.Namespace) -> int:
     if arguments.value is None and not from_stdin:
         raise UsageError("put needs VALUE, or - to read it from standard input")
     key = decode_argument(arguments, arguments.key)
-    value = read_standard_input() if from_stdin else decode_argument(arguments, arguments.value)
+    value = sys.stdin.buffer.read() if from_stdin else decode_argument(arguments, arguments.value)
     with lsmkv.open(arguments.database) as db:
         db.put(key, value)
     return 0
