@@ -51,6 +51,11 @@ int lsm_commit_group_add(lsm_commit_group *group, lsm_log_writer *writer) {
     int status = LSM_E_LIMIT;
     pthread_mutex_lock(&group->mutex);
     if (group->count < LSM_LIVE_SEGMENTS_MAX) {
+        uint64_t before = writer->segment.previous_sequence;
+        if (group->count == 0 && before > group->durable) { /* recovered: it is in synced tables */
+            __atomic_store_n(&group->committed, before, __ATOMIC_RELEASE);
+            __atomic_store_n(&group->durable, before, __ATOMIC_RELEASE);
+        }
         group->segments[group->count++] = writer;
         group->directory_dirty = 1;
         status = LSM_OK;
@@ -141,10 +146,12 @@ static void lead(lsm_commit_group *group) {
 
 int lsm_commit_group_sync(lsm_commit_group *group, uint64_t sequence, lsm_error *error) {
     int status = LSM_OK;
+    /* Nothing beyond it can become durable: waiting for more would never end. */
+    uint64_t committed = __atomic_load_n(&group->committed, __ATOMIC_ACQUIRE);
+    if (sequence > committed) sequence = committed;
     pthread_mutex_lock(&group->mutex);
-    while (group->durable < sequence && !group->poisoned) {
-        if (group->syncing || group->count == 0) {
-            if (group->count == 0) break; /* nothing was ever written through this group */
+    while (group->durable < sequence && group->count != 0 && !group->poisoned) {
+        if (group->syncing) {
             pthread_cond_wait(&group->changed, &group->mutex);
         } else {
             lead(group);

@@ -21,13 +21,14 @@ typedef struct lsm_commit_group lsm_commit_group;
 lsm_commit_group *lsm_commit_group_create(lsm_vfs *vfs, const char *directory);
 void lsm_commit_group_destroy(lsm_commit_group *group); /* REQUIRES: nobody waits; does not close writers */
 
-/* Makes `writer` the current segment; the one before becomes an older one. LSM_E_LIMIT when too many live. */
+/* Makes `writer` the current segment; the one before becomes an older one. What lies before the first segment
+ * (its previous_sequence) counts as durable. LSM_E_LIMIT when too many live. */
 int lsm_commit_group_add(lsm_commit_group *group, lsm_log_writer *writer);
 
 /* The sequence of the last operation committed to the current segment. One atomic store. */
 void lsm_commit_group_committed(lsm_commit_group *group, uint64_t sequence);
 
-/* Returns when everything up to `sequence` is durable (0), or LSM_E_POISONED with the first error's text. */
+/* Returns when everything committed up to `sequence` is durable (0), or LSM_E_POISONED with the first error's text. */
 int lsm_commit_group_sync(lsm_commit_group *group, uint64_t sequence, lsm_error *error);
 
 /* Forgets an older segment whose content is durable elsewhere (flushed). Waits for a sync in flight.
