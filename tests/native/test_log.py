@@ -1,7 +1,7 @@
-"""Writing a segment: the same bytes whichever way they are written, and what happens when writing fails.
+"""Writing a segment: the same bytes whichever way, and what happens when writing fails.
 
-Bytes are held against the plain-Python writer in tests/support/reference_log.py. How a reader judges the end
-of a segment is test_log_reader.py.
+Bytes are held against the plain-Python writer in tests/support/reference_log.py. How a reader
+judges the end of a segment is test_log_reader.py.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def content(filesystem, path) -> bytes:
 
 
 def cut(data: bytes, writer: LogWriter) -> bytes:
-    """The committed part of a file that is still being written; behind it there must be only zeros."""
+    """The committed part of a file being written; behind it there must be only zeros."""
     assert not any(data[writer.length :])
     return data[: writer.length]
 
 
-# --- the bytes --------------------------------------------------------------------------------------------
+# --- the bytes -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -99,7 +99,7 @@ def test_append_returns_the_base_sequence(filesystem, path):
 
 
 def test_a_later_batch_makes_the_mark_unnecessary(filesystem, path):
-    """A mark is written only when no record since carries the claim; a mark is never synced for itself."""
+    """A mark is written only when no record since claims as much, and never synced for itself."""
     writer = create(filesystem, path)
     for key in (b"a", b"b"):
         writer.append([put(key, b"")])
@@ -122,7 +122,7 @@ def test_the_file_must_not_exist(filesystem, path):
     assert content(filesystem, path) == before
 
 
-# --- arguments and lifetime -------------------------------------------------------------------------------
+# --- arguments and lifetime ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ def test_nothing_leaks():
     assert memory.usage() == before
 
 
-# --- failures ---------------------------------------------------------------------------------------------
+# --- failures ------------------------------------------------------------------------------------
 
 
 def fail_each_allocation(action, after_failure=lambda: None) -> int:
-    """Runs `action` with the first, second, ... allocation failing until it succeeds; how often it failed."""
+    """Runs `action` with allocation 1, 2, ... failing until it succeeds; how often it failed."""
     for attempt in range(1, 1000):
         memory.fail_allocation(attempt)
         try:
@@ -243,7 +243,9 @@ def test_allocation_failures_in_create(filesystem, path, mode):
     directory = os.path.dirname(path)
     create(filesystem, path, mode).close()
     filesystem.remove(path)
-    filesystem.sync_directory(directory)  # the memory back end remembers what a crash would bring back
+    filesystem.sync_directory(
+        directory
+    )  # the memory back end remembers what a crash would bring back
     before = memory.usage()
     made: list[LogWriter] = []
 
@@ -284,7 +286,7 @@ def file_size_limit(size: int):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_refusal_of_the_system_is_not_final(tmp_path, mode):
-    """A full disk (here: the limit on file sizes): reported, nothing logged, and it goes on when it can."""
+    """A full disk (here: the limit on file sizes) is reported; the log goes on when it can."""
     filesystem, path = PosixFileSystem(), str(tmp_path / "log")
     writer = create(filesystem, path, mode)
     expected = reference.Writer(SEGMENT)
@@ -306,7 +308,7 @@ def test_a_refusal_of_the_system_is_not_final(tmp_path, mode):
 
 
 def test_a_mapped_log_cut_from_outside_poisons_the_writer(tmp_path):
-    """The stores fault; the append fails instead of the process, and so does everything after it."""
+    """The stores fault; the append fails, not the process, and so does all that follows."""
     filesystem, path = PosixFileSystem(), str(tmp_path / "log")
     writer = create(filesystem, path, "mapped")
     writer.append([put(b"a", b"1")])
@@ -320,7 +322,7 @@ def test_a_mapped_log_cut_from_outside_poisons_the_writer(tmp_path):
     writer.close()
 
 
-# --- processes and threads --------------------------------------------------------------------------------
+# --- processes and threads -----------------------------------------------------------------------
 
 
 def child_status(action) -> int:
@@ -330,7 +332,7 @@ def child_status(action) -> int:
         try:
             action()
             os._exit(0)
-        except BaseException:
+        finally:
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -340,9 +342,7 @@ def test_a_kill_loses_nothing_that_was_appended(tmp_path, mode):
     filesystem, path = PosixFileSystem(), str(tmp_path / "log")
 
     def write_and_die():
-        writer = LogWriter(
-            filesystem, path, **dataclasses.asdict(SEGMENT), mapped=mode == "mapped"
-        )
+        writer = LogWriter(filesystem, path, **dataclasses.asdict(SEGMENT), mapped=mode == "mapped")
         for number in range(100):
             writer.append([put(b"%d" % number, b"v" * number)])
         os.kill(os.getpid(), signal.SIGKILL)
@@ -391,7 +391,9 @@ def test_sync_runs_beside_appends(tmp_path, mode):
     assert writer.synced_to == writer.length - reference.RECORD_HEADER_SIZE
     records = list(SegmentReader(content(filesystem, path), path))
     assert sum(record.count for record in records) == count
-    assert sorted(record.synced_to for record in records) == [record.synced_to for record in records]
+    assert sorted(record.synced_to for record in records) == [
+        record.synced_to for record in records
+    ]
     writer.close()
 
 

@@ -1,4 +1,4 @@
-"""Replay: whole batches go into a memtable in order, or nothing of them does, and it can go on later."""
+"""Replay: batches go into a memtable in order and whole or not at all, and it can go on later."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def test_replay_of_a_torn_tail_keeps_the_prefix():
 
 
 @pytest.mark.parametrize(
-    ("last_operation", "error"), [(b"\2\5kkk", CorruptionError), (b"\3\1\1kv", Error), (b"", CorruptionError)]
+    ("last_operation", "error"),
+    [(b"\2\5kkk", CorruptionError), (b"\3\1\1kv", Error), (b"", CorruptionError)],
 )
 def test_a_bad_batch_leaves_nothing_behind(last_operation, error):
     """Its good operations come first, and still none of them is applied."""
@@ -86,7 +87,9 @@ def test_a_bad_batch_leaves_nothing_behind(last_operation, error):
 
 def test_damage_to_synced_batches_is_reported():
     data = bytearray(
-        reference_bytes(Case("synced", ([put(b"a", b"1")], [put(b"b", b"2")], "sync", [delete(b"a")])))
+        reference_bytes(
+            Case("synced", ([put(b"a", b"1")], [put(b"b", b"2")], "sync", [delete(b"a")]))
+        )
     )
     data[110] ^= 1
     reader, memtable = SegmentReader(bytes(data), "path"), Memtable()
@@ -97,7 +100,7 @@ def test_damage_to_synced_batches_is_reported():
 
 
 def test_a_memtable_that_is_ahead_is_refused():
-    """The sequences of a memtable only ascend; a segment replayed in the wrong order must not break that."""
+    """The sequences of a memtable only ascend; replay in the wrong order must not break that."""
     memtable = Memtable()
     memtable.insert(b"k", 7, 1, b"v")
     reader = SegmentReader(reference_bytes(CASES[2]), "path")

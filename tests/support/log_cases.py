@@ -1,4 +1,4 @@
-"""The segments that the tests of the log share: scripts of writer calls, run against any writer.
+"""The segments that the tests of the log share: scripts of calls, run against any writer.
 
 `LogWriter` and the reference `Writer` answer to the same calls, so one table drives both.
 """
@@ -45,7 +45,9 @@ class Case:
 
 def random_batch(source: random.Random) -> list[Operation]:
     return [
-        put(source.randbytes(source.choice([0, 1, 16])), source.randbytes(source.choice([0, 7, 40])))
+        put(
+            source.randbytes(source.choice([0, 1, 16])), source.randbytes(source.choice([0, 7, 40]))
+        )
         if source.random() < 0.7
         else delete(source.randbytes(5))
         for _ in range(source.randint(1, 4))

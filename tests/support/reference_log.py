@@ -1,7 +1,7 @@
-"""The log format of kernels/log.h in plain Python: an encoder, a decoder and the decision about the end.
+"""The log format of kernels/log.h in plain Python: encoder, decoder and decision about the end.
 
-Written from the byte table and the decision table alone, as simply as possible; slow is fine. The CRC comes
-from the `crc32c` package, so that not even the checksum is shared with the kernels.
+Written from the byte table and the decision table alone, as simply as possible; slow is fine. The
+CRC comes from the `crc32c` package, so that not even the checksum is shared with the kernels.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class UnknownFormat(Exception):
     """Intact, but of a version, record type or kind that version 1 does not know."""
 
 
-# --- encoding ---------------------------------------------------------------------------------------------
+# --- encoding ------------------------------------------------------------------------------------
 
 
 def encode_varint(value: int) -> bytes:
@@ -139,7 +139,7 @@ class Writer:
         self.finished = True
 
 
-# --- decoding ---------------------------------------------------------------------------------------------
+# --- decoding ------------------------------------------------------------------------------------
 
 
 def decode_varint(data: bytes, at: int) -> tuple[int, int]:
@@ -219,7 +219,9 @@ def decode_header(data: bytes) -> LogSegment:
 
 
 def checked_record(record: LogRecord, payload: bytes, data: bytes, expected_base: int) -> LogRecord:
-    if record.type not in (BATCH, SYNC_MARK, CLOSE) or any(data[record.offset + 9 : record.offset + 12]):
+    if record.type not in (BATCH, SYNC_MARK, CLOSE) or any(
+        data[record.offset + 9 : record.offset + 12]
+    ):
         raise UnknownFormat
     if record.base_sequence != expected_base or record.synced_to > record.offset:
         raise Corrupt(record.offset)
@@ -238,10 +240,22 @@ def checked_record(record: LogRecord, payload: bytes, data: bytes, expected_base
     )
 
 
-def end_after_bad_record(segment: LogSegment, data: bytes, offset: int) -> str:
+def proves_durable(record: LogRecord, payload: bytes, damage: int, last_sequence: int) -> bool:
+    """Whether an intact record behind the damage shows that the damaged bytes were synced."""
+    return (
+        1 <= record.type <= 6
+        and damage < record.synced_to <= record.offset
+        and 0 <= record.base_sequence - (last_sequence + 1) <= (record.offset - damage) // 2
+        and record.count <= len(payload) // 2
+    )
+
+
+def end_after_bad_record(segment: LogSegment, data: bytes, offset: int, last_sequence: int) -> str:
     for probe in range(offset + 8, len(data), 8):
         found = intact_record(segment, data, probe)
-        if found is not None and found[0].synced_to > offset:
+        if found is None or any(data[probe + 9 : probe + 12]):
+            continue
+        if proves_durable(*found, offset, last_sequence):
             raise Corrupt(offset)
     return "torn"
 
@@ -261,7 +275,9 @@ def decode(data: bytes) -> Decoded:
                 raise Corrupt(result.offset)
             found = intact_record(result.segment, data, result.offset)
             if found is None:
-                result.end = end_after_bad_record(result.segment, data, result.offset)
+                result.end = end_after_bad_record(
+                    result.segment, data, result.offset, last_sequence
+                )
                 return result
             record = checked_record(*found, data, last_sequence + 1)
             result.records.append(record)

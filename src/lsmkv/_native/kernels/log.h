@@ -157,14 +157,15 @@ static inline uint8_t *lsm_log_encode(uint8_t *cursor, uint8_t kind, lsm_slice k
 
 /* Seals the payload begun above (checksum over the copy) and commits it; `payload_size` may be less than what
  * was begun. REQUIRES: begun. LSM_E_LIMIT when the sequences do not continue the segment's or run past
- * LSM_SEQUENCE_MAX. On failure nothing was logged and the next begin uses the same place. */
+ * LSM_SEQUENCE_MAX. On failure nothing was logged and the next begin uses the same place; only a crash before
+ * that may bring back a record that the system had taken whole when it failed. */
 int lsm_log_commit(lsm_log_writer *writer, uint8_t type, uint64_t base_sequence, uint32_t count,
                    size_t payload_size, lsm_error *error);
 
 /* Makes everything committed so far durable; may run without the GIL beside commits of the owner. One sync at
  * a time: of two that run together the system may report a lost page to one and success to the other. Reports
- * through `covered` how many bytes are durable. Any failure poisons the writer for ever. When nothing but marks
- * was committed since the last sync it touches no device. It writes no mark: the owner appends one
+ * through `covered` how many bytes are durable. Any failure poisons the writer for ever. When nothing but
+ * marks was committed since the last sync it touches no device. It writes no mark: the owner appends one
  * (lsm_log_mark_synced) when it next holds the writer. */
 int lsm_log_sync(lsm_log_writer *writer, uint64_t *covered, lsm_error *error);
 

@@ -1,7 +1,7 @@
 /* Reading a log segment back, and telling a torn tail from damage. Format and contract: log.h.
  *
  * A record is intact when it lies wholly inside the file, its seeded checksum fits and its padding is zero.
- * An intact record claims that the first `synced_to` bytes of its segment are durable. How a segment ends:
+ * It claims that the first `synced_to` bytes of its segment are durable. How a segment ends:
  *
  *   at offset o, after the last good record                         | result
  *   ----------------------------------------------------------------+--------------------------------------
@@ -36,9 +36,10 @@
  * reaches the disk with the next sync or within the kernel's write-back time; a segment that was finished and
  * synced has its length in the next segment's header or in the manifest.
  *
- * Looking further on probes every 8 bytes. A probe costs a few compares: type, reserved bytes, sizes, a claim
- * between o and the probe, and a sequence that the bytes in between could have led to (an operation takes
- * at least 2). Only what passes is checksummed.
+ * Looking further on probes every 8 bytes. Proof is only what our writer could have put there: a type from 1
+ * to 6, reserved bytes zero, o < synced_to <= its own offset, sizes and counts that fit, and a base sequence
+ * that the bytes in between could have led to (an operation takes at least 2). Only what passes these few
+ * compares is checksummed.
  */
 #include "log.h"
 
