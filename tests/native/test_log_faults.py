@@ -18,6 +18,7 @@ from lsmkv._native.segment import BATCH
 from lsmkv._native.vfs import MemoryFileSystem, PosixFileSystem
 from lsmkv._native.vfs_fault import FaultFileSystem
 from lsmkv.errors import Error, ReadOnlyError, StorageError
+from tests.support import c_program
 from tests.support import reference_log as reference
 from tests.support.log_cases import SEGMENT, delete, put
 
@@ -307,3 +308,17 @@ def test_every_allocation_failing_in_the_whole_script(mode):
         memory.fail_allocation(0)
         writer.close()
         assert base.read_file(PATH, SIZE_MAX) == expected.data
+
+
+@pytest.mark.slow
+def test_rooms_and_damaged_segments_under_sanitizers(tmp_path):
+    """Unused room leaves no trace, and no damaged segment makes the reader leave its bytes."""
+    below = ["allocator", "status", "crc32c", "fork", "bus_guard", "arena"]
+    stems = [path.stem for path in c_program.KERNELS.glob("*.c")]
+    kernels = below + [stem for stem in stems if stem.startswith(("log_", "vfs_posix", "memtable"))]
+    program = c_program.build(tmp_path, "log_check", kernels, [*c_program.SANITIZED, "-lpthread"])
+    for mode in (1, 2):
+        output = c_program.run(program, tmp_path / f"log{mode}", mode, mode, 1500)
+        whole, refused = map(int, output.split())
+        assert whole > 50
+        assert refused > 500

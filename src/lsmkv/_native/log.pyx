@@ -99,6 +99,7 @@ cdef class LogWriter:
         self.filesystem = filesystem
         self.sync_lock = threading.Lock()
         self.path = os.fsdecode(encoded)
+        self.number = number
         self.fork_generation = lsm_fork_generation()
         cdef const char *name = encoded
         cdef lsm_vfs *vfs = filesystem.handle()
