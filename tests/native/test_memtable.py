@@ -147,6 +147,21 @@ def test_versions_of_one_key_span_leaves():
     assert table.get(b"hot", 0) is None
 
 
+def test_a_version_replaced_at_the_end_of_a_leaf():
+    """Its older versions lie in the next leaf: a read between the two finds them there."""
+    table, reference = Memtable(), ReferenceMemtable()
+    keys = [b"a%02d" % i for i in range(31)] + [b"hot"] * 33 + [b"a05+"]
+    for sequence, key in enumerate(keys, 1):
+        for target in (table, reference):
+            target.insert(key, sequence, PUT, b"", sequence - 1)  # the 65th entry splits the leaf
+    sequence = len(keys) + 10
+    for target in (table, reference):
+        target.insert(b"hot", sequence, PUT)
+    assert table.entries() == reference.entries()
+    for number in range(sequence + 2):
+        assert table.get(b"hot", number) == reference.get(b"hot", number)
+
+
 def test_replacing_respects_pins_and_counts_garbage():
     table = Memtable()
     table.insert(b"k", 1, PUT, b"one")

@@ -171,9 +171,8 @@ static void insert_separator(lsm_memtable *memtable, uint32_t level, const lsm_r
 /* Where a full leaf is cut for an entry at `index`. Keys that come in order, up or down, leave full leaves
  * behind, also in the middle of other keys: a run upwards is first parted from what follows it. */
 static uint32_t split_point(const lsm_memtable *memtable, const lsm_tree_node *leaf, uint32_t index) {
-    int run = leaf == memtable->last_leaf ? memtable->run : 0;
-    if (index >= HALF && (run >= RUN || (index == leaf->count && leaf->next == NULL))) return index;
-    if (index <= HALF && (run <= -RUN || (index == 0 && leaf->previous == NULL))) return index;
+    if (index >= HALF && (memtable->run >= RUN || (index == leaf->count && leaf->next == NULL))) return index;
+    if (index <= HALF && (memtable->run <= -RUN || (index == 0 && leaf->previous == NULL))) return index;
     return HALF;
 }
 
@@ -209,6 +208,7 @@ static lsm_tree_node *split_leaf(lsm_memtable *memtable, lsm_tree_node *leaf, ui
     return target;
 }
 
+/* Whether the entry about to come continues a run. */
 static void note_run(lsm_memtable *memtable, const lsm_tree_node *leaf, uint32_t index) {
     if (leaf != memtable->last_leaf) {
         memtable->run = 0;
@@ -222,15 +222,16 @@ static void note_run(lsm_memtable *memtable, const lsm_tree_node *leaf, uint32_t
 }
 
 void lsm_tree_insert(lsm_memtable *memtable, lsm_tree_node *leaf, uint32_t index, const lsm_record *record) {
+    note_run(memtable, leaf, index);
+    memtable->last_leaf = leaf;
     if (LSM_LIKELY(leaf->count < LSM_TREE_CAPACITY)) {
         place(leaf, index, record);
         memtable->path_is_valid = 1;
     } else {
-        leaf = split_leaf(memtable, leaf, index, record, &index);
+        memtable->last_leaf = split_leaf(memtable, leaf, index, record, &index);
         memtable->path_is_valid = 0;
+        if (memtable->last_leaf != leaf) memtable->run = 0;
     }
-    note_run(memtable, leaf, index);
-    memtable->last_leaf = leaf;
     memtable->last_index = index;
 }
 
