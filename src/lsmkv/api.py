@@ -54,7 +54,12 @@ def open(
         read_only=read_only,
         random_bytes=os.urandom,
     )
-    return DB(parts, lock)
+    try:
+        return DB(parts, lock)
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        raise
 
 
 def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> None:

@@ -57,7 +57,9 @@ class DB(Engine, MutableMapping[bytes, bytes]):
     def __init__(self, parts: Parts, lock: File | None) -> None:
         self._lock_file = lock
         self._children: weakref.WeakSet[Snapshot] = weakref.WeakSet()
+        self._is_open = False
         super().__init__(parts)
+        self._is_open = True
         _open_databases.add(self)
 
     # --- writing ------------------------------------------------------------------------------------
@@ -264,7 +266,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):
         self.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_children", None) is not None or self.closed:
+        if not getattr(self, "_is_open", False) or self.closed:
             return
         try:
             self._refuse_read()

@@ -41,6 +41,7 @@ from lsmkv.options import Options
 from lsmkv.picker import NO_SNAPSHOT, Compaction, pick_compaction, pick_manual
 from lsmkv.pressure import write_pressure
 from lsmkv.statistics import EngineCounters
+from lsmkv.throttle import Throttle
 from lsmkv.tree import Tree
 from lsmkv.version import KeyRange, LogRef, TableChanges, VersionEdit
 
@@ -49,7 +50,6 @@ __all__ = ["Engine", "Parts"]
 logger = logging.getLogger("lsmkv")
 
 FROZEN_MEMTABLES_MAX = 3  # beyond them writers wait for a flush
-DELAY_SLICE_MAX_S = 0.010  # the longest a single write is delayed on purpose
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Engine(Store):
         self._sequence = parts.last_sequence
         self._is_inline = parts.options.background == "inline"
         self._background: Background | None = None
-        self._slow_debt_s = 0.0
+        self._throttle = Throttle()
         if parts.manifest is None:
             self._install(ReadState(parts.memtables, parts.tree.native), None, None)
             self._poison("the database was opened read-only")
@@ -117,6 +117,7 @@ class Engine(Store):
         self._begin_segment(previous=None)
         if not self._is_inline:
             self._background = Background(self, parts.options.sync_interval_ms / 1000)
+            self._background.wake_compaction()  # what an earlier close or crash left undone
 
     # --- rotation -----------------------------------------------------------------------------------
 
@@ -231,11 +232,9 @@ class Engine(Store):
                 self._changed.wait(0.05)
                 self._engine_counters.stall_seconds += time.monotonic() - started
                 return True
-        # Debt is paid in slices long enough for a timer and short enough to go unnoticed.
-        self._slow_debt_s += pressure.delay_fraction * self._options.write_buffer_size / 2**26 * 20e-6
-        if self._slow_debt_s >= DELAY_SLICE_MAX_S / 10:
-            pause = min(self._slow_debt_s, DELAY_SLICE_MAX_S)
-            self._slow_debt_s = 0.0
+        written = self._counters()["bytes_written"]
+        pause = self._throttle.pause_s(time.monotonic(), written, pressure.delay_fraction)
+        if pause:
             time.sleep(pause)
             self._engine_counters.delay_seconds += pause
         return False
@@ -254,6 +253,9 @@ class Engine(Store):
             summaries = job.run()
             with self._lock:
                 added = describe(summaries, 0, self._counter.next())
+                size = sum(memtable.usage().arena_bytes for memtable in memtables)
+                waited_for = len(self._frozen) > len(frozen)
+                self._throttle.flushed(time.monotonic(), size, waited_for)
                 self._engine_counters.flushes += 1
                 self._engine_counters.flushed_bytes += sum(meta.file_size for meta in added)
                 self._commit_change(TableChanges(added, ()), flushed_count=len(frozen))
