@@ -1,5 +1,6 @@
-"""Jobs: what survives a flush or compaction, where outputs end, and what a failure leaves behind."""
+"""Jobs: what survives a merge, where outputs end, and what a failure leaves behind."""
 
+import errno
 import random
 import threading
 from dataclasses import replace
@@ -11,7 +12,9 @@ from lsmkv._native.hashing import murmur3_x64_128
 from lsmkv._native.job import Counter
 from lsmkv._native.merge import KIND_DELETE, KIND_PUT
 from lsmkv._native.version import Version
-from lsmkv.errors import Error, StorageError
+from lsmkv._native.vfs import MemoryFileSystem
+from lsmkv._native.vfs_fault import FaultFileSystem
+from lsmkv.errors import CorruptionError, Error, StorageError
 from tests.support.reference_merge import merged, order, survivors, visible
 from tests.support.table_lab import EVERY_KEY, SEED, TableLab, memtable_of
 
@@ -22,7 +25,12 @@ def random_entries(rng, count, sequences, key_count=40):
         (
             (b"k%03d" % rng.randrange(key_count), sequence, KIND_DELETE, b"")
             if rng.random() < 0.25
-            else (b"k%03d" % rng.randrange(key_count), sequence, KIND_PUT, b"%d." % sequence * rng.choice((1, 30)))
+            else (
+                b"k%03d" % rng.randrange(key_count),
+                sequence,
+                KIND_PUT,
+                b"%d." % sequence * rng.choice((1, 30)),
+            )
             for sequence in rng.sample(sequences, count)
         ),
         key=order,
@@ -44,7 +52,7 @@ def contents(lab, summaries):
 
 
 def random_rules(rng):
-    snapshots = sorted(rng.sample(range(0, 420), rng.choice((0, 0, 1, 4, 20))))
+    snapshots = sorted(rng.sample(range(420), rng.choice((0, 0, 1, 4, 20))))
     edges = sorted(b"k%03d" % rng.randrange(40) for _ in range(2 * rng.choice((0, 1, 3))))
     keep = [tuple(sorted(rng.sample(edges, 2))) for _ in range(len(edges) // 2)]
     return snapshots, keep
@@ -72,7 +80,11 @@ def test_a_merge_writes_exactly_the_survivors(seed):
     assert found == survivors(entries, snapshots, keep)
     assert job.entries_in == len(entries)
     assert job.entries_out == len(found) == sum(summary.entry_count for summary in outputs)
-    assert job.bytes_in == job.progress_bytes == sum(len(entry[0]) + len(entry[3]) for entry in entries)
+    assert (
+        job.bytes_in
+        == job.progress_bytes
+        == sum(len(entry[0]) + len(entry[3]) for entry in entries)
+    )
     assert job.bytes_out == sum(len(entry[0]) + len(entry[3]) for entry in found)
     for reader in [*snapshots, 10**6]:
         assert visible(found, reader) == visible(entries, reader)
@@ -80,7 +92,7 @@ def test_a_merge_writes_exactly_the_survivors(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_older_runs_outside_the_job_never_come_back_to_life(seed):
-    """The ranges of older tables are `keep`: whatever the job drops, every reader sees the same with them."""
+    """With the ranges of older tables as `keep`, every reader sees the same before and after."""
     rng = random.Random(seed)
     lab = TableLab()
     outside = random_entries(rng, 60, range(1, 100))
@@ -89,7 +101,9 @@ def test_older_runs_outside_the_job_never_come_back_to_life(seed):
     keep = [(half[0][0], half[-1][0]), (outside[-3][0], outside[-1][0])]
     outside = [entry for entry in outside if any(low <= entry[0] <= high for low, high in keep)]
     snapshots = sorted(rng.sample(range(50, 300), 3))
-    found = contents(lab, lab.job(memtables=[memtable_of(inside)], snapshots=snapshots, keep=keep).run())
+    found = contents(
+        lab, lab.job(memtables=[memtable_of(inside)], snapshots=snapshots, keep=keep).run()
+    )
     for reader in [*snapshots, 10**6]:
         assert visible(found + outside, reader) == visible(inside + outside, reader)
 
@@ -99,12 +113,23 @@ def test_tombstones_go_where_nothing_older_can_lie():
     lab = TableLab()
 
     def kept(**rules):
-        return [entry[0] for entry in contents(lab, lab.job(memtables=[memtable_of(entries)], **rules).run())]
+        return [
+            entry[0]
+            for entry in contents(lab, lab.job(memtables=[memtable_of(entries)], **rules).run())
+        ]
 
     assert kept() == []
     assert kept(keep=[EVERY_KEY]) == [entry[0] for entry in entries]
-    assert kept(keep=[(b"03", b"05"), (b"04", b"04"), (b"05", b"07"), (b"1", b"11")]) == [
-        b"03", b"04", b"05", b"06", b"07", b"10", b"11",
+    # One range inside another, overlapping ones, and an end that is no key.
+    assert kept(keep=[(b"02", b"05"), (b"03", b"03"), (b"05", b"07"), (b"1", b"11")]) == [
+        b"02",
+        b"03",
+        b"04",
+        b"05",
+        b"06",
+        b"07",
+        b"10",
+        b"11",
     ]
     assert kept(snapshots=[110]) == [b"%02d" % i for i in range(11, 20)]
     assert kept(snapshots=[10**6]) == []
@@ -112,12 +137,18 @@ def test_tombstones_go_where_nothing_older_can_lie():
 
 def test_a_key_is_never_split_over_outputs_however_small_they_are():
     lab = TableLab()
-    entries = [(b"k%d" % key, 1000 * key + n, KIND_PUT, b"v" * 100) for key in range(1, 4) for n in range(50, 0, -1)]
+    entries = [
+        (b"k%d" % key, 1000 * key + n, KIND_PUT, b"v" * 100)
+        for key in range(1, 4)
+        for n in range(50, 0, -1)
+    ]
     outputs = lab.job(
         memtables=[memtable_of(entries)], snapshots=range(5000), output_size_max=1
     ).run()
     assert [(summary.smallest, summary.largest, summary.entry_count) for summary in outputs] == [
-        (b"k1", b"k1", 50), (b"k2", b"k2", 50), (b"k3", b"k3", 50),
+        (b"k1", b"k1", 50),
+        (b"k2", b"k2", 50),
+        (b"k3", b"k3", 50),
     ]
     assert contents(lab, outputs) == entries
 
@@ -127,14 +158,16 @@ def test_outputs_end_at_their_size_or_at_a_cut_past_half_of_it():
     entries = [(b"%04d" % i, i + 1, KIND_PUT, b"v" * 96) for i in range(1000)]
 
     def starts(**rules):
-        outputs = lab.job(memtables=[memtable_of(entries)], block_size=1000, bloom_bits_per_key=0, **rules).run()
+        outputs = lab.job(
+            memtables=[memtable_of(entries)], block_size=1000, bloom_bits_per_key=0, **rules
+        ).run()
         assert contents(lab, outputs) == entries
         return [int(summary.smallest) for summary in outputs]
 
     plain = starts(output_size_max=40_000)
     assert len(plain) == 3
     assert 330 < plain[1] < 400
-    # A cut at 100 comes before half of the size, the one at 250 after it; the next output starts anew there.
+    # The cut at 100 comes before half of the size, the one at 250 after it.
     assert starts(output_size_max=40_000, cuts=[b"0100", b"0250"])[:2] == [0, 250]
     assert starts(output_size_max=40_000, cuts=[b"", b"0100", b"zz"]) == plain
     # A boundary between two keys cuts before the first key after it.
@@ -158,7 +191,9 @@ def test_numbers_names_and_ids_come_from_counter_and_seed():
 def test_no_survivors_no_file():
     lab = TableLab()
     assert lab.job().run() == ()
-    job = lab.job(memtables=[memtable_of([(b"a", 1, KIND_DELETE, b""), (b"b", 2, KIND_DELETE, b"")])])
+    job = lab.job(
+        memtables=[memtable_of([(b"a", 1, KIND_DELETE, b""), (b"b", 2, KIND_DELETE, b"")])]
+    )
     assert job.run() == ()
     assert (job.entries_in, job.entries_out) == (2, 0)
     assert lab.files() == []
@@ -168,7 +203,10 @@ def test_clamped_inputs_lose_what_they_hide():
     lab = TableLab()
     entries = [(b"%02d" % i, i + 1, KIND_PUT, b"v") for i in range(20)]
     (whole,) = lab.run(entries)
-    parts = [replace(whole, upper=b"05", largest=b"05"), replace(whole, lower=b"15", smallest=b"15")]
+    parts = [
+        replace(whole, upper=b"05", largest=b"05"),
+        replace(whole, lower=b"15", smallest=b"15"),
+    ]
     assert contents(lab, lab.job(runs=[parts]).run()) == entries[:5] + entries[15:]
 
 
@@ -188,7 +226,12 @@ def test_a_cancelled_job_leaves_only_finished_outputs():
 def test_a_running_job_can_be_cancelled_from_another_thread():
     lab = TableLab()
     entries = [(b"%06d" % i, i + 1, KIND_PUT, b"v" * 40) for i in range(20_000)]
-    job = lab.job(memtables=[memtable_of(entries)], output_size_max=60_000, compression="zstd", compression_level=19)
+    job = lab.job(
+        memtables=[memtable_of(entries)],
+        output_size_max=60_000,
+        compression="zstd",
+        compression_level=19,
+    )
     outcome = []
 
     def run():
@@ -206,7 +249,9 @@ def test_a_running_job_can_be_cancelled_from_another_thread():
     assert isinstance(outcome[0], Error)
     assert 0 < job.entries_in < len(entries)
     assert lab.files() == [lab.path(summary.number).rpartition("/")[2] for summary in job.outputs]
-    assert contents(lab, job.outputs) == entries[: sum(summary.entry_count for summary in job.outputs)]
+    assert (
+        contents(lab, job.outputs) == entries[: sum(summary.entry_count for summary in job.outputs)]
+    )
 
 
 def test_an_output_that_cannot_be_made_is_reported():
@@ -230,7 +275,9 @@ def test_every_failing_allocation_is_reported_and_leaks_nothing():
         memory.fail_allocation(failures + 1)
         job = None
         try:
-            job = lab.job(memtables=[memtable], runs=[run], output_size_max=2000, keep=[(b"000", b"050")])
+            job = lab.job(
+                memtables=[memtable], runs=[run], output_size_max=2000, keep=[(b"000", b"050")]
+            )
             job.run()
             succeeded = True
         except MemoryError:
@@ -242,8 +289,64 @@ def test_every_failing_allocation_is_reported_and_leaks_nothing():
         assert lab.files() == start_files
         summary = job = None
     assert failures > 20
-    lab.file_system.sync_directory("/lab")  # the memory file system keeps what a crash could bring back
+    lab.file_system.sync_directory(
+        "/lab"
+    )  # the memory file system keeps what a crash could bring back
     assert memory.usage() == before
+
+
+def test_every_failing_file_operation_is_reported_and_cleaned_up():
+    """An output that was begun is removed, finished ones are listed and intact."""
+    entries = [(b"%03d" % i, i + 1, KIND_PUT, b"v" * 20) for i in range(120)]
+    memtable = memtable_of(entries)
+
+    def attempt(at):
+        """Whether the job failed, and how many operations it made."""
+        file_system = MemoryFileSystem()
+        file_system.make_directory("/lab")
+        faults = FaultFileSystem(file_system)
+        lab = TableLab(faults)
+        job = lab.job(memtables=[memtable], output_size_max=2000)
+        faults.fail(at, errno.EIO)
+        failed = False
+        try:
+            job.run()
+        except StorageError:
+            failed = True
+        operation_count = faults.operation_count
+        faults.reset()
+        assert lab.files() == [
+            lab.path(summary.number).rpartition("/")[2] for summary in job.outputs
+        ]
+        found = contents(lab, job.outputs)
+        assert found == entries[: len(found)]
+        assert failed == (len(found) < len(entries))
+        return failed, operation_count
+
+    failed, operation_count = attempt(1000)
+    assert not failed
+    assert operation_count > 9
+    # Hints to the device may fail unseen: what was promised is intact all the same.
+    assert sum(attempt(at)[0] for at in range(1, operation_count + 1)) > 9
+
+
+def test_a_damaged_input_stops_the_job():
+    lab = TableLab()
+    entries = [(b"%03d" % i, i + 1, KIND_PUT, b"v" * 20) for i in range(120)]
+    (good,) = lab.run(entries)
+    data = bytearray(lab.file_system.read_file(good.table.path, 1 << 20))
+    data[len(data) // 3] ^= 1
+    lab.file_system.remove(good.table.path)
+    with lab.file_system.open(good.table.path, "x") as file:
+        file.append(data)
+    damaged = replace(good, table=lab.space.open(good.table.path, good.table.number))
+    job = lab.job(runs=[[damaged]], output_size_max=500)
+    with pytest.raises(CorruptionError) as caught:
+        job.run()
+    assert caught.value.path == good.table.path
+    found = contents(lab, job.outputs)
+    assert found == entries[: len(found)]
+    assert len(lab.files()) == 1 + len(job.outputs)
 
 
 def test_arguments_are_checked():

@@ -1,7 +1,7 @@
-"""Merge and view against the plain reference: both directions, turns, ties, snapshots, bounds, failures.
+"""Merge and view against the plain reference: both directions, turns, ties, snapshots, bounds.
 
-Inputs are strict array cursors: a value that is held one move too long reads as rubbish, so the tests also
-prove that merge and view keep to the lifetime rules of cursor.h.
+Inputs are strict array cursors: a value that is held one move too long reads as rubbish, so the
+tests also prove that merge and view keep to the lifetime rules of cursor.h.
 """
 
 import random
@@ -15,8 +15,23 @@ from tests.support.reference_merge import ReferenceCursor, merged, order, visibl
 
 # Keys whose 8-byte heads are equal, zero-padded or long: where a head alone would lie.
 TRICKY_KEYS = [
-    b"", b"\0", b"\0\0", b"a", b"a\0", b"a\0\0", b"a" * 8, b"a" * 8 + b"\0", b"a" * 9, b"a" * 15,
-    b"a" * 16, b"a" * 16 + b"\0", b"a" * 17, b"a" * 40, b"a" * 40 + b"b", b"\xff" * 8, b"\xff" * 9,
+    b"",
+    b"\0",
+    b"\0\0",
+    b"a",
+    b"a\0",
+    b"a\0\0",
+    b"a" * 8,
+    b"a" * 8 + b"\0",
+    b"a" * 9,
+    b"a" * 15,
+    b"a" * 16,
+    b"a" * 16 + b"\0",
+    b"a" * 17,
+    b"a" * 40,
+    b"a" * 40 + b"b",
+    b"\xff" * 8,
+    b"\xff" * 9,
 ]
 
 
@@ -86,7 +101,10 @@ def test_random_walks_with_turns_follow_the_reference(seed):
 
 
 def test_equal_entries_come_out_in_input_order_in_both_directions_and_across_turns():
-    inputs = [[(b"k", 5, KIND_PUT, b"%d" % index), (b"m", 1, KIND_PUT, b"x%d" % index)] for index in range(5)]
+    inputs = [
+        [(b"k", 5, KIND_PUT, b"%d" % index), (b"m", 1, KIND_PUT, b"x%d" % index)]
+        for index in range(5)
+    ]
     expected = merged(inputs)
     cursor = merge(inputs)
     cursor.first()
@@ -110,20 +128,24 @@ def test_more_inputs_than_allowed_are_refused():
 
 
 def test_a_failing_input_fails_the_merge_and_a_seek_recovers():
-    inputs = [[(b"%02d" % (2 * i + side), 1, KIND_PUT, b"") for i in range(10)] for side in range(2)]
+    inputs = [
+        [(b"%02d" % (2 * i + side), 1, KIND_PUT, b"") for i in range(10)] for side in range(2)
+    ]
     everything = merged(inputs)
+
+    def walk(cursor):
+        cursor.first()
+        return entries_from(cursor, cursor.next)
+
     for fail_at in range(1, 12):
         cursor = merge(inputs, fail_input=1, fail_at=fail_at)
         with pytest.raises(CorruptionError):
-            cursor.first()
-            while cursor.entry is not None:
-                cursor.next()
+            walk(cursor)
         assert cursor.entry is None
-        cursor.first()
-        assert entries_from(cursor, cursor.next) == everything
+        assert walk(cursor) == everything
 
 
-# --- view ---------------------------------------------------------------------------------------------
+# --- view -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -132,14 +154,20 @@ def test_view_shows_what_the_snapshot_sees(seed, reverse):
     rng = random.Random(seed)
     # Few keys with many versions exercise the seeks, many keys with few the single steps.
     keys = rng.sample(TRICKY_KEYS, rng.choice((1, 2, 10)))
-    inputs = random_inputs(rng, input_count=rng.choice((1, 2, 5)), entry_count=rng.choice((5, 80)), keys=keys)
+    inputs = random_inputs(
+        rng, input_count=rng.choice((1, 2, 5)), entry_count=rng.choice((5, 80)), keys=keys
+    )
     entries = merged(inputs)
     top = max(entry[1] for entry in entries)
     for sequence in {0, 1, top // 4, top // 2, top - 1, top, top + 1}:
         for _ in range(4):
             start, stop = rng.choice([None, *keys]), rng.choice([None, *keys, b"zz"])
             found = list(view(inputs, sequence, start=start, stop=stop, reverse=reverse))
-            assert found == visible(entries, sequence, start, stop, reverse), (sequence, start, stop)
+            assert found == visible(entries, sequence, start, stop, reverse), (
+                sequence,
+                start,
+                stop,
+            )
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -155,7 +183,9 @@ def test_view_seek_stays_within_the_bounds(seed, reverse):
     for _ in range(40):
         target = rng.choice([*TRICKY_KEYS, b"zz"])
         walk.seek(target)
-        expected = [item for item in everything if (item[0] <= target if reverse else item[0] >= target)]
+        expected = [
+            item for item in everything if (item[0] <= target if reverse else item[0] >= target)
+        ]
         taken = rng.randrange(len(expected) + 2)
         assert [item for _, item in zip(range(taken), walk, strict=False)] == expected[:taken]
 
@@ -163,16 +193,25 @@ def test_view_seek_stays_within_the_bounds(seed, reverse):
 @pytest.mark.parametrize("version_count", [1, 7, 8, 9, 10, 30])
 @pytest.mark.parametrize("value_size", [10, 4096, 4097])
 def test_view_of_hot_keys_at_every_snapshot(version_count, value_size):
-    """Around the number of versions after which a walk seeks, and the size above which values are not copied."""
+    """Around the version count after which a walk seeks and the size up to which values are copied.
+
+    A value copied past the room for it would fall on the bounds, which lie right behind.
+    """
     entries = [
-        (key, sequence, KIND_PUT if sequence % 5 else KIND_DELETE, b"%d" % sequence * (sequence % 5 and value_size))
+        (
+            key,
+            sequence,
+            KIND_PUT if sequence % 5 else KIND_DELETE,
+            (b"%d" % sequence).ljust(value_size, b"z") if sequence % 5 else b"",
+        )
         for key in (b"a", b"b", b"c")
         for sequence in range(version_count, 0, -1)
     ]
     inputs = [entries[0::2], entries[1::2]]
     for sequence in range(version_count + 2):
         for reverse in (False, True):
-            assert list(view(inputs, sequence, reverse=reverse)) == visible(entries, sequence, reverse=reverse)
+            found = list(view(inputs, sequence, start=b"b", stop=b"d", reverse=reverse))
+            assert found == visible(entries, sequence, b"b", b"d", reverse)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -1,4 +1,4 @@
-"""Versions: point reads, run cursors and scans against lists of entries, with clamps and virtual tables."""
+"""Versions: point reads, run cursors and scans against lists of entries, with clamps."""
 
 import random
 from dataclasses import replace
@@ -14,7 +14,9 @@ from tests.support.table_lab import TableLab
 
 def numbered(rng, *, count, sequences, prefix=b"key/"):
     """Random entries, several versions of some keys, with sequences from an iterator."""
-    keys = [prefix + b"%04d" % rng.randrange(200) + b"x" * rng.choice((0, 0, 9)) for _ in range(count)]
+    keys = [
+        prefix + b"%04d" % rng.randrange(200) + b"x" * rng.choice((0, 0, 9)) for _ in range(count)
+    ]
     entries = []
     for key in keys:
         sequence = next(sequences)
@@ -27,7 +29,9 @@ def numbered(rng, *, count, sequences, prefix=b"key/"):
 
 def clamped(rng, lab, entries, table_count_hint):
     """A run of several tables, some with clamps, and the entries that it shows."""
-    output_size = max(600, sum(len(entry[0]) + len(entry[3]) for entry in entries) // table_count_hint)
+    output_size = max(
+        600, sum(len(entry[0]) + len(entry[3]) for entry in entries) // table_count_hint
+    )
     slices, shown = [], []
     for piece in lab.run(entries, output_size_max=output_size):
         inside = [entry for entry in entries if piece.smallest <= entry[0] <= piece.largest]
@@ -35,24 +39,32 @@ def clamped(rng, lab, entries, table_count_hint):
         if len(keys) > 2 and rng.random() < 0.6:
             lower, upper = sorted(rng.sample(keys[1:], 2))
             lower, upper = rng.choice(((lower, None), (None, upper), (lower, upper)))
-            # As the manifest writes them: `largest` is the clamp itself, though that key is hidden.
-            piece = replace(
-                piece, lower=lower, upper=upper, smallest=lower or piece.smallest, largest=upper or piece.largest
-            )
-            inside = [e for e in inside if (lower is None or e[0] >= lower) and (upper is None or e[0] < upper)]
+            piece = replace(piece, lower=lower, upper=upper)
+            if rng.random() < 0.5:
+                # As the manifest writes them: `largest` is the clamp itself, a hidden key.
+                piece = replace(
+                    piece, smallest=lower or piece.smallest, largest=upper or piece.largest
+                )
+            inside = [
+                e
+                for e in inside
+                if (lower is None or e[0] >= lower) and (upper is None or e[0] < upper)
+            ]
         slices.append(piece)
         shown += inside
     return slices, shown
 
 
 def tree(seed, run_count=3):
-    """(version, entries shown by each run, newest run first)."""
+    """(version, entries shown by each run, newest first); every other tree has no block cache."""
     rng = random.Random(seed)
-    lab = TableLab()
+    lab = TableLab(cache_size_bytes=seed % 2 << 20)
     sequences = iter(range(1, 10**6))
     runs, shown = [], []
     for _ in range(run_count):
-        slices, entries = clamped(rng, lab, numbered(rng, count=150, sequences=sequences), rng.choice((1, 3, 8)))
+        slices, entries = clamped(
+            rng, lab, numbered(rng, count=150, sequences=sequences), rng.choice((1, 3, 8))
+        )
         runs.insert(0, (1, slices))
         shown.insert(0, entries)
     return Version(runs), shown
@@ -87,7 +99,9 @@ def test_run_cursor_walks_seeks_and_turns_like_the_list(seed, readahead_size):
                 move = rng.choice(("first", "last", "seek", "seek_before"))
             else:
                 move = rng.choice(("next", "next", "next", "previous"))
-            arguments = (rng.choice(keys), rng.choice((0, 200, (1 << 56) - 1))) if "seek" in move else ()
+            arguments = (
+                (rng.choice(keys), rng.choice((0, 200, (1 << 56) - 1))) if "seek" in move else ()
+            )
             getattr(reference, move)(*arguments)
             getattr(cursor, move)(*arguments)
             assert cursor.entry == reference.entry, (move, arguments)
@@ -99,15 +113,22 @@ def test_scan_shows_what_the_snapshot_sees(seed, reverse):
     version, shown = tree(seed)
     entries = merged(shown)
     for sequence in (0, 150, 300, 10**9):
-        for start, stop in ((None, None), (b"key/0050", b"key/0150"), (b"key/0150", b"key/0050"), (b"zzz", None)):
+        for start, stop in (
+            (None, None),
+            (b"key/0050", b"key/0150"),
+            (b"key/0150", b"key/0050"),
+            (b"zzz", None),
+        ):
             found = list(version.scan(sequence, start=start, stop=stop, reverse=reverse))
             assert found == visible(entries, sequence, start, stop, reverse)
 
 
 def test_a_slice_may_end_at_the_very_key_that_the_next_one_begins_with():
-    """After a drop of [m, n) and a new write at m: the older table still names m as its hidden end."""
+    """After a drop of [m, n) and a new write at m: the older table still names m as its end."""
     lab = TableLab()
-    (old,) = lab.run([(key, sequence, KIND_PUT, b"old") for sequence, key in enumerate((b"a", b"m", b"z"), 1)])
+    (old,) = lab.run(
+        [(key, sequence, KIND_PUT, b"old") for sequence, key in enumerate((b"a", b"m", b"z"), 1)]
+    )
     (new,) = lab.run([(b"m", 9, KIND_PUT, b"new"), (b"p", 8, KIND_PUT, b"new")])
     version = Version([(1, [replace(old, upper=b"m", largest=b"m"), new])])
     assert version.get(b"m", 99) == (9, KIND_PUT, b"new")
@@ -117,6 +138,33 @@ def test_a_slice_may_end_at_the_very_key_that_the_next_one_begins_with():
     assert list(version.scan(99, reverse=True)) == expected[::-1]
     assert list(version.scan(99, start=b"m")) == expected[1:]
     assert list(version.scan(99, stop=b"m", reverse=True)) == expected[:1]
+
+
+def test_bounds_wider_than_the_clamps_are_tightened():
+    """Slices of one table around a newer one, with bounds that cross if taken at their word."""
+    lab = TableLab()
+    (whole,) = lab.run([(b"%02d" % i, i + 1, KIND_PUT, b"") for i in range(30)])
+    (newer,) = lab.run([(b"%02d" % i, i + 50, KIND_PUT, b"") for i in range(12, 15)])
+    version = Version([(1, [replace(whole, upper=b"10"), newer, replace(whole, lower=b"20")])])
+    shown = [b"%02d" % i for i in (*range(10), *range(12, 15), *range(20, 30))]
+    for i in range(30):
+        key = b"%02d" % i
+        assert (version.get(key, 99) is not None) == (key in shown)
+        assert [k for k, _ in version.scan(99, start=key)] == [k for k in shown if k >= key]
+        assert [k for k, _ in version.scan(99, stop=key, reverse=True)] == [
+            k for k in shown if k < key
+        ][::-1]
+
+
+def test_a_value_outlives_the_table_it_came_from_by_one_move():
+    """Backward scans hand a value out after the cursor has gone on, perhaps to the table before."""
+    lab = TableLab(cache_size_bytes=0)
+    entries = [(b"%03d" % i, i + 1, KIND_PUT, b"%03d" % i * 60) for i in range(50)]
+    slices = lab.run(entries, output_size_max=1)
+    assert len(slices) == 50
+    for version in (Version([(1, slices)]), Version([(0, slices[1::2]), (1, slices[0::2])])):
+        found = list(version.scan(99, reverse=True))
+        assert found == [(key, value) for key, _, _, value in reversed(entries)]
 
 
 def test_newer_runs_win_and_their_tombstones_hide():
@@ -165,9 +213,13 @@ def test_cursors_and_scans_outlive_the_names_of_what_they_read():
 
 def test_every_failing_allocation_is_reported_and_leaks_nothing():
     lab = TableLab(cache_size_bytes=0)
-    slices = lab.run([(b"%03d" % i, i + 1, KIND_PUT, b"v") for i in range(300)], output_size_max=1500)
+    slices = lab.run(
+        [(b"%03d" % i, i + 1, KIND_PUT, b"v") for i in range(300)], output_size_max=1500
+    )
     assert len(slices) > 2
-    assert len(list(Version([(1, slices)]).scan(999))) == 300  # the table space now holds open files
+    assert (
+        len(list(Version([(1, slices)]).scan(999))) == 300
+    )  # the table space now holds open files
     before = memory.usage()
     failures = 0
     while True:

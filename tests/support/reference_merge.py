@@ -1,6 +1,6 @@
 """What merge and view must yield, in the plainest Python: sorted lists and loops.
 
-An entry is `(key, sequence, kind, value)`; order is key ascending, sequence descending, input index.
+An entry is `(key, sequence, kind, value)`; order: key ascending, sequence descending, input index.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def visible(
 def survivors(
     entries: Sequence[Entry], snapshots: Sequence[int], keep: Sequence[tuple[bytes, bytes]]
 ) -> list[Entry]:
-    """What a job must write, by the rules of job.h said the other way round: who can see a version?"""
+    """What a job must write, by the rules of job.h turned round: who can see a version?"""
     readers = [*snapshots, max((entry[1] for entry in entries), default=0)]
     seen = set()
     for reader in readers:

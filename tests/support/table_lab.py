@@ -18,7 +18,7 @@ SEED = bytes(range(16))
 
 
 def memtable_of(entries: Iterable[Entry]) -> Memtable:
-    """A memtable with exactly these entries: everything is pinned, so no version replaces another."""
+    """A memtable with exactly these entries: all are pinned, so no version replaces another."""
     memtable = Memtable()
     for key, sequence, kind, value in sorted(entries, key=lambda entry: entry[1]):
         memtable.reserve(1, len(key) + len(value))
@@ -77,7 +77,7 @@ class TableLab:
         return TableSlice(table, summary.smallest, summary.largest, **clamps)
 
     def run(self, entries: Sequence[Entry], **changes: Any) -> list[TableSlice]:
-        """Tables that hold exactly these entries: every sequence is a snapshot and every tombstone kept."""
+        """Tables with exactly these entries: every sequence is a snapshot, every tombstone kept."""
         sequences = {entry[1] for entry in entries}
         job = self.job(
             memtables=[memtable_of(entries)], snapshots=sequences, keep=[EVERY_KEY], **changes

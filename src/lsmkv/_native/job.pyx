@@ -1,11 +1,12 @@
 """Flushes and compactions: one native merge from memtables and table slices into new tables.
 
-A Job keeps all its inputs alive and runs once, without the GIL. It decides nothing but what job.h says:
-inputs, snapshots, `keep` ranges and sizes come from outside, and so does what happens to the outputs.
+A Job keeps all its inputs alive and runs once, without the GIL. It decides nothing but what job.h
+says: inputs, snapshots, `keep` ranges and sizes come from outside, as does the fate of outputs.
 """
 
 import os
 
+cimport cython
 from libc.string cimport memset
 
 from lsmkv._native.codec cimport zstd_codec
@@ -26,6 +27,7 @@ cdef extern from * nogil:
     void store32 "__atomic_store_n"(int32_t *place, int32_t value, int order)
 
 
+@cython.auto_pickle(False)
 cdef class Counter:
     """The next file number of a store: taken by Python and by running jobs alike."""
 
@@ -45,16 +47,34 @@ cdef class Counter:
 cdef class Job:
     """One flush or compaction.
 
-    memtables and runs are the inputs, newest first. snapshots are the sequences that must stay readable
-    besides the tip. keep are inclusive key ranges that may have older versions outside the job: tombstones in
-    them stay. cuts are keys at which an output ends if it has reached half of output_size_max (bytes).
-    Outputs are named path_prefix + number + path_suffix, their table ids derive from id_seed (16 random bytes).
+    memtables, runs: the inputs, newest first.
+    snapshots: the sequences that must stay readable besides the tip.
+    keep: inclusive key ranges that may have older versions outside the job; tombstones there stay.
+    cuts: keys at which an output ends if it has reached half of output_size_max (bytes).
+    path_prefix, path_suffix: around the six digits of an output's number, taken from counter.
+    id_seed: 16 random bytes that table ids derive from.
+    readahead_size: bytes read at a time from each table.
     """
 
     def __init__(
-        self, TableSpace space not None, *, memtables, runs, snapshots, keep, cuts, block_size, compression,
-        compression_level, bloom_bits_per_key, output_size_max, path_prefix, path_suffix,
-        Counter counter not None, id_seed, readahead_size=1 << 20,
+        self,
+        TableSpace space not None,
+        *,
+        memtables,
+        runs,
+        snapshots,
+        keep,
+        cuts,
+        block_size,
+        compression,
+        compression_level,
+        bloom_bits_per_key,
+        output_size_max,
+        path_prefix,
+        path_suffix,
+        Counter counter not None,
+        id_seed,
+        readahead_size=1 << 20,
     ):
         if self.kept is not None:
             raise RuntimeError("already initialised")
@@ -129,8 +149,8 @@ cdef class Job:
     def run(self):
         """Merge and write; the summaries of the synced outputs, in key order.
 
-        Raises Error("cancelled") after cancel(). Whatever is raised, `outputs` then names the files that were
-        finished before: they are the caller's to remove.
+        Raises Error("cancelled") after cancel(). Whatever is raised, `outputs` then names the files
+        that were finished before: they are the caller's to remove.
         """
         if self.started:
             raise RuntimeError("a job runs once")
@@ -153,7 +173,8 @@ cdef class Job:
     @property
     def outputs(self):
         """The summaries of the finished outputs. Only once run() has returned or raised."""
-        return tuple([summary_object(&self.job.outputs[index]) for index in range(self.job.output_count)])
+        count = self.job.output_count
+        return tuple([summary_object(&self.job.outputs[index]) for index in range(count)])
 
     @property
     def progress_bytes(self):

@@ -1,4 +1,4 @@
-# Merge and view (kernels/merge.h), the array cursor, and `Cursor`: any native cursor seen from Python.
+# Merge and view (kernels/merge.h), the array cursor, and `Cursor`: a native cursor in Python.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from lsmkv._native.cursor cimport lsm_cursor, lsm_cursor_destroy, lsm_cursor_ops

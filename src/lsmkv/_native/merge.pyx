@@ -1,13 +1,13 @@
-"""Merging cursors and the user's view, over lists of entries: the face that tests and measurements use.
+"""Merging cursors and the user's view over lists of entries: the face for tests and measurements.
 
-An entry is `(key, sequence, kind, value)`; lists are in internal order (key ascending, sequence descending).
-The store itself calls kernels/merge.h directly. Nothing here locks: one thread at a time.
+An entry is `(key, sequence, kind, value)`; lists are in internal order (key ascending, sequence
+descending). The store calls kernels/merge.h itself. Nothing here locks: one thread at a time.
 """
 
 from libc.string cimport memset
 
 from lsmkv._native.failure cimport LSM_E_MEMORY, raise_error
-from lsmkv._native.memory cimport lsm_alloc, lsm_calloc, lsm_free, lsm_memory_attach, shared_state
+from lsmkv._native.memory cimport lsm_calloc, lsm_free, lsm_memory_attach, shared_state
 
 lsm_memory_attach(shared_state())
 
@@ -53,7 +53,9 @@ cdef class Entries:
         lsm_free(self.entries)
 
 
-cdef lsm_cursor *merge_entries(list sources, bint strict, uint32_t fail_input, uint32_t fail_at) except NULL:
+cdef lsm_cursor *merge_entries(
+    list sources, bint strict, uint32_t fail_input, uint32_t fail_at
+) except NULL:
     cdef uint32_t count = len(sources)
     cdef lsm_cursor **inputs = <lsm_cursor **> lsm_calloc(count, sizeof(lsm_cursor *))
     if inputs == NULL:
@@ -184,7 +186,7 @@ cdef class View:
         return bytes_of(key), bytes_of(value)
 
     def seek(self, const unsigned char[::1] key):
-        """Reposition so that the next entry is the first at or after `key` (reverse: at or before)."""
+        """Continue with the first entry at or after `key` (reverse: the last at or before it)."""
         memset(&self.error, 0, sizeof(lsm_error))
         self._check(lsm_view_seek(self.view, view_slice(key)))
 
@@ -210,8 +212,8 @@ cdef class View:
 def merge(inputs, *, strict=True, fail_input=0, fail_at=0):
     """A cursor over the merge of lists of entries.
 
-    `strict` serves copies that are scribbled over as soon as the contract allows; the `fail_at`-th move
-    (from 1) of input `fail_input` raises CorruptionError.
+    `strict` serves copies that are scribbled over as soon as the contract allows; the `fail_at`-th
+    move (from 1) of input `fail_input` raises CorruptionError.
     """
     cdef Cursor cursor = Cursor.__new__(Cursor)
     sources = [Entries(entries) for entries in inputs]
@@ -220,8 +222,10 @@ def merge(inputs, *, strict=True, fail_input=0, fail_at=0):
     return cursor
 
 
-def view(inputs, sequence, *, start=None, stop=None, reverse=False, strict=True, fail_input=0, fail_at=0):
-    """What a user sees at `sequence` of the merge of lists of entries, from start to stop (excluded)."""
+def view(
+    inputs, sequence, *, start=None, stop=None, reverse=False, strict=True, fail_input=0, fail_at=0
+):
+    """What a user sees at `sequence` of the merge of lists of entries, from start up to stop."""
     cdef View result = View.__new__(View)
     sources = [Entries(entries) for entries in inputs]
     result.owner = sources

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TableSlice:
-    """A table, bounds that no visible user key lies outside of, and its clamps: [lower, upper), None = open.
+    """A table, bounds around its visible user keys, and its clamps: [lower, upper), None = open.
 
-    `largest` may be `upper` itself, although that key is hidden. Keys outside the clamps are hidden wherever the slice is read, also by jobs: that is how a dropped range
-    disappears before its bytes do.
+    `largest` may be `upper` itself, although that key is hidden. Keys outside the clamps are hidden
+    wherever the slice is read, also by jobs: a dropped range disappears before its bytes do.
     """
 
     table: Table

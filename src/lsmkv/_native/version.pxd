@@ -40,7 +40,7 @@ cdef extern from "version.h" nogil:
 
 cdef class Version:
     cdef lsm_version *version  # owned; never NULL once constructed
-    cdef readonly tuple runs   # ((level, (TableSlice, ...)), ...), newest first; keeps the tables alive
+    cdef readonly tuple runs   # ((level, (TableSlice, ...)), ...), newest first; keeps tables alive
 
 cdef class RunCursor(Cursor):
     cdef lsm_read_context context

@@ -1,7 +1,7 @@
 """Versions: immutable pictures of the tree, built from table slices and read natively.
 
-A Version keeps its tables alive. Reads through the methods here hold the GIL and block: they serve tests and
-tools; the store calls kernels/version.h with a read context of its own.
+A Version keeps its tables alive. Reads through the methods here hold the GIL and block: they serve
+tests and tools; the store calls kernels/version.h with a read context of its own.
 """
 
 cimport cython
@@ -42,6 +42,11 @@ cdef int fill_slice(lsm_table_slice *target, object source) except -1:
     return 0
 
 
+cdef object visible_start(object source):
+    """The first key that a slice may show."""
+    return source.smallest if source.lower is None else max(source.smallest, source.lower)
+
+
 cdef object visible_stop(object source):
     """The exclusive end of what a slice may show."""
     stop = source.largest + b"\0"
@@ -53,7 +58,7 @@ cdef int fill_run(lsm_version *version, uint32_t index, uint32_t level, tuple sl
     cdef uint32_t position
     cdef int status
     for position in range(1, count):
-        if visible_stop(slices[position - 1]) > slices[position].smallest:
+        if visible_stop(slices[position - 1]) > visible_start(slices[position]):
             raise ValueError("the slices of a run must ascend and not overlap")
     cdef lsm_table_slice *filled = <lsm_table_slice *> lsm_calloc(count, sizeof(lsm_table_slice))
     if filled == NULL:
@@ -80,7 +85,7 @@ cdef int prepare(lsm_read_context *context, lsm_error *error) except -1:
 cdef class Version:
     """The tree at one moment: runs of table slices, from newest to oldest.
 
-    runs: sequence of (level, sequence of TableSlice); the slices of a run ascend and do not overlap.
+    runs: sequence of (level, sequence of TableSlice); the slices of a run ascend without overlap.
     """
 
     def __init__(self, runs):
@@ -104,13 +109,15 @@ cdef class Version:
             lsm_version_release(self.version)
 
     def get(self, key, uint64_t sequence):
-        """(sequence, kind, value) of the newest version of `key` not newer than `sequence`, or None."""
+        """(sequence, kind, value) of the newest version of `key` up to `sequence`, or None."""
         cdef lsm_read_context context
         cdef lsm_error error
         cdef lsm_found found
         cdef bytes wanted = bytes(key)
         prepare(&context, &error)
-        cdef int status = lsm_version_get(self.version, slice_of(wanted), sequence, &context, &found)
+        cdef int status = lsm_version_get(
+            self.version, slice_of(wanted), sequence, &context, &found
+        )
         if status < 0:
             raise_error(status, &error)
         if not found.found:

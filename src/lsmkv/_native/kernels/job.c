@@ -80,7 +80,8 @@ static int open_output(job_state *state) {
     if (state->path == NULL) return out_of_memory(state);
     lsm_table_options options = job->table;
     derive_id(job, state->number, options.id);
-    status = lsm_table_builder_create(job->vfs, state->path, &options, job->codec, &state->builder, state->error);
+    status = lsm_table_builder_create(job->vfs, state->path, &options, job->codec, &state->builder,
+                                      state->error);
     if (status == 0) return 0;
     state->builder = NULL;
     lsm_free(state->path);
@@ -125,8 +126,8 @@ static int snapshot_between(const lsm_job *job, uint64_t sequence, uint64_t prev
     return low < job->snapshot_count && job->snapshots[low] < previous;
 }
 
-/* Whether the key at hand lies in a `keep` range. Keys only ascend, so of the ranges that begin at or before it
- * the largest end says it all. */
+/* Whether the key at hand lies in a `keep` range. Keys only ascend, so of the ranges that begin at or before
+ * it the largest end says it all. */
 static int must_keep(job_state *state) {
     const lsm_job *job = state->job;
     lsm_slice key = lsm_key_buffer_slice(&state->key);
@@ -177,6 +178,10 @@ static int check(job_state *state) {
     return lsm_fail(state->error, LSM_E_CANCELLED, LSM_NO_OFFSET, NULL, "cancelled");
 }
 
+static __attribute__((cold)) int out_of_order(job_state *state) {
+    return lsm_fail(state->error, LSM_E_CORRUPT, LSM_NO_OFFSET, NULL, "input of a job out of order");
+}
+
 /* Takes the entry under the input into account: 1 when it is the first version of a new key, 0 when it is an
  * older version of the key at hand, or a negative status. */
 static int enter_entry(job_state *state) {
@@ -184,10 +189,10 @@ static int enter_entry(job_state *state) {
     if (state->has_key) {
         if (lsm_key_buffer_equals(&state->key, input->key)) {
             if (LSM_LIKELY(lsm_trailer_sequence(input->trailer) <= state->previous_sequence)) return 0;
-            return lsm_fail(state->error, LSM_E_CORRUPT, LSM_NO_OFFSET, NULL, "versions of a key out of order");
+            return out_of_order(state);
         }
         if (LSM_UNLIKELY(lsm_slice_compare(lsm_key_buffer_slice(&state->key), input->key) > 0)) {
-            return lsm_fail(state->error, LSM_E_CORRUPT, LSM_NO_OFFSET, NULL, "keys out of order");
+            return out_of_order(state);
         }
     }
     if (LSM_UNLIKELY(lsm_key_buffer_set(&state->key, input->key) != 0)) return out_of_memory(state);
@@ -214,8 +219,10 @@ static int handle_entry(job_state *state) {
     lsm_job *job = state->job;
     lsm_cursor *input = job->input;
     int status = 0;
-    if (job->entries_in >= state->check_at_entries || job->bytes_in >= state->check_at_bytes) status = check(state);
-    if (LSM_UNLIKELY(status != 0)) return status;
+    if (job->entries_in >= state->check_at_entries || job->bytes_in >= state->check_at_bytes) {
+        status = check(state);
+        if (status != 0) return status;
+    }
     int is_first = enter_entry(state);
     if (LSM_UNLIKELY(is_first < 0)) return is_first;
     if (is_first && should_cut(state)) status = finish_output(state);

@@ -48,9 +48,10 @@ typedef struct lsm_job {
     uint64_t entries_in, entries_out, bytes_in, bytes_out; /* bytes: of keys and values */
 } lsm_job;
 
-/* REQUIRES: run at most once per job; every result field zero. The cursors of `input` report into `error` (or a
- * record of their own). On failure `outputs` lists the finished files, which are the caller's to remove; the
- * file that was being written is removed here as far as possible. Inputs without a survivor make no file. */
+/* REQUIRES: run at most once per job; every result field zero. The cursors of `input` report into `error` (or
+ * a record of their own). On failure `outputs` lists the finished files, which are the caller's to remove;
+ * the file that was being written is removed here as far as possible. Inputs without a survivor make no
+ * file. */
 int lsm_job_run(lsm_job *job, lsm_error *error);
 void lsm_job_clear(lsm_job *job);
 

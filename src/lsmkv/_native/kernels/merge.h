@@ -11,10 +11,11 @@
 
 enum { LSM_MERGE_INPUTS_MAX = 1024 };
 
-/* Takes over the cursors (destroys them also when it fails). NULL: no memory or too many inputs; an input that
- * is NULL, because making it failed, counts as no memory. The merge of one is that cursor itself, of none an
- * empty cursor. A move of the merge moves each input at most once unless the direction changes, so values stay
- * readable as long as the inputs promise. After a failed move only first, last and the seeks may follow. */
+/* Takes over the cursors (destroys them also when it fails). NULL: no memory or too many inputs; an input
+ * that is NULL, because making it failed, counts as no memory. The merge of one is that cursor itself, of
+ * none an empty cursor. A move of the merge moves each input at most once unless the direction changes, so
+ * values stay readable as long as the inputs promise. After a failed move only first, last and the seeks may
+ * follow. */
 lsm_cursor *lsm_merge_cursor(lsm_cursor **inputs, uint32_t count);
 
 /* A bounded, snapshot-consistent walk over live user keys. */
@@ -23,7 +24,8 @@ typedef struct lsm_view lsm_view;
 /* Takes over `merged` (destroys it also when it fails; NULL counts as no memory). Bounds are copied:
  * [start, stop), .data NULL = open. Nothing is read before the first next or seek. NULL: no memory.
  * Entries have sequences from 1 on: a view at sequence 0 is empty. */
-lsm_view *lsm_view_create(lsm_cursor *merged, uint64_t sequence, lsm_slice start, lsm_slice stop, int reverse);
+lsm_view *lsm_view_create(lsm_cursor *merged, uint64_t sequence, lsm_slice start, lsm_slice stop,
+                          int reverse);
 void lsm_view_destroy(lsm_view *view); /* NULL-safe */
 
 /* 1 and an entry, 0 at the end, or a negative status, which repeats until a seek. The slices are valid until

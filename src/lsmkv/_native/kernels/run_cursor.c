@@ -18,7 +18,9 @@ typedef struct run_cursor {
     lsm_cursor *retired;
 } run_cursor;
 
-static const lsm_table_slice *current_slice(const run_cursor *cursor) { return &cursor->run->slices[cursor->index]; }
+static inline const lsm_table_slice *current_slice(const run_cursor *cursor) {
+    return &cursor->run->slices[cursor->index];
+}
 
 static int fail(run_cursor *cursor, int status) {
     cursor->base.valid = 0;
@@ -48,9 +50,10 @@ static int show_nothing(run_cursor *cursor) {
 /* Makes `table` a cursor over slice `index`, wherever it stands. 0 or LSM_E_MEMORY. */
 static int open_slice(run_cursor *cursor, uint32_t index) {
     if (cursor->table != NULL && cursor->index == index) return 0;
-    lsm_cursor *table = lsm_table_cursor(cursor->run->slices[index].table, cursor->context, cursor->readahead_size);
+    lsm_read_context *context = cursor->context;
+    lsm_cursor *table = lsm_table_cursor(cursor->run->slices[index].table, context, cursor->readahead_size);
     if (table == NULL) {
-        return lsm_fail(cursor->context->error, LSM_E_MEMORY, LSM_NO_OFFSET, NULL, "no memory for a table cursor");
+        return lsm_fail(context->error, LSM_E_MEMORY, LSM_NO_OFFSET, NULL, "no memory for a table cursor");
     }
     /* Only the first table left in one move can have shown anything. */
     if (cursor->retired == NULL) cursor->retired = cursor->table;
@@ -152,8 +155,9 @@ static int run_last(lsm_cursor *base) {
 static int run_seek_before(lsm_cursor *base, lsm_slice key, uint64_t sequence) {
     run_cursor *cursor = (run_cursor *)base;
     begin_move(cursor);
-    uint32_t index = lsm_run_search(cursor->run, key);
-    int order = index == cursor->run->count ? -1 : lsm_slice_compare(key, cursor->run->slices[index].smallest);
+    const lsm_run *run = cursor->run;
+    uint32_t index = lsm_run_search(run, key);
+    int order = index == run->count ? -1 : lsm_slice_compare(key, run->slices[index].smallest);
     /* Nothing of this slice comes before its smallest key: leave its table closed. */
     if (order < 0 || (order == 0 && sequence == LSM_SEQUENCE_MAX)) {
         if (index == 0) return show_nothing(cursor);

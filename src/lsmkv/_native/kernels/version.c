@@ -1,8 +1,8 @@
 /* Versions: building them, and point reads over their runs from newest to oldest.
  *
- * A run owns one allocation: the slices, then the heads of their `largest` keys, then all key bytes. The heads
- * are taken after the prefix that all `largest` keys share, so that finding the slice of a key is the node
- * search of node.h: mostly integer comparisons in one array, no key bytes touched.
+ * A run owns one allocation: the slices, then the heads of their `largest` keys, then all key bytes. The
+ * heads are taken after the prefix that all `largest` keys share, so that finding the slice of a key is the
+ * node search of node.h: mostly integer comparisons in one array, no key bytes touched.
  */
 #include "version.h"
 
@@ -123,8 +123,9 @@ static int compare_largest(const void *node, uint32_t index, const lsm_target *t
 uint32_t lsm_run_search(const lsm_run *run, lsm_slice key) {
     if (run->count == 0) return 0;
     lsm_target target = {key.data, key.size, 0};
-    uint32_t index = lsm_node_search(run, run->slices[0].largest.data, run->prefix_size, run->heads, run->count,
-                                     &target, compare_largest);
+    const uint8_t *prefix = run->slices[0].largest.data;
+    uint32_t index = lsm_node_search(run, prefix, run->prefix_size, run->heads, run->count, &target,
+                                     compare_largest);
     if (index == run->count) return index;
     /* `largest` may be the upper clamp, which the slice hides and the next one may begin with. */
     const lsm_table_slice *slice = &run->slices[index];

@@ -11,8 +11,8 @@
 
 typedef struct lsm_table_slice {
     lsm_table *table;     /* retained */
-    lsm_slice smallest;   /* no visible user key is below `smallest` or above `largest`; owned by the version. */
-    lsm_slice largest;    /* A clamped slice may say `lower` and `upper` here: `largest` itself is then hidden */
+    lsm_slice smallest;   /* no visible user key is below this; owned by the version */
+    lsm_slice largest;    /* nor above this, which may be `upper` itself, a hidden key */
     int clamp_lower;      /* 1: entries below `lower` are hidden */
     int clamp_upper;      /* 1: entries at or above `upper` are hidden */
     lsm_slice lower;      /* owned by the version */
@@ -36,8 +36,8 @@ typedef struct lsm_version {
 /* An empty version with room for `run_count` runs and one reference, the caller's; fill each run once with
  * lsm_version_set_run, newest first. NULL: no memory. */
 lsm_version *lsm_version_create(uint32_t run_count);
-/* Copies the slices (keys and bounds included) and retains their tables. 0 or LSM_E_MEMORY, the run then stays
- * empty. REQUIRES: slices ascend and show no key twice. */
+/* Copies the slices (keys and bounds included) and retains their tables. 0 or LSM_E_MEMORY, the run then
+ * stays empty. REQUIRES: slices ascend and show no key twice. */
 int lsm_version_set_run(lsm_version *version, uint32_t index, uint32_t level, const lsm_table_slice *slices,
                         uint32_t count);
 void lsm_version_retain(lsm_version *version);
@@ -52,7 +52,8 @@ int lsm_version_get(lsm_version *version, lsm_slice key, uint64_t sequence, lsm_
                     lsm_found *found);
 
 /* A cursor over one run (concatenation of its slices, clamped). Does not retain the version: the caller does.
- * Opens a table when it gets there; `context` and `readahead_size` as for lsm_table_cursor. NULL: no memory. */
+ * Opens a table when it gets there; `context` and `readahead_size` as for lsm_table_cursor.
+ * NULL: no memory. */
 lsm_cursor *lsm_run_cursor(const lsm_run *run, lsm_read_context *context, size_t readahead_size);
 
 #endif

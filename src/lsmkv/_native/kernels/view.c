@@ -98,7 +98,8 @@ static int next_forward(lsm_view *view, lsm_slice *key, lsm_slice *value) {
         if (!cursor->valid) return end(view);
         if (!view->has_key || !lsm_key_buffer_equals(&view->key, cursor->key)) {
             if (at_or_after_stop(view, cursor->key)) return end(view);
-            if (LSM_UNLIKELY(lsm_key_buffer_set(&view->key, cursor->key) != 0)) return fail(view, LSM_E_MEMORY);
+            status = lsm_key_buffer_set(&view->key, cursor->key);
+            if (LSM_UNLIKELY(status != 0)) return fail(view, status);
             view->has_key = 1;
             view->decided = 0;
             passed = 0;
@@ -119,8 +120,8 @@ static int next_forward(lsm_view *view, lsm_slice *key, lsm_slice *value) {
 
 /* --- backward ----------------------------------------------------------------------------------------- */
 
-/* Finds the visible version of `view->key` by seeking. 1: live, shown by the cursor; 0: hidden. Either way the
- * walk resumes before the key. */
+/* Finds the visible version of `view->key` by seeking. 1: live, shown by the cursor; 0: hidden. Either way
+ * the walk resumes before the key. */
 static int seek_candidate(lsm_view *view, lsm_slice *value) {
     lsm_cursor *cursor = view->merged;
     view->state = VIEW_SOUGHT;
@@ -204,7 +205,8 @@ static int placed(lsm_view *view, int status) {
 
 /* --- the view ----------------------------------------------------------------------------------------- */
 
-lsm_view *lsm_view_create(lsm_cursor *merged, uint64_t sequence, lsm_slice start, lsm_slice stop, int reverse) {
+lsm_view *lsm_view_create(lsm_cursor *merged, uint64_t sequence, lsm_slice start, lsm_slice stop,
+                          int reverse) {
     if (merged == NULL) return NULL;
     size_t start_size = start.data != NULL ? start.size : 0;
     size_t stop_size = stop.data != NULL ? stop.size : 0;
