@@ -1,21 +1,25 @@
 """The extension list and one debug switch; all other metadata stands in pyproject.toml.
 
-Every `.pyx` under `src/lsmkv/_native` is one extension module; the plain C kernels are compiled once into a
-static library that each of them links. `LSMKV_DEBUG=1` turns on C assertions and Cython's bounds checks.
+Every `.pyx` under `src/lsmkv/_native` is one extension module; the plain C kernels are compiled
+once into a static library that each of them links. `LSMKV_DEBUG=1` turns on C assertions and
+Cython's bounds checks.
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
 
 NATIVE = Path("src/lsmkv/_native")
 KERNELS = NATIVE / "kernels"
 DEBUG = os.environ.get("LSMKV_DEBUG") == "1"
+JOBS = os.cpu_count() or 1
 
 C_FLAGS = ["-std=gnu11", "-fvisibility=hidden", "-fno-strict-aliasing", "-Wall", "-Wextra"]
-C_FLAGS += ["-O1", "-g", "-UNDEBUG", "-DLSMKV_DEBUG"] if DEBUG else ["-O3", "-DNDEBUG"]
+C_FLAGS += ["-O1", "-g", "-UNDEBUG", "-DLSMKV_DEBUG"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 CYTHON_C_FLAGS = [*C_FLAGS, "-Wno-unused-parameter", "-Wno-cast-function-type"]
 
 DIRECTIVES = {
@@ -28,11 +32,28 @@ DIRECTIVES = {
     "legacy_implicit_noexcept": False,
 }
 
+
+class BuildKernels(build_clib):
+    """Compiles the kernels side by side: the standard command takes one after the other."""
+
+    def build_libraries(self, libraries):
+        compile_some = self.compiler.compile
+
+        def compile_parallel(sources, **options):
+            with ThreadPoolExecutor(JOBS) as pool:
+                compiled = pool.map(lambda source: compile_some([source], **options), sources)
+                return [name for names in compiled for name in names]
+
+        self.compiler.compile = compile_parallel
+        super().build_libraries(libraries)
+
+
 headers = sorted(str(path) for path in KERNELS.glob("*.h"))
+sources = sorted(str(path) for path in KERNELS.glob("*.c"))
 kernels = (
     "lsmkv_kernels",
     {
-        "sources": sorted(str(path) for path in KERNELS.glob("*.c")),
+        "sources": sources,
         "include_dirs": [str(KERNELS)],
         "cflags": C_FLAGS,
         "obj_deps": {"": headers},
@@ -45,14 +66,21 @@ extensions = [
         include_dirs=[str(KERNELS)],
         libraries=["pthread", "dl"],
         extra_compile_args=CYTHON_C_FLAGS,
-        depends=headers,
+        depends=[*headers, *sources],  # a kernel that changed is linked into every module again
     )
     for path in sorted(NATIVE.glob("*.pyx"))
 ]
 
-setup(
-    libraries=[kernels],
-    ext_modules=cythonize(
-        extensions, compiler_directives=DIRECTIVES, include_path=["src"], build_dir="build/cython"
-    ),
-)
+if __name__ == "__main__":  # Cython's workers may import this file again
+    setup(
+        libraries=[kernels],
+        ext_modules=cythonize(
+            extensions,
+            nthreads=JOBS,
+            compiler_directives=DIRECTIVES,
+            include_path=["src"],
+            build_dir="build/cython",
+        ),
+        cmdclass={"build_clib": BuildKernels},
+        options={"build_ext": {"parallel": JOBS}},
+    )

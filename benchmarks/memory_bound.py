@@ -2,9 +2,10 @@
 
     python benchmarks/memory_bound.py [--entries N] [--path DIR]
 
-A child process loads in random order, closes, reopens, scans everything; the parent samples its anonymous
-and shared memory (RssAnon + RssShmem of /proc/PID/status: mapped log and page cache aside) every 100 ms. The
-bound: block cache + write buffers (one active and three frozen) + 150 MB. Exit status 1 when exceeded.
+A child process loads in random order, closes, reopens, scans everything; the parent samples its
+anonymous and shared memory (RssAnon + RssShmem of /proc/PID/status: mapped log and page cache
+aside) every 100 ms. The bound: block cache + write buffers (one active and three frozen) + 150 MB.
+Exit status 1 when exceeded.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ def work(path: str, entries: int) -> None:
 
     value = bytes(random.Random(3).randbytes(50)) + b"x" * 50
     options = {"block_cache_size": CACHE_SIZE, "write_buffer_size": BUFFER_SIZE}
-    step = 7_368_787  # a prime that does not divide the count: visits every key once, in scattered order
+    step = 7_368_787  # a prime that does not divide the count: every key once, in scattered order
     started = time.perf_counter()
     with lsmkv.open(path, **options) as db:
         for i in range(entries):
             db.put(b"%016d" % (i * step % entries), value)
-        print(f"loaded in {time.perf_counter() - started:.0f} s, {db.stats()['stall_seconds']:.1f} s stalled")
+        print(
+            f"loaded in {time.perf_counter() - started:.0f} s, "
+            f"{db.stats()['stall_seconds']:.1f} s stalled"
+        )
     started = time.perf_counter()
     with lsmkv.open(path, **options) as db:
         print(f"reopened in {time.perf_counter() - started:.2f} s")
@@ -52,7 +56,9 @@ def sample(pid: int) -> int:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    return sum(1024 * int(size) for size in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status, re.M))
+    return sum(
+        1024 * int(size) for size in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status, re.M)
+    )
 
 
 def main() -> int:
@@ -65,7 +71,14 @@ def main() -> int:
         work(arguments.work, arguments.entries)
         return 0
     with tempfile.TemporaryDirectory(dir=arguments.path) as folder:
-        command = [sys.executable, __file__, "--work", f"{folder}/db", "--entries", str(arguments.entries)]
+        command = [
+            sys.executable,
+            __file__,
+            "--work",
+            f"{folder}/db",
+            "--entries",
+            str(arguments.entries),
+        ]
         peak = 0
         with subprocess.Popen(command) as process:
             while process.poll() is None:

@@ -1,10 +1,11 @@
-"""lsmkv beside plyvel and rocksdict: the same work, the same cache and buffer sizes, alternating processes.
+"""lsmkv beside plyvel and rocksdict: the same work, the same cache and buffer sizes, alternating
+processes.
 
     python benchmarks/side_by_side.py [--entries N] [--rounds R] [--json FILE] [--engines a,b]
 
-Each (engine, round) is a process of its own; engines alternate A B C A B C, and what is reported are the
-medians and the ratio of each peer to lsmkv round by round. Keys are 16 bytes ("%016d"), values 100 bytes of
-which half compress. Workloads, in this order, on one database per process:
+Each (engine, round) is a process of its own; engines alternate A B C A B C, and what is reported
+are the medians and the ratio of each peer to lsmkv round by round. Keys are 16 bytes ("%016d"),
+values 100 bytes of which half compress. Workloads, in this order, on one database per process:
 
     fillseq      put in key order                   fillrandom   put in random order, fresh database
     overwrite    put again in random order          readrandom   get present keys, warm
@@ -36,7 +37,14 @@ BLOOM_BITS = 10
 VALUE_SIZE = 100
 BATCH_COUNT = 1000
 WORKLOADS = [
-    "fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "readseq", "readreverse", "fillbatch",
+    "fillseq",
+    "fillrandom",
+    "overwrite",
+    "readrandom",
+    "readmissing",
+    "readseq",
+    "readreverse",
+    "fillbatch",
 ]
 
 
@@ -47,7 +55,10 @@ class Lsmkv:
         import lsmkv
 
         self.db = lsmkv.open(
-            path, block_cache_size=CACHE_SIZE, write_buffer_size=BUFFER_SIZE, bloom_bits_per_key=BLOOM_BITS
+            path,
+            block_cache_size=CACHE_SIZE,
+            write_buffer_size=BUFFER_SIZE,
+            bloom_bits_per_key=BLOOM_BITS,
         )
         self.put, self.get = self.db.put, self.db.get
 
@@ -148,7 +159,8 @@ def timed(results: dict[str, float], name: str, count: int) -> Iterator[None]:
 
 
 def run_engine(name: str, entries: int) -> dict[str, Any]:
-    """All workloads on one engine: {"us": {workload: microseconds per operation}, "checks": {...}}."""
+    """All workloads on one engine: {"us": {workload: microseconds per operation}, "checks":
+    {...}}."""
     results: dict[str, float] = {}
     checks: dict[str, int] = {}
     values = [value[:VALUE_SIZE] for value in make_values(entries)]
@@ -223,8 +235,11 @@ def spawn(name: str, entries: int) -> dict[str, Any]:
 def report(rounds: dict[str, list[dict[str, Any]]], engines: list[str]) -> str:
     peers = [name for name in engines if name != "lsmkv"]
     lines = ["us per operation (median); ratio = peer / lsmkv, median [min..max] over rounds", ""]
-    lines.append(f"{'workload':<12}" + "".join(f"{name:>11}" for name in engines)
-                 + "".join(f"{'vs ' + name:>24}" for name in peers))
+    lines.append(
+        f"{'workload':<12}"
+        + "".join(f"{name:>11}" for name in engines)
+        + "".join(f"{'vs ' + name:>24}" for name in peers)
+    )
     for workload in WORKLOADS:
         times = {name: [r["us"][workload] for r in rounds[name]] for name in engines}
         line = f"{workload:<12}" + "".join(f"{statistics.median(times[n]):>11.3f}" for n in engines)

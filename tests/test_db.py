@@ -1,6 +1,8 @@
-"""The public API of an open database, on real files and in memory: every name in the contract, every error.
+"""The public API of an open database, on real files and in memory: every name in the contract,
+every error.
 
-Durability has its own tests (test_crash.py, test_power_loss.py), equivalence with a dict too (test_model.py).
+Durability has its own tests (test_crash.py, test_power_loss.py), equivalence with a dict too
+(test_model.py).
 """
 
 from __future__ import annotations
@@ -85,7 +87,10 @@ class TestReadingAndWriting:
     def test_get_many_keeps_order_and_marks_missing(self, db: lsmkv.DB) -> None:
         fill(db, 10)
         assert db.get_many([b"00003", b"x", b"00001", b"00003"]) == [
-            b"value 3", None, b"value 1", b"value 3",
+            b"value 3",
+            None,
+            b"value 1",
+            b"value 3",
         ]
         db.flush()
         assert db.get_many(iter([b"00003"])) == [b"value 3"]
@@ -110,7 +115,7 @@ class TestReadingAndWriting:
             batch.put(b"c", b"3")
 
     def test_a_batch_is_dropped_when_its_block_raises(self, db: lsmkv.DB) -> None:
-        with pytest.raises(RuntimeError), db.write_batch() as batch:
+        with pytest.raises(RuntimeError), db.write_batch() as batch:  # noqa: PT012
             batch.put(b"a", b"1")
             raise RuntimeError
         assert b"a" not in db
@@ -125,10 +130,17 @@ class TestScanning:
         if flushed:
             db.flush()
         pairs = sorted(model.items())
-        for start, stop in [(None, None), (b"00010", b"00020"), (b"0001", None), (b"z", None),
-                            (b"00020", b"00010"), (b"", b"00001")]:
+        for start, stop in [
+            (None, None),
+            (b"00010", b"00020"),
+            (b"0001", None),
+            (b"z", None),
+            (b"00020", b"00010"),
+            (b"", b"00001"),
+        ]:
             expected = [
-                pair for pair in pairs
+                pair
+                for pair in pairs
                 if (start is None or pair[0] >= start) and (stop is None or pair[0] < stop)
             ]
             assert list(db.scan(start, stop)) == expected
@@ -215,13 +227,35 @@ class TestLifeTime:
         db.close()
         assert db.closed
         for call in (
-            lambda: db.put(b"a", b"b"), lambda: db.get(b"a"), lambda: db.delete(b"a"),
-            lambda: db[b"a"], lambda: b"a" in db, lambda: len(db), lambda: bool(db),
-            lambda: db.get_many([b"a"]), lambda: db.put_many([(b"a", b"b")]), db.write_batch,
-            db.scan, db.keys, db.snapshot, db.flush, db.compact, db.sync, db.stats, db.verify,
-            db.approximate_len, lambda: db.checkpoint("x"), db.__enter__, db.clear,
-            lambda: snapshot.get(b"a"), snapshot.scan, lambda: next(scan), batch.write,
-            lambda: view["a"], lambda: sub[b"a"], lambda: list(sub),
+            lambda: db.put(b"a", b"b"),
+            lambda: db.get(b"a"),
+            lambda: db.delete(b"a"),
+            lambda: db[b"a"],
+            lambda: b"a" in db,
+            lambda: len(db),
+            lambda: bool(db),
+            lambda: db.get_many([b"a"]),
+            lambda: db.put_many([(b"a", b"b")]),
+            db.write_batch,
+            db.scan,
+            db.keys,
+            db.snapshot,
+            db.flush,
+            db.compact,
+            db.sync,
+            db.stats,
+            db.verify,
+            db.approximate_len,
+            lambda: db.checkpoint("x"),
+            db.__enter__,
+            db.clear,
+            lambda: snapshot.get(b"a"),
+            snapshot.scan,
+            lambda: next(scan),
+            batch.write,
+            lambda: view["a"],
+            lambda: sub[b"a"],
+            lambda: list(sub),
         ):
             with pytest.raises(lsmkv.ClosedError):
                 call()

@@ -264,7 +264,7 @@ def test_a_cut_at_a_line_shows_in_last_edit() -> None:
     assert [read_bytes(GOLDEN[:end]).last_edit for end in ends()] == [1, 2, 3]
 
 
-# --- lines that we cannot have written, or not yet ------------------------------------------------
+# --- lines that we cannot have written, or not yet -----------------------------------------------
 
 
 @pytest.mark.parametrize("number", [0, 1])

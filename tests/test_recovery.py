@@ -1,4 +1,5 @@
-"""What an open makes of the files it finds, case by case: each scenario is made by hand and has one right answer.
+"""What an open makes of the files it finds, case by case: each scenario is made by hand and has one
+right answer.
 
 The exhaustive search for crash states is test_power_loss.py, the real kill test_crash.py.
 """

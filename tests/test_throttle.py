@@ -1,4 +1,5 @@
-"""The token bucket: writers settle at the measured rate, pauses are short, quiet times are not saved up."""
+"""The token bucket: writers settle at the measured rate, pauses are short, quiet times are not
+saved up."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """lsmkv: an embedded, ordered, durable key-value store.
 
-    with lsmkv.open("path") as db:
-        db.put(b"key", b"value")
-        db[b"key"]                          # b"value"
-        for key, value in db.scan(prefix=b"k"):
-            ...
+with lsmkv.open("path") as db:
+    db.put(b"key", b"value")
+    db[b"key"]                          # b"value"
+    for key, value in db.scan(prefix=b"k"):
+        ...
 """
 
 from lsmkv._native.snapshot import Snapshot

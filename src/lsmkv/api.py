@@ -30,16 +30,17 @@ def open(
     filesystem: FileSystem | None = None,
     **options: Any,
 ) -> DB:
-    """Open the database in directory `path`, making it if need be. Use it in a `with` block, or close it.
+    """Open the database in directory `path`, making it if need be. Use it in a `with` block, or
+    close it.
 
     `":memory:"` opens an empty database that lives in memory and is gone when closed.
     create: make the database when there is none. error_if_exists: refuse when there is one.
-    read_only: nothing is written, not even the log is tidied; several may be open at once, but not beside
-    a writer that goes on writing. filesystem: where the files are, for tests and simulation.
+    read_only: nothing is written, not even the log is tidied; several may be open at once, but not
+    beside a writer that goes on writing. filesystem: where the files are, for tests and simulation.
     Other keywords are the fields of lsmkv.Options.
 
-    Raises OptionsError, LockedError (another opener holds it), CorruptionError, StorageError, and Error
-    for a path that is not a database.
+    Raises OptionsError, LockedError (another opener holds it), CorruptionError, StorageError, and
+    Error for a path that is not a database.
     """
     settings = Options.from_keywords(**options)
     directory = os.fspath(path)
@@ -63,7 +64,8 @@ def open(
 
 
 def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> None:
-    """Delete the database in `path`: every file of ours, then the directory if nothing else is in it.
+    """Delete the database in `path`: every file of ours, then the directory if nothing else is in
+    it.
 
     No error if there is none. Raises LockedError while somebody has it open.
     """
@@ -94,8 +96,8 @@ def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = Non
 def repair(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> RepairReport:
     """Rebuild a damaged database from what is intact; what cannot be used is moved to `lost/`.
 
-    Keeps every table whose blocks and index are intact and every intact record of the logs. Run `verify`
-    afterwards. Raises LockedError while somebody has it open.
+    Keeps every table whose blocks and index are intact and every intact record of the logs. Run
+    `verify` afterwards. Raises LockedError while somebody has it open.
     """
     files = filesystem if filesystem is not None else PosixFileSystem()
     directory = os.fspath(path)

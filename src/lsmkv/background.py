@@ -1,8 +1,9 @@
 """The background threads of a database: flush, compaction and the sync ticker.
 
-They know the engine only through a weak reference, so that a database nobody uses any more can be collected
-and closed. They are daemon threads, stopped by close() (also at interpreter exit): a non-daemon thread would
-hang the exit. All work happens in steps of the engine; this file only decides when to call the next one.
+They know the engine only through a weak reference, so that a database nobody uses any more can be
+collected and closed. They are daemon threads, stopped by close() (also at interpreter exit): a
+non-daemon thread would hang the exit. All work happens in steps of the engine; this file only
+decides when to call the next one.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Background:
         self._wakes["compaction"].set()
 
     def stop(self) -> None:
-        """Ask the threads to end and wait until they have. A step under way is finished or cancelled."""
+        """Ask the threads to end and wait until they have. A step under way is finished or
+        cancelled."""
         self._stop.set()
         for wake in self._wakes.values():
             wake.set()

@@ -1,8 +1,8 @@
 """A consistent copy of a live database, by hard links.
 
-Tables are immutable, so linking them shares nothing that changes. Logs are not linked: a live, mapped log
-would be shared by both copies. Everything is flushed first instead, and the copy starts with a manifest of
-its own. CURRENT is written last; until then the copy does not open.
+Tables are immutable, so linking them shares nothing that changes. Logs are not linked: a live,
+mapped log would be shared by both copies. Everything is flushed first instead, and the copy starts
+with a manifest of its own. CURRENT is written last; until then the copy does not open.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ COPY_CHUNK_SIZE = 1 << 20
 
 
 def make(db: DB, path: str) -> None:
-    """Write the copy. On failure the unfinished directory is left for inspection and does not open."""
+    """Write the copy. On failure the unfinished directory is left for inspection and does not
+    open."""
     filesystem = db._filesystem
     path = os.fspath(path)
     if filesystem.exists(path):

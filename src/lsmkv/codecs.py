@@ -4,8 +4,8 @@
     int     signed 64-bit, ordered           uint    unsigned 64-bit, ordered
     json    what the json module takes       msgpack through msgspec, where that is installed
 
-A codec that is ordered keeps the order of its objects as byte order, so that scans over a view make sense.
-Nothing here runs code from stored bytes: there is no pickle.
+A codec that is ordered keeps the order of its objects as byte order, so that scans over a view make
+sense. Nothing here runs code from stored bytes: there is no pickle.
 """
 
 from __future__ import annotations

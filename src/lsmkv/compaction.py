@@ -1,8 +1,8 @@
 """Carries out flushes and compactions: from tables and memtables to a native job to new TableMeta.
 
-Three steps, so that the caller can hold its state lock where it must and only there: make the job (needs a
-stable version and the pinned sequences), run it (minutes, no lock, no GIL), describe the result. Deciding
-what to compact is picker.py; making it durable is manifest.py.
+Three steps, so that the caller can hold its state lock where it must and only there: make the job
+(needs a stable version and the pinned sequences), run it (minutes, no lock, no GIL), describe the
+result. Deciding what to compact is picker.py; making it durable is manifest.py.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class JobFactory:
         self._random_bytes = random_bytes
 
     def flush(self, tree: Tree, memtables: Sequence[Memtable], snapshots: Sequence[int]) -> Job:
-        """One table from memtables (newest first). Tombstones stay wherever the tree may hold the key."""
+        """One table from memtables (newest first). Tombstones stay wherever the tree may hold the
+        key."""
         keep = tree.version.older_bounds(KeyRange())
         return self._job(memtables, (), snapshots, keep, (), OUTPUT_SIZE_UNLIMITED)
 
@@ -60,7 +61,8 @@ class JobFactory:
         runs: Sequence[Sequence[TableSlice]],
         keep: Sequence[tuple[bytes, bytes]],
     ) -> Job:
-        """A merge outside any version, for repair. Tombstones stay within the `keep` ranges (inclusive)."""
+        """A merge outside any version, for repair. Tombstones stay within the `keep` ranges
+        (inclusive)."""
         return self._job(memtables, runs, (), keep, (), self._options.table_size)
 
     def _job(

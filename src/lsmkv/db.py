@@ -32,7 +32,8 @@ __all__ = ["DB"]
 logger = logging.getLogger("lsmkv")
 
 
-class DB(Engine, MutableMapping[bytes, bytes]):
+# Store's typed scans take bounds and return iterators; the mapping's views know neither.
+class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
     """An open database: an ordered mapping of bytes to bytes.
 
     Durability of a write (`put`, `delete`, `put_many`, a batch):
@@ -44,11 +45,11 @@ class DB(Engine, MutableMapping[bytes, bytes]):
         sync=True       once returned               once returned, with everything before it
         db.sync()       -                           everything written before the call
 
-    A write is visible once applied; a reader may see what a power loss takes back. After a failed sync
-    the database refuses writes (ReadOnlyError) until it is opened again; reads go on.
+    A write is visible once applied; a reader may see what a power loss takes back. After a failed
+    sync the database refuses writes (ReadOnlyError) until it is opened again; reads go on.
 
-    Every method may be called from any thread. After `close()` everything raises ClosedError, in a forked
-    child ForkError. Two databases are equal only if they are the same object.
+    Every method may be called from any thread. After `close()` everything raises ClosedError, in a
+    forked child ForkError. Two databases are equal only if they are the same object.
     """
 
     __hash__ = object.__hash__
@@ -62,7 +63,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):
         self._is_open = True
         _open_databases.add(self)
 
-    # --- writing ------------------------------------------------------------------------------------
+    # --- writing ---------------------------------------------------------------------------------
 
     def write_batch(self, *, sync: bool = False) -> WriteBatch:
         """A context manager that collects writes and applies them atomically when its block ends.
@@ -73,7 +74,8 @@ class DB(Engine, MutableMapping[bytes, bytes]):
         return WriteBatch(self, sync=sync)
 
     def sync(self) -> None:
-        """Make every write so far durable. Raises StorageError (and turns read-only) if the disk refuses."""
+        """Make every write so far durable. Raises StorageError (and turns read-only) if the disk
+        refuses."""
         self._refuse_write()
         self._sync_applied()
 
@@ -85,13 +87,13 @@ class DB(Engine, MutableMapping[bytes, bytes]):
     def compact(self, start: Buffer | None = None, stop: Buffer | None = None) -> None:
         """Rewrite the keys in [start, stop), all by default, into the bottom level.
 
-        Afterwards deleted and replaced data no longer takes space (unless a snapshot needs it). Takes as
-        long as it takes to read and write the range once; other threads go on meanwhile.
+        Afterwards deleted and replaced data no longer takes space (unless a snapshot needs it).
+        Takes as long as it takes to read and write the range once; other threads go on meanwhile.
         """
         self.flush()
         self._compact_range(_range(start, stop))
 
-    # --- reading ------------------------------------------------------------------------------------
+    # --- reading ---------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
         """A frozen view of this moment, with get, get_many and scan; a context manager."""
@@ -100,7 +102,8 @@ class DB(Engine, MutableMapping[bytes, bytes]):
         return snapshot
 
     def view(self, *, key: Any = "bytes", value: Any = "bytes") -> View:
-        """A typed mapping over the same data: `db.view(key="utf8", value="json")`. See lsmkv.views."""
+        """A typed mapping over the same data: `db.view(key="utf8", value="json")`. See
+        lsmkv.views."""
         return View(self, key=key, value=value)
 
     def prefixed(self, prefix: Buffer) -> Prefixed:
@@ -108,7 +111,8 @@ class DB(Engine, MutableMapping[bytes, bytes]):
         return Prefixed(self, bytes(prefix))
 
     def approximate_len(self) -> int:
-        """About how many keys there are, at once: entries less tombstones, overwrites counted twice."""
+        """About how many keys there are, at once: entries less tombstones, overwrites counted
+        twice."""
         self._refuse_read()
         with self._lock:
             version = self._tree.version
@@ -133,7 +137,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):
     def __reversed__(self) -> Iterator[bytes]:
         return self.keys(reverse=True)
 
-    # --- looking after it ---------------------------------------------------------------------------
+    # --- looking after it ------------------------------------------------------------------------
 
     @property
     def path(self) -> str:
@@ -182,15 +186,16 @@ class DB(Engine, MutableMapping[bytes, bytes]):
         return format_statistics(self.stats())
 
     def verify(self) -> VerifyReport:
-        """Read every table and check every checksum and the order of keys; reports, does not raise."""
+        """Read every table and check every checksum and the order of keys; reports, does not
+        raise."""
         self._refuse_read()
         return verify_store(self)
 
     def checkpoint(self, path: str) -> None:
         """Make a consistent copy at `path` (must not exist) that opens as a database of its own.
 
-        Tables are hard-linked where the file system allows it, so the copy is quick and takes no space
-        until the two diverge.
+        Tables are hard-linked where the file system allows it, so the copy is quick and takes no
+        space until the two diverge.
         """
         self._refuse_write()
         checkpoint_module.make(self, path)
@@ -202,7 +207,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):
     def _durable_sequence(self) -> int:
         return self._commits.durable_sequence if self._commits is not None else self._sequence
 
-    # --- closing ------------------------------------------------------------------------------------
+    # --- closing ---------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Stop background work, make everything durable, release all files. Idempotent.
@@ -284,9 +289,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):
 
 
 def _range(start: Buffer | None, stop: Buffer | None) -> KeyRange:
-    return KeyRange(
-        b"" if start is None else bytes(start), None if stop is None else bytes(stop)
-    )
+    return KeyRange(b"" if start is None else bytes(start), None if stop is None else bytes(stop))
 
 
 _open_databases: weakref.WeakSet[DB] = weakref.WeakSet()

@@ -5,13 +5,14 @@
         DB (db.py)     the public face
 
 Mutable state and its lock, all of it here:
-    _lock              tree, manifest, frozen memtables, log list. Held for moments and for manifest appends.
+    _lock              tree, manifest, frozen memtables, log list. Held for moments and for
+                       manifest appends.
     _compaction_lock   held for the whole of a compaction, drop_range or checkpoint: one at a time.
     GATE_BUSY          (native) keeps writers out while the write path rotates.
 Order: _compaction_lock, then GATE_BUSY, then _lock. No lock is taken inside _lock.
 
-An edit becomes real in this order: tables written and synced, directory synced, manifest appended and synced,
-new sources installed, and only then are logs and input tables dropped.
+An edit becomes real in this order: tables written and synced, directory synced, manifest appended
+and synced, new sources installed, and only then are logs and input tables dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from lsmkv._native.memtable import Memtable
 from lsmkv._native.readstate import ReadState
 from lsmkv._native.store import Store
 from lsmkv._native.table import TableSpace
-from lsmkv._native.version import Version as NativeVersion
 from lsmkv._native.vfs import FileSystem
 from lsmkv.background import Background, Step
 from lsmkv.compaction import JobFactory, describe
@@ -119,7 +119,7 @@ class Engine(Store):
             self._background = Background(self, parts.options.sync_interval_ms / 1000)
             self._background.wake_compaction()  # what an earlier close or crash left undone
 
-    # --- rotation -----------------------------------------------------------------------------------
+    # --- rotation --------------------------------------------------------------------------------
 
     def _rotate(self) -> None:
         """Called by a writer that found the memtable or the segment full."""
@@ -203,7 +203,7 @@ class Engine(Store):
         while self._compact_step():
             pass
 
-    # --- back-pressure ------------------------------------------------------------------------------
+    # --- back-pressure ---------------------------------------------------------------------------
 
     def _wait_for_room(self) -> None:
         """Block while too many memtables wait for their flush; raise what stops the flush."""
@@ -239,7 +239,7 @@ class Engine(Store):
             self._engine_counters.delay_seconds += pause
         return False
 
-    # --- flush --------------------------------------------------------------------------------------
+    # --- flush -----------------------------------------------------------------------------------
 
     def _flush_step(self) -> bool:
         """Flush all frozen memtables into one table; False when there is none."""
@@ -270,11 +270,13 @@ class Engine(Store):
         self._delete([log.path])
 
     def _commit_change(self, changes: TableChanges, *, flushed_count: int = 0) -> None:
-        """Make a change of the tree durable and current; the oldest `flushed_count` frozen memtables are in it.
+        """Make a change of the tree durable and current; the oldest `flushed_count` frozen
+        memtables are in it.
 
         REQUIRES: _lock, outputs synced.
         """
-        # Taken before the directory is synced: a log the manifest names must be there after a power loss.
+        # Taken before the directory is synced: a log the manifest names must be there after a power
+        # loss.
         live = [entry.log for entry in self._frozen[flushed_count:]]
         live += [self._log] if self._log is not None else []
         self._filesystem.sync_directory(self._directory)
@@ -320,7 +322,7 @@ class Engine(Store):
         self._manifest = fresh
         self._delete([filenames.manifest_path(self._directory, old.number)])
 
-    # --- compaction ---------------------------------------------------------------------------------
+    # --- compaction ------------------------------------------------------------------------------
 
     def _compact_step(self) -> bool:
         """Carry out the most urgent compaction; False when none is due."""
@@ -337,7 +339,8 @@ class Engine(Store):
             return True
 
     def _compact_range(self, keys: KeyRange) -> None:
-        """Bring everything in the range to the bottom level, step by step; others may write meanwhile."""
+        """Bring everything in the range to the bottom level, step by step; others may write
+        meanwhile."""
         while True:
             with self._compaction_lock:
                 with self._lock:
@@ -407,7 +410,8 @@ class Engine(Store):
 
     @contextlib.contextmanager
     def _running_job(self, job: Job) -> Iterator[None]:
-        """Makes a job known to close(); removes its outputs when it failed before any edit named them."""
+        """Makes a job known to close(); removes its outputs when it failed before any edit named
+        them."""
         if self.closed:
             raise ClosedError("the database is closing")
         self._running.add(job)
@@ -422,7 +426,7 @@ class Engine(Store):
         finally:
             self._running.discard(job)
 
-    # --- files --------------------------------------------------------------------------------------
+    # --- files -----------------------------------------------------------------------------------
 
     def _delete_obsolete(self) -> None:
         """Delete table files that no reader needs any more."""
@@ -431,7 +435,8 @@ class Engine(Store):
         self._delete(paths)
 
     def _delete(self, paths: Sequence[str]) -> None:
-        """Delete files that no edit names; what fails is tried again later, and at the next open."""
+        """Delete files that no edit names; what fails is tried again later, and at the next
+        open."""
         failed = []
         for path in [*self._obsolete, *paths]:
             try:
@@ -441,14 +446,15 @@ class Engine(Store):
                 failed.append(path)
         self._obsolete = failed
 
-    # --- background ---------------------------------------------------------------------------------
+    # --- background ------------------------------------------------------------------------------
 
     def _background_step(self, kind: str) -> Step:
         """One step of a background thread; what goes wrong is kept for writers to hear of."""
         step = self._flush_step if kind == "flush" else self._compact_step
         try:
             worked = step()
-        except Exception as error:  # whatever it is, the thread must live and writers must hear of it
+        # Whatever it is, the thread must live and writers must hear of it.
+        except Exception as error:  # noqa: BLE001
             if self.closed:
                 return Step.IDLE
             logger.error("%s failed, will be tried again: %s", kind, error)
@@ -471,7 +477,9 @@ class Engine(Store):
             try:
                 self._commits.sync(sequence)
             except Error as error:
-                self._poison(f"a background sync failed ({error}): reopen the database to go on writing")
+                self._poison(
+                    f"a background sync failed ({error}): reopen the database to go on writing"
+                )
                 logger.error("a background sync failed, the database is now read-only: %s", error)
 
     def _cancel_jobs(self) -> None:

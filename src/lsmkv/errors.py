@@ -9,8 +9,8 @@
     ├── OptionsError       an unknown option or impossible value (also a ValueError)
     └── StorageError       the operating system refused (also an OSError, with errno and filename)
 
-Argument mistakes raise TypeError and ValueError, a missing key KeyError, lack of memory MemoryError.
-This module imports nothing of ours: every layer may raise these.
+Argument mistakes raise TypeError and ValueError, a missing key KeyError, lack of memory
+MemoryError. This module imports nothing of ours: every layer may raise these.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Error(Exception):
 class CorruptionError(Error):
     """Stored bytes are damaged, or do not belong where they were found.
 
-    `path` names the file, `offset` the first byte of the damaged piece (None where it has no meaning).
+    `path` names the file, `offset` the first byte of the damaged piece (None where it has no
+    meaning).
     """
 
     def __init__(self, message: str, path: str | None = None, offset: int | None = None) -> None:
@@ -55,11 +56,13 @@ class LockedError(Error):
 
 
 class ReadOnlyError(Error):
-    """A write to a database opened read-only, or made so by a failed write or sync (the message says which)."""
+    """A write to a database opened read-only, or made so by a failed write or sync (the message
+    says which)."""
 
 
 class ForkError(Error):
-    """A handle opened before fork() was used in the child. Open the database after forking instead."""
+    """A handle opened before fork() was used in the child. Open the database after forking
+    instead."""
 
 
 class OptionsError(Error, ValueError):

@@ -1,6 +1,7 @@
 """The small surface the cluster is built on; also useful for counters, shipping and comparison.
 
-    merge_batch    read-merge-write of many keys in one atomic batch, through a native or Python function
+    merge_batch    read-merge-write of many keys in one atomic batch, through a native or Python
+                   function
     export_range   the pairs of a range in bounded chunks, as of one moment
     drop_range     forget a key range in one atomic manifest edit, without per-key deletes
     digest_range   an order-independent digest of a range's live pairs, to compare two stores
@@ -30,8 +31,8 @@ CHUNK_SIZE = 1 << 20  # bytes of keys and values
 class RangeDigest:
     """How many live pairs a range has, and the sum of their 128-bit hashes modulo 2**128.
 
-    Equal pairs give equal digests whatever the order of writes, flushes and compactions. Not secret and
-    not safe against somebody who chooses the data.
+    Equal pairs give equal digests whatever the order of writes, flushes and compactions. Not secret
+    and not safe against somebody who chooses the data.
     """
 
     entry_count: int
@@ -45,10 +46,11 @@ def export_range(
     *,
     chunk_size_bytes: int = CHUNK_SIZE,
 ) -> Iterator[list[tuple[bytes, bytes]]]:
-    """The pairs in [start, stop) in key order, in lists of about `chunk_size_bytes`, as of the first call.
+    """The pairs in [start, stop) in key order, in lists of about `chunk_size_bytes`, as of the
+    first call.
 
-    A chunk is handed out once it has reached that size, so one large value may exceed it. The moment stays
-    pinned until the iterator ends or is closed.
+    A chunk is handed out once it has reached that size, so one large value may exceed it. The
+    moment stays pinned until the iterator ends or is closed.
     """
     if chunk_size_bytes < 1:
         raise ValueError("chunk_size_bytes must be positive")
@@ -68,9 +70,9 @@ def export_range(
 def drop_range(db: DB, start: Buffer | None = None, stop: Buffer | None = None) -> None:
     """Forget every key in [start, stop) that was written before this call, durably and at once.
 
-    One manifest edit; tables inside the range are deleted, tables that reach out of it are trimmed. Costs
-    a flush, not a scan. Open snapshots and iterators still see what they saw. Writes made while it runs
-    may stay.
+    One manifest edit; tables inside the range are deleted, tables that reach out of it are trimmed.
+    Costs a flush, not a scan. Open snapshots and iterators still see what they saw. Writes made
+    while it runs may stay.
     """
     db._drop_range(
         KeyRange(b"" if start is None else bytes(start), None if stop is None else bytes(stop))

@@ -2,13 +2,14 @@
 
 What counts, in this order:
 - the manifest, if it reads: it says which tables are live, so nothing deleted comes back;
-- otherwise every intact table in the directory, merged by key and sequence (that order does not need to know
-  which table was newer). Without a manifest a deleted key can come back when a table that a compaction had
-  already replaced was not yet removed: the report says that the manifest was lost;
+- otherwise every intact table in the directory, merged by key and sequence (that order does not
+  need to know which table was newer). Without a manifest a deleted key can come back when a table
+  that a compaction had already replaced was not yet removed: the report says that the manifest was
+  lost;
 - every intact record of every log segment, also behind a torn one.
 
-Tables that do not verify, and logs with damage, are moved to lost/, never deleted. The result is one sorted
-level, a new manifest, CURRENT. Runs with the LOCK held and nothing else open.
+Tables that do not verify, and logs with damage, are moved to lost/, never deleted. The result is
+one sorted level, a new manifest, CURRENT. Runs with the LOCK held and nothing else open.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a database has done and holds: counters, a dict for programs, a page for people.
 
-Names carry their unit. The dict is flat but for "levels"; the keys are part of the public interface.
+Names carry their unit. The dict is flat but for "levels"; the keys are part of the public
+interface.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def draw_levels(levels: Sequence[Mapping[str, int]], width: int = 50) -> str:
             continue
         bar = "#" * max(1, round(width * level["size_bytes"] / largest))
         size = format_size(level["size_bytes"])
-        lines.append(f"L{level['level']}  {bar:<{width}}  {level['table_count']:>4} tables  {size:>10}")
+        lines.append(
+            f"L{level['level']}  {bar:<{width}}  {level['table_count']:>4} tables  {size:>10}"
+        )
     return "\n".join(lines) or "(no tables yet)"
 
 

@@ -1,8 +1,9 @@
 """How long a writer pauses under pressure: a token bucket over the measured rate of the background.
 
-Writers spend a token per byte; tokens come at the rate at which memtables have lately been turned into tables,
-scaled down as the pressure rises. Where that balances, writers go as fast as the background can follow, and
-nobody is stopped. A pure machine: the time is an argument, sleeping is the caller's.
+Writers spend a token per byte; tokens come at the rate at which memtables have lately been turned
+into tables, scaled down as the pressure rises. Where that balances, writers go as fast as the
+background can follow, and nobody is stopped. A pure machine: the time is an argument, sleeping is
+the caller's.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Throttle:
         return self._rate
 
     def flushed(self, now_s: float, size_bytes: int, was_waited_for: bool) -> None:
-        """A flush of so many bytes has ended. Only one that writers were ahead of says what the rate can be."""
+        """A flush of so many bytes has ended. Only one that writers were ahead of says what the
+        rate can be."""
         previous, self._flushed_at_s = self._flushed_at_s, now_s
         if previous is None or not was_waited_for or now_s <= previous:
             return
@@ -40,12 +42,15 @@ class Throttle:
         self._rate = max(RATE_MIN, 0.5 * self._rate + 0.5 * measured)
 
     def pause_s(self, now_s: float, written_bytes: int, pressure: float) -> float:
-        """How long the next writer should sleep. `written_bytes`: total so far; `pressure`: 0 to 1."""
+        """How long the next writer should sleep. `written_bytes`: total so far; `pressure`: 0 to
+        1."""
         rate = max(RATE_MIN, self._rate * (1.0 - pressure))
         elapsed_s = min(now_s - self._refilled_at_s, BURST_S)
         spent = written_bytes - self._written_bytes
         if now_s - self._refilled_at_s > 1.0:
-            spent = 0  # the first write under pressure after a quiet time: start with an empty bucket
+            spent = (
+                0  # the first write under pressure after a quiet time: start with an empty bucket
+            )
         self._refilled_at_s = now_s
         self._written_bytes = written_bytes
         self._tokens = min(self._tokens + elapsed_s * rate, BURST_S * rate) - spent

@@ -35,7 +35,8 @@ class VerifyReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.table_count} tables, {self.entry_count:,} entries, {self.checked_bytes:,} bytes: "
+            f"{self.table_count} tables, {self.entry_count:,} entries, "
+            f"{self.checked_bytes:,} bytes: "
             + ("no damage found" if self else f"{len(self.problems)} damaged")
         ]
         lines += [f"  {problem.message}" for problem in self.problems]
@@ -43,7 +44,8 @@ class VerifyReport:
 
 
 def verify_store(db: DB) -> VerifyReport:
-    """Check every block of every table of the current version. Memtables and the live log need none."""
+    """Check every block of every table of the current version. Memtables and the live log need
+    none."""
     problems = []
     entry_count = checked_bytes = 0
     with db._lock:

@@ -1,10 +1,11 @@
-"""Views over a database: typed keys and values, and sub-databases by prefix. Neither stores anything.
+"""Views over a database: typed keys and values, and sub-databases by prefix. Neither stores
+anything.
 
     users = db.prefixed(b"users/").view(key="utf8", value="json")
     users["ada"] = {"born": 1815}          # key b"users/ada"
 
-A Prefixed has the same methods as a database for its keys; both may be nested. They are mappings; closing
-the database ends them.
+A Prefixed has the same methods as a database for its keys; both may be nested. They are mappings;
+closing the database ends them.
 """
 
 from __future__ import annotations
@@ -166,7 +167,8 @@ class PrefixedBatch:
 
 
 class View(MutableMapping[Any, Any]):
-    """A mapping of Python objects over a database or Prefixed, through two codecs (lsmkv.codecs)."""
+    """A mapping of Python objects over a database or Prefixed, through two codecs
+    (lsmkv.codecs)."""
 
     __hash__ = object.__hash__
     __eq__ = object.__eq__

@@ -48,7 +48,7 @@ def decompress(frame: bytes, size: int, way: str | None = None) -> bytes:
     return data
 
 
-# --- round trips ----------------------------------------------------------------------------------
+# --- round trips ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [-5, 1, 3, 9])
@@ -106,7 +106,7 @@ def test_any_blocks(blocks, way):
     assert codec.decompress_run(pairs, way=way) == kept
 
 
-# --- damage ---------------------------------------------------------------------------------------
+# --- damage --------------------------------------------------------------------------------------
 
 
 def test_truncated_at_each_length(way):
@@ -173,7 +173,7 @@ def test_one_bad_item_fails_the_run_and_the_next_run_is_fine(way):
         assert codec.decompress_run([good, good], way=way) == [TEXT, TEXT]
 
 
-# --- stated sizes ---------------------------------------------------------------------------------
+# --- stated sizes --------------------------------------------------------------------------------
 
 
 def test_a_stated_size_that_differs_is_refused_however_large(way):
@@ -250,7 +250,7 @@ def test_content_size_reads_every_header_shape(descriptor, between, field, expec
     assert codec.content_size(b"\x29" + header[1:]) is None
 
 
-# --- threads, choice, memory ----------------------------------------------------------------------
+# --- threads, choice, memory ---------------------------------------------------------------------
 
 
 def test_threads_do_not_disturb_each_other(way):

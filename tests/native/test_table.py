@@ -144,7 +144,7 @@ def test_readahead_reads_each_block_once_and_leaves_the_cache_alone():
     assert (stats["hits"], stats["misses"], stats["insertions"]) == (0, 0, 0)
 
 
-# --- the format -----------------------------------------------------------------------------------
+# --- the format ----------------------------------------------------------------------------------
 
 
 @family
@@ -256,7 +256,7 @@ def test_separators_are_shortest_and_separate():
         assert not any(last <= shorter < after for shorter in keys if len(shorter) < len(k))
 
 
-# --- builder --------------------------------------------------------------------------------------
+# --- builder -------------------------------------------------------------------------------------
 
 
 def test_builder_refuses_disorder_and_repeats_its_failure():
@@ -328,7 +328,7 @@ def test_finished_builder_is_closed():
     builder.abandon()
 
 
-# --- reader ---------------------------------------------------------------------------------------
+# --- reader --------------------------------------------------------------------------------------
 
 
 def test_range_size():
@@ -433,7 +433,7 @@ def test_unmade_objects_raise():
     TableBuilder.__new__(TableBuilder).abandon()
 
 
-# --- memory ---------------------------------------------------------------------------------------
+# --- memory --------------------------------------------------------------------------------------
 
 
 def use_everything(file_system):
@@ -472,7 +472,7 @@ def test_nothing_leaks_when_an_allocation_fails():
     assert failures > 200
 
 
-# --- input and output -----------------------------------------------------------------------------
+# --- input and output ----------------------------------------------------------------------------
 
 
 def test_every_failed_operation_is_reported_or_harmless():

@@ -150,7 +150,7 @@ def test_damage_in_a_data_block_costs_only_that_block():
         table.verify()
 
 
-# --- forged: every checksum right -----------------------------------------------------------------
+# --- forged: every checksum right ----------------------------------------------------------------
 
 
 def forge(data, piece, change):

@@ -1,1 +1,2 @@
-"""The data plane: native modules over the plain C kernels in `kernels/`. Mechanism only, no policy."""
+"""The data plane: native modules over the plain C kernels in `kernels/`. Mechanism only, no
+policy."""

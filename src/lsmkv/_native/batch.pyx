@@ -22,7 +22,8 @@ cdef enum:
 
 
 cdef class OperationBuffer:
-    """Operations of one atomic write, in order. Not thread-safe by itself: the GIL is held throughout."""
+    """Operations of one atomic write, in order. Not thread-safe by itself: the GIL is held
+    throughout."""
 
     def __dealloc__(self):
         lsm_free(self.data)

@@ -69,7 +69,8 @@ cdef class BlockBuilder:
             PyBuffer_Release(&key_buffer)
 
     cdef int add_slices(
-        self, lsm_slice key, uint64_t sequence, uint8_t kind, lsm_slice value) except -1:
+        self, lsm_slice key, uint64_t sequence, uint8_t kind, lsm_slice value
+    ) except -1:
         cdef int order
         if lsm_block_builder_count(self.builder) != 0:
             order = lsm_slice_compare(lsm_block_builder_last_key(self.builder), key)

@@ -17,6 +17,7 @@ cdef extern from "bloom.h" nogil:
     bint lsm_bloom_may_contain(const lsm_bloom *filter, uint64_t hash)
     void lsm_bloom_prefetch(const lsm_bloom *filter, uint64_t hash)
 
+
 @cython.final
 cdef class BloomFilter:
     cdef uint8_t *lines  # owned; NULL in an empty filter

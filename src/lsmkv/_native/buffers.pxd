@@ -1,7 +1,9 @@
-# Keys and values from Python objects: `bytes` by pointer, anything else through the buffer protocol.
+# Keys and values from Python objects: `bytes` by pointer, anything else through the buffer
+# protocol.
 #
-# Holding a Slice keeps the bytes readable: for `bytes` the caller's reference does, otherwise the acquired
-# buffer, which also refuses to be resized meanwhile. Every acquire is paired with release in `finally`.
+# Holding a Slice keeps the bytes readable: for `bytes` the caller's reference does, otherwise the
+# acquired buffer, which also refuses to be resized meanwhile. Every acquire is paired with release
+# in `finally`.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t

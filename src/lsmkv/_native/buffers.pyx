@@ -1,4 +1,5 @@
-"""The slow paths of `buffers.pxd`: buffer objects other than bytes, and what is refused, in words."""
+"""The slow paths of `buffers.pxd`: buffer objects other than bytes, and what is refused, in
+words."""
 
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 

@@ -44,7 +44,7 @@ cdef extern from "status.h" nogil:
 lsm_memory_attach(shared_state())
 
 
-# --- the package way ------------------------------------------------------------------------------
+# --- the package way -----------------------------------------------------------------------------
 
 cdef lsm_codec package_codec
 cdef bint package_takes_runs = False  # the C backend of the package has it, the cffi one does not
@@ -156,7 +156,7 @@ cdef int package_decompress_run(
     return 0
 
 
-# --- the direct way -------------------------------------------------------------------------------
+# --- the direct way ------------------------------------------------------------------------------
 
 cdef lsm_codec *direct_codec = NULL
 
@@ -239,7 +239,7 @@ cdef lsm_codec *open_direct(str path) except? NULL:
     return NULL
 
 
-# --- the choice -----------------------------------------------------------------------------------
+# --- the choice ----------------------------------------------------------------------------------
 
 cdef const lsm_codec *chosen_codec = NULL
 
@@ -269,7 +269,7 @@ cdef int choose() except -1:
     return 0
 
 
-# --- the Python face ------------------------------------------------------------------------------
+# --- the Python face -----------------------------------------------------------------------------
 
 cdef list run_compress(const lsm_codec *codec, list blocks, int level):
     cdef size_t count = len(blocks), i

@@ -9,7 +9,8 @@ lsm_memory_attach(shared_state())
 
 
 cdef class CommitGroup:
-    """The live log segments of a store, oldest first, and the one leader at a time that syncs them."""
+    """The live log segments of a store, oldest first, and the one leader at a time that syncs
+    them."""
 
     def __cinit__(self, FileSystem filesystem not None, directory):
         self.filesystem = filesystem
@@ -29,13 +30,15 @@ cdef class CommitGroup:
         self.segments.append(segment)
 
     def drop(self, LogWriter segment not None):
-        """Forget a finished segment whose content is durable in tables; it may be closed afterwards."""
+        """Forget a finished segment whose content is durable in tables; it may be closed
+        afterwards."""
         with nogil:
             lsm_commit_group_drop(self.group, segment.writer)
         self.segments.remove(segment)
 
     def sync(self, uint64_t sequence):
-        """Return once everything up to `sequence` is durable. StorageError if a sync failed, now or before."""
+        """Return once everything up to `sequence` is durable. StorageError if a sync failed, now or
+        before."""
         cdef lsm_error error
         cdef int status
         error.code = 0
@@ -45,7 +48,8 @@ cdef class CommitGroup:
             raise_error(status, &error)
 
     def finish(self, uint64_t sequence):
-        """Sync once more, with what follows the last operation `sequence`: a CLOSE record has none."""
+        """Sync once more, with what follows the last operation `sequence`: a CLOSE record has
+        none."""
         lsm_commit_group_committed(self.group, sequence + 1)
         self.sync(sequence + 1)
 

@@ -1,4 +1,5 @@
-# The cursor shape and the outcome of a point read (kernels/cursor.h), shared by every source of entries.
+# The cursor shape and the outcome of a point read (kernels/cursor.h), shared by every source of
+# entries.
 from libc.stdint cimport uint64_t
 
 from lsmkv._native.failure cimport lsm_slice

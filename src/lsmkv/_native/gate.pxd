@@ -17,14 +17,16 @@ cdef extern from "gate.h" nogil:
 cdef extern from "vfs.h" nogil:
     uint64_t lsm_fork_generation()
 
-# Reasons to leave the fast path; any bit sends an operation through Gate.refuse or the store's slow entry.
+# Reasons to leave the fast path; any bit sends an operation through Gate.refuse or the store's slow
+# entry.
 cdef enum GateFlag:
     GATE_CLOSED = 1
     GATE_READ_ONLY = 2   # opened so, or made so by a failed write or sync
     GATE_BUSY = 4        # a writer holds the write path across a release of the core lock
     GATE_SLOW = 8        # back-pressure: delay or stop
 
-# A pinned sequence: snapshots, iterators and reads that span a wait. Ascending, so the tail is the maximum.
+# A pinned sequence: snapshots, iterators and reads that span a wait. Ascending, so the tail is the
+# maximum.
 cdef struct Pin:
     Pin *previous
     Pin *next
@@ -52,7 +54,8 @@ cdef class Gate:
     cdef int wait_signal(self, uint64_t seen, uint32_t timeout_ms) except -1
 
 # Fills a context whose reads release the GIL while they wait. `waiter` and `error` must outlive it.
-cdef void prepare_context(lsm_read_context *context, Waiter *waiter, Gate gate, lsm_error *error) noexcept
+cdef void prepare_context(lsm_read_context *context, Waiter *waiter, Gate gate,
+                          lsm_error *error) noexcept
 
 # Lets other threads run: called every few hundred steps of a long operation that holds pins.
 cdef int yield_lock(Gate gate) except -1

@@ -1,12 +1,13 @@
 """The gate of a store: who may still use it, who is inside, and which sequences are pinned.
 
 - Flags and the fork generation are checked at the entry of every operation (one load each).
-- An operation that releases the core lock (the GIL) while it waits is counted; close() waits for the count
-  to reach zero before anything is freed.
-- Pins are kept in ascending order of sequence: the last one is the maximum, above which the memtable may
-  replace a version in place.
+- An operation that releases the core lock (the GIL) while it waits is counted; close() waits for
+  the count to reach zero before anything is freed.
+- Pins are kept in ascending order of sequence: the last one is the maximum, above which the
+  memtable may replace a version in place.
 
-The gate outlives the store it belongs to as long as an iterator or snapshot holds it; it owns no data.
+The gate outlives the store it belongs to as long as an iterator or snapshot holds it; it owns no
+data.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -36,7 +37,8 @@ cdef void after_wait(void *owner) noexcept nogil:
     lsm_gate_leave(waiter.gate)
 
 
-cdef void prepare_context(lsm_read_context *context, Waiter *waiter, Gate gate, lsm_error *error) noexcept:
+cdef void prepare_context(lsm_read_context *context, Waiter *waiter, Gate gate,
+                          lsm_error *error) noexcept:
     memset(context, 0, sizeof(context[0]))
     waiter.gate = &gate.gate
     waiter.thread_state = NULL
@@ -98,7 +100,9 @@ cdef class Gate:
 
     cdef int refuse_read(self) except -1:
         if self.generation != lsm_fork_generation():
-            raise ForkError("this database was opened before fork(): open it again in the child process")
+            raise ForkError(
+                "this database was opened before fork(): open it again in the child process"
+            )
         if self.flags & GATE_CLOSED:
             raise ClosedError("the database is closed")
         return 0

@@ -25,7 +25,8 @@ def call_count():
 
 
 def fail_allocation(after, for_ever=False):
-    """Make the `after`-th allocation from now (1 = the next) fail, once or from then on; 0 switches it off."""
+    """Make the `after`-th allocation from now (1 = the next) fail, once or from then on; 0 switches
+    it off."""
     if after < 0:
         raise ValueError("after must be 0 or positive")
     process_state.fail_for_ever = for_ever

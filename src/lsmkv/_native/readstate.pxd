@@ -1,4 +1,5 @@
-# One consistent set of sources: the memtables from newest to oldest, then the tree. See readstate.pyx.
+# One consistent set of sources: the memtables from newest to oldest, then the tree. See
+# readstate.pyx.
 from libc.stdint cimport uint32_t, uint64_t
 from lsmkv._native.failure cimport lsm_error, lsm_slice
 from lsmkv._native.memtable cimport lsm_memtable
@@ -16,7 +17,8 @@ cdef class ReadState:
     cdef uint32_t source_count
     cdef lsm_version *tree
 
-    # The newest version of a key not newer than `sequence`, tombstones included. Memtables never wait.
+    # The newest version of a key not newer than `sequence`, tombstones included. Memtables never
+    # wait.
     cdef void get_memory(self, lsm_slice key, uint64_t sequence, lsm_found *found) noexcept
     # 0 or a negative status. May release the core lock through the context.
     cdef int get(self, lsm_slice key, uint64_t sequence, lsm_read_context *context,

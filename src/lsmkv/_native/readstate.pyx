@@ -1,8 +1,9 @@
-"""An immutable set of sources that a read looks at: memtables, newest first, then a version of the tree.
+"""An immutable set of sources that a read looks at: memtables, newest first, then a version of the
+tree.
 
-A store swaps in a new ReadState when a memtable is frozen, flushed, or the tree changes. A read takes a
-reference to the current one first; that reference is the pin which keeps memtables, tables and file handles
-alive across a release of the core lock, whatever happens to the store meanwhile.
+A store swaps in a new ReadState when a memtable is frozen, flushed, or the tree changes. A read
+takes a reference to the current one first; that reference is the pin which keeps memtables, tables
+and file handles alive across a release of the core lock, whatever happens to the store meanwhile.
 """
 
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
@@ -20,7 +21,8 @@ lsm_memory_attach(shared_state())
 
 
 cdef class ReadState:
-    """memtables: tuple of Memtable, newest first (at most MEMTABLES_MAX); version: the tree below them."""
+    """memtables: tuple of Memtable, newest first (at most MEMTABLES_MAX); version: the tree below
+    them."""
 
     def __init__(self, tuple memtables not None, Version version not None):
         if len(memtables) > MEMTABLES_MAX:

@@ -31,8 +31,9 @@ cdef class Scan:
     cdef int finish(self) except -1
     cdef int64_t consume(self, uint64_t *digest) except -1
     cdef void release_all(self) noexcept
-    cdef object shaped(self, const void *key, Py_ssize_t key_size, const void *value, Py_ssize_t value_size)
+    cdef object shaped(self, const void *key, Py_ssize_t key_size, const void *value,
+                       Py_ssize_t value_size)
 
-# A scan attached to its sources and pinned, not yet opened. Attaching allocates nothing, so that sequence and
-# sources are of one moment; `open` may run the caller's buffer code and can fail.
+# A scan attached to its sources and pinned, not yet opened. Attaching allocates nothing, so that
+# sequence and sources are of one moment; `open` may run the caller's buffer code and can fail.
 cdef Scan new_scan(ScanShape shape)

@@ -1,8 +1,8 @@
 """Iteration over live keys in key order, either way, as of one moment.
 
-A Scan owns its pins: the ReadState (memtables, tables), the sequence, and the current blocks. It may be used,
-closed and dropped from any thread and in any order with its database. Two threads inside one Scan at once is
-a mistake that is reported, not undefined: the second gets an Error.
+A Scan owns its pins: the ReadState (memtables, tables), the sequence, and the current blocks. It
+may be used, closed and dropped from any thread and in any order with its database. Two threads
+inside one Scan at once is a mistake that is reported, not undefined: the second gets an Error.
 
 A step holds the GIL except while a block must come from the disk.
 """
@@ -59,8 +59,8 @@ cdef Scan new_scan(ScanShape shape):
 cdef class Scan:
     """An iterator made by `scan()`, `keys()`, `values()` or `items()`; also a context manager.
 
-    It shows the database as it was when the iterator was made. Close it, or run it to its end, to give back
-    what it pins: replaced versions and the files that hold them.
+    It shows the database as it was when the iterator was made. Close it, or run it to its end, to
+    give back what it pins: replaced versions and the files that hold them.
     """
 
     def __dealloc__(self):
@@ -92,7 +92,9 @@ cdef class Scan:
             if self.left > 0:
                 self.left -= 1
             try:
-                return self.shaped(key.data, <Py_ssize_t> key.size, value.data, <Py_ssize_t> value.size)
+                return self.shaped(
+                    key.data, <Py_ssize_t> key.size, value.data, <Py_ssize_t> value.size
+                )
             finally:
                 self.busy = False
                 if self.closed:
@@ -141,7 +143,8 @@ cdef class Scan:
             raise_error(LSM_E_MEMORY, NULL)
         return self
 
-    cdef object shaped(self, const void *key, Py_ssize_t key_size, const void *value, Py_ssize_t value_size):
+    cdef object shaped(self, const void *key, Py_ssize_t key_size, const void *value,
+                       Py_ssize_t value_size):
         # `busy` is set: nothing can move or free the view while these objects are made.
         if self.shape == SCAN_KEYS:
             return PyBytes_FromStringAndSize(<const char *> key, key_size)
@@ -188,8 +191,8 @@ cdef class Scan:
     def digest(self):
         """Run to the end; (count, digest): the sum of the entries' 128-bit hashes modulo 2**128.
 
-        The hash of an entry is murmur3_x64_128 of its value, seeded with the low 32 bits of the key's, added
-        to the key's own hash (both words, with carry).
+        The hash of an entry is murmur3_x64_128 of its value, seeded with the low 32 bits of the
+        key's, added to the key's own hash (both words, with carry).
         """
         cdef uint64_t digest[2]
         digest[0] = digest[1] = 0

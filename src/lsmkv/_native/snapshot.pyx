@@ -1,7 +1,8 @@
 """Snapshot: the database as it was at one moment, for as long as it is open.
 
-A snapshot pins a sequence, not files: flush and compaction go on and keep what it can see. Only when a key
-range is dropped (which removes keys without leaving versions behind) it is given the sources of before.
+A snapshot pins a sequence, not files: flush and compaction go on and keep what it can see. Only
+when a key range is dropped (which removes keys without leaving versions behind) it is given the
+sources of before.
 """
 
 cimport cython

@@ -1,18 +1,19 @@
 """Store: put, get, delete, batches and scans from start to finish, with no Python frame in between.
 
-`lsmkv.db.DB` derives from it and owns all policy: it overrides `_rotate` (a memtable or log segment is full)
-and `_slow_down` (back-pressure), and swaps in new sources with `_install`.
+`lsmkv.db.DB` derives from it and owns all policy: it overrides `_rotate` (a memtable or log segment
+is full) and `_slow_down` (back-pressure), and swaps in new sources with `_install`.
 
-Write order, which the rest of the engine relies on: reserve room in the memtable, reserve room in the log,
-encode into the log, checksum the copy, commit it, insert into the memtable from the copy. Nothing can fail
-after the commit. The GIL is held from the first reservation to the insert, so writers need no other lock;
-what must release it in between (rotation, merges) holds GATE_BUSY instead, and other writers wait at entry.
+Write order, which the rest of the engine relies on: reserve room in the memtable, reserve room in
+the log, encode into the log, checksum the copy, commit it, insert into the memtable from the copy.
+Nothing can fail after the commit. The GIL is held from the first reservation to the insert, so
+writers need no other lock; what must release it in between (rotation, merges) holds GATE_BUSY
+instead, and other writers wait at entry.
 
-A write is visible once applied. `sync=True` returns after it is durable; a reader may have seen it before.
+A write is visible once applied. `sync=True` returns after it is durable; a reader may have seen it
+before.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memcpy
 from lsmkv._native.buffers cimport Slice, acquire_key, acquire_value, release
@@ -80,14 +81,14 @@ cdef class Store:
     def __cinit__(self, *args, **kwargs):
         self.gate = Gate()
 
-    # --- writing ------------------------------------------------------------------------------------
+    # --- writing ---------------------------------------------------------------------------------
 
     def put(self, key, value, *, bint sync=False):
         """Set `key` to `value`.
 
-        Survives a killed process once returned; with `sync=True` also a power loss. Keys are bytes-like, 0
-        bytes to 64 KiB; values up to 1 GiB. Raises TypeError, ValueError, ClosedError, ReadOnlyError,
-        ForkError, StorageError (nothing was written) and MemoryError.
+        Survives a killed process once returned; with `sync=True` also a power loss. Keys are
+        bytes-like, 0 bytes to 64 KiB; values up to 1 GiB. Raises TypeError, ValueError,
+        ClosedError, ReadOnlyError, ForkError, StorageError (nothing was written) and MemoryError.
         """
         cdef Slice key_slice, value_slice
         acquire_key(key, &key_slice)
@@ -101,7 +102,8 @@ cdef class Store:
             release(&key_slice)
 
     def delete(self, key, *, bint sync=False):
-        """Remove `key` if it is there; no error if it is not. Durability and errors as for `put`."""
+        """Remove `key` if it is there; no error if it is not. Durability and errors as for
+        `put`."""
         cdef Slice key_slice
         cdef lsm_slice nothing
         nothing.data = NULL
@@ -163,7 +165,8 @@ cdef class Store:
         return 0
 
     cdef int apply(self, OperationBuffer operations) except -1:
-        """Log and insert a whole buffer. REQUIRES: entered (enter_write), or GATE_BUSY held by the caller."""
+        """Log and insert a whole buffer. REQUIRES: entered (enter_write), or GATE_BUSY held by the
+        caller."""
         cdef lsm_error error
         cdef uint8_t *room = NULL
         cdef lsm_reader reader
@@ -193,7 +196,8 @@ cdef class Store:
         return 0
 
     cdef int enter_write(self) except -1:
-        """Return with the GIL held, the gate clear for writing, and room in memtable and segment."""
+        """Return with the GIL held, the gate clear for writing, and room in memtable and
+        segment."""
         cdef lsm_memtable_usage usage
         while True:
             if self.gate.flags or self.gate.generation != lsm_fork_generation():
@@ -212,7 +216,9 @@ cdef class Store:
             seen = lsm_gate_signals(&self.gate.gate)
             if self.gate.flags & GATE_BUSY:
                 if self.gate.busy_thread == PyThread_get_thread_ident():
-                    raise Error("a write from inside a write (a finalizer or merge function) is refused")
+                    raise Error(
+                        "a write from inside a write (a finalizer or merge function) is refused"
+                    )
                 self.gate.wait_signal(seen, WAIT_SLICE_MS)
             elif self.gate.flags & GATE_SLOW and not slowed:
                 slowed = not self._slow_down()
@@ -220,7 +226,8 @@ cdef class Store:
                 return 0
 
     cdef int fail_write(self, int status, const lsm_error *error) except -1:
-        """Nothing was logged. A full disk is told and forgotten; a poisoned log makes the store read-only."""
+        """Nothing was logged. A full disk is told and forgotten; a poisoned log makes the store
+        read-only."""
         if self.writer.poisoned:
             lsm_commit_group_poison(self.commits.group, error)
             self._poison("an earlier write to the log failed; reopen the database to go on writing")
@@ -246,7 +253,7 @@ cdef class Store:
             lsm_log_mark_synced(self.writer, self.writer.synced_to, &error)
         return 0
 
-    # --- reading ------------------------------------------------------------------------------------
+    # --- reading ---------------------------------------------------------------------------------
 
     def get(self, key, default=None):
         """The value of `key` as bytes, or `default`."""
@@ -352,13 +359,14 @@ cdef class Store:
             self.gate.unpin(&pin)
         return values
 
-    # --- iterating ----------------------------------------------------------------------------------
+    # --- iterating -------------------------------------------------------------------------------
 
     def scan(self, start=None, stop=None, *, prefix=None, bint reverse=False, limit=None):
         """Iterate (key, value) pairs with start <= key < stop in key order, as of this moment.
 
-        `prefix` is shorthand for the range of keys that begin with it. `reverse` walks the same range from
-        its end. The iterator is also a context manager; close it, or exhaust it, to release what it pins.
+        `prefix` is shorthand for the range of keys that begin with it. `reverse` walks the same
+        range from its end. The iterator is also a context manager; close it, or exhaust it, to
+        release what it pins.
         """
         return self.open_scan(start, stop, prefix, reverse, limit, SCAN_ITEMS)
 
@@ -382,7 +390,7 @@ cdef class Store:
         scan.attach(self.gate, self.state, self.sequence)
         return scan.open(start, stop, prefix, reverse, limit)
 
-    # --- for the control plane ----------------------------------------------------------------------
+    # --- for the control plane -------------------------------------------------------------------
 
     def _rotate(self):
         """Make room: called when the memtable or the log segment is full. Overridden by DB."""
@@ -407,7 +415,8 @@ cdef class Store:
         self.rotate_log_bytes = log_bytes
 
     def _begin_exclusive(self):
-        """Keep other writers out across releases of the GIL. Every call is paired with _end_exclusive."""
+        """Keep other writers out across releases of the GIL. Every call is paired with
+        _end_exclusive."""
         cdef uint64_t seen
         while True:
             self.gate.refuse_read()

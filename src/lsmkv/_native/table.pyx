@@ -78,7 +78,7 @@ cdef object summary_object(const lsm_table_summary *summary):
     )
 
 
-# --- waiting: the core lock is the GIL ------------------------------------------------------------
+# --- waiting: the core lock is the GIL -----------------------------------------------------------
 
 cdef void drop_gil(void *owner) noexcept nogil:
     (<PyThreadState **> owner)[0] = PyEval_SaveThread()
@@ -88,7 +88,7 @@ cdef void take_gil(void *owner) noexcept nogil:
     PyEval_RestoreThread((<PyThreadState **> owner)[0])
 
 
-# --- reading --------------------------------------------------------------------------------------
+# --- reading -------------------------------------------------------------------------------------
 
 @no_gc_clear
 cdef class TableSpace:
@@ -322,7 +322,7 @@ def table_layout(FileSystem file_system not None, path):
     return pieces
 
 
-# --- writing --------------------------------------------------------------------------------------
+# --- writing -------------------------------------------------------------------------------------
 
 cdef bytes checked_id(id):
     cdef bytes result = bytes(id)

@@ -1,7 +1,8 @@
 """Atomic read-merge-write of many keys: the native part of `lsmkv.kernel.merge_batch`.
 
-The write path is held (GATE_BUSY) from the first read to the last insert, so that no other writer comes
-between a read and its write, even while a read waits for the disk. Either all records are applied or none.
+The write path is held (GATE_BUSY) from the first read to the last insert, so that no other writer
+comes between a read and its write, even while a read waits for the disk. Either all records are
+applied or none.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -40,8 +41,9 @@ cdef object merge_native(lsm_merge_hook *hook, bytes key, bytes old, bytes opera
     if old is not None:
         old_slice.data = <const uint8_t *> PyBytes_AS_STRING(old)
         old_slice.size = <size_t> PyBytes_GET_SIZE(old)
-    action = hook.apply(hook.context, key_slice, &old_slice if old is not None else NULL, operand_slice,
-                        &result)
+    action = hook.apply(
+        hook.context, key_slice, &old_slice if old is not None else NULL, operand_slice, &result
+    )
     if action == LSM_MERGE_KEEP:
         return False, old
     if action == LSM_MERGE_WRITE:
@@ -73,8 +75,8 @@ def merge_batch(Store store not None, records, function, *, bint sync=False):
     """Apply `function(key, old, operand) -> new` to every (key, operand), atomically, in order.
 
     `old` and `new` are bytes, or None for absent. `function` is a Python callable, or a PyCapsule
-    "lsmkv.merge_hook" (merge_hook.h). Returns the list of values before each record's merge. If anything
-    raises, nothing is written. The function must not write to the same database.
+    "lsmkv.merge_hook" (merge_hook.h). Returns the list of values before each record's merge. If
+    anything raises, nothing is written. The function must not write to the same database.
     """
     cdef lsm_merge_hook *hook = NULL
     cdef OperationBuffer operations = OperationBuffer()

@@ -38,7 +38,9 @@ static lsm_slice key_at(uint32_t i, char *room) {
     return (lsm_slice){(uint8_t *)room, (size_t)size};
 }
 
-static uint64_t trailer_at(uint32_t i) { return lsm_trailer(1000 - i % 3, i % 7 == 6 ? LSM_KIND_DELETE : LSM_KIND_PUT); }
+static uint64_t trailer_at(uint32_t i) {
+    return lsm_trailer(1000 - i % 3, i % 7 == 6 ? LSM_KIND_DELETE : LSM_KIND_PUT);
+}
 
 static lsm_slice value_at(uint32_t i, char *room) {
     int size = snprintf(room, KEY_ROOM, "value of %u", i);
@@ -52,7 +54,8 @@ static void write_table(lsm_vfs *vfs, const char *path, uint32_t count, uint32_t
     CHECK(lsm_table_builder_create(vfs, path, &options, NULL, &builder, &failure) == 0);
     char key[KEY_ROOM], value[KEY_ROOM];
     for (uint32_t i = 0; i < count; i++)
-        CHECK(lsm_table_builder_add(builder, key_at(i, key), trailer_at(i), value_at(i, value), &failure) == 0);
+        CHECK(lsm_table_builder_add(builder, key_at(i, key), trailer_at(i), value_at(i, value), &failure) ==
+              0);
     lsm_table_summary summary;
     CHECK(lsm_table_builder_finish(builder, &summary, &failure) == 0);
     lsm_table_summary_clear(&summary);

@@ -96,7 +96,8 @@ int lsm_commit_group_poisoned(const lsm_commit_group *group, lsm_error *error) {
     return 1;
 }
 
-static int sync_segments(lsm_commit_group *group, lsm_log_writer **segments, uint32_t count, int directory_dirty,
+static int sync_segments(lsm_commit_group *group, lsm_log_writer **segments, uint32_t count,
+                         int directory_dirty,
                          lsm_error *error) {
     if (directory_dirty) {
         int status = group->vfs->ops->sync_directory(group->vfs, group->directory, error);
@@ -170,7 +171,8 @@ void lsm_commit_group_drop(lsm_commit_group *group, lsm_log_writer *writer) {
     while (group->syncing) pthread_cond_wait(&group->changed, &group->mutex);
     for (uint32_t i = 0; i < group->count; i++) {
         if (group->segments[i] != writer) continue;
-        memmove(group->segments + i, group->segments + i + 1, (group->count - i - 1) * sizeof *group->segments);
+        memmove(group->segments + i, group->segments + i + 1,
+                (group->count - i - 1) * sizeof *group->segments);
         group->count--;
         break;
     }

@@ -6,7 +6,8 @@
 
 #define LSM_KEY_SIZE_MAX ((size_t)64 * 1024)               /* bytes; the empty key is a key */
 #define LSM_VALUE_SIZE_MAX ((size_t)1024 * 1024 * 1024)    /* bytes */
-#define LSM_BATCH_SIZE_MAX ((size_t)1024 * 1024 * 1024 + 128 * 1024) /* encoded operations of one log record */
+/* bytes: the encoded operations of one log record */
+#define LSM_BATCH_SIZE_MAX ((size_t)1024 * 1024 * 1024 + 128 * 1024)
 #define LSM_SEQUENCE_MAX ((uint64_t)0x00FFFFFFFFFFFFFF)     /* 56 bits, one per operation */
 
 /* Operation kinds (persistent: log operations and the kind column of blocks). */

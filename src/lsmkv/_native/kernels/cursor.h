@@ -14,13 +14,13 @@
 typedef struct lsm_cursor lsm_cursor;
 
 typedef struct lsm_cursor_ops {
-    int (*seek)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence);        /* first entry >= (key, sequence) */
-    int (*seek_before)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence); /* last entry < (key, sequence) */
+    int (*seek)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence);        /* first >= (key, sequence) */
+    int (*seek_before)(lsm_cursor *cursor, lsm_slice key, uint64_t sequence); /* last < (key, sequence) */
     int (*first)(lsm_cursor *cursor);
     int (*last)(lsm_cursor *cursor);
     int (*next)(lsm_cursor *cursor);     /* REQUIRES: valid */
     int (*previous)(lsm_cursor *cursor); /* REQUIRES: valid */
-    void (*destroy)(lsm_cursor *cursor); /* frees the cursor and drops its pins; NULL-safe through lsm_cursor_destroy */
+    void (*destroy)(lsm_cursor *cursor); /* frees it, drops its pins; NULL-safe through lsm_cursor_destroy */
 } lsm_cursor_ops;
 
 struct lsm_cursor {

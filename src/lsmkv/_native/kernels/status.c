@@ -27,7 +27,8 @@ int lsm_fail(lsm_error *error, int code, uint64_t offset, const char *path, cons
     return code;
 }
 
-int lsm_fail_system(lsm_error *error, int system_errno, uint64_t offset, const char *path, const char *operation) {
+int lsm_fail_system(lsm_error *error, int system_errno, uint64_t offset, const char *path,
+                    const char *operation) {
     lsm_fail(error, LSM_E_SYSTEM, offset, path, "%s", operation);
     if (error != NULL) error->system_errno = system_errno;
     return LSM_E_SYSTEM;

@@ -38,12 +38,14 @@ typedef struct lsm_error {
 
 #define LSM_NO_OFFSET UINT64_MAX
 
-/* Fills `error` (which may be NULL) and returns `code`. `path` may be NULL: the caller that knows it adds it. */
+/* Fills `error` (which may be NULL) and returns `code`. `path` may be NULL: the caller that knows it adds
+ * it. */
 int lsm_fail(lsm_error *error, int code, uint64_t offset, const char *path, const char *format, ...)
     __attribute__((format(printf, 5, 6), cold));
 
 /* The same for a failed system call; reads errno through the argument, never the global. */
-int lsm_fail_system(lsm_error *error, int system_errno, uint64_t offset, const char *path, const char *operation)
+int lsm_fail_system(lsm_error *error, int system_errno, uint64_t offset, const char *path,
+                    const char *operation)
     __attribute__((cold));
 
 /* Adds the path to an error that a lower layer reported without one. Returns error->code. */

@@ -28,8 +28,8 @@ typedef struct lsm_file_info {
     uint64_t size_bytes;
 } lsm_file_info;
 
-/* Called once per name, in no particular order, "." and ".." left out. A non-zero result stops the listing and
- * becomes the result of `list`. It must not call back into the same vfs. */
+/* Called once per name, in no particular order, "." and ".." left out. A non-zero result stops the listing
+ * and becomes the result of `list`. It must not call back into the same vfs. */
 typedef int (*lsm_name_sink)(void *context, const char *name);
 
 typedef struct lsm_vfs_ops {
@@ -37,7 +37,7 @@ typedef struct lsm_vfs_ops {
     int (*open)(lsm_vfs *vfs, const char *path, int flags, lsm_file **file, lsm_error *error);
     int (*remove)(lsm_vfs *vfs, const char *path, lsm_error *error);
     int (*rename)(lsm_vfs *vfs, const char *from, const char *to, lsm_error *error); /* replaces `to` */
-    int (*link)(lsm_vfs *vfs, const char *from, const char *to, lsm_error *error);   /* EXDEV where not possible */
+    int (*link)(lsm_vfs *vfs, const char *from, const char *to, lsm_error *error);   /* EXDEV: not possible */
     int (*make_directory)(lsm_vfs *vfs, const char *path, lsm_error *error);
     int (*remove_directory)(lsm_vfs *vfs, const char *path, lsm_error *error);
     int (*sync_directory)(lsm_vfs *vfs, const char *path, lsm_error *error);
