@@ -22,7 +22,9 @@ from lsmkv.version import KeyRange, TableMeta
 
 __all__ = ["JobFactory", "describe"]
 
-READAHEAD_SIZE = 1 << 20  # bytes read at a time from each input of a compaction
+# Decompressed bytes read ahead from the inputs of one compaction, shared among them.
+READAHEAD_BUDGET = 16 << 20
+READAHEAD_SIZE_MIN, READAHEAD_SIZE_MAX = 64 << 10, 1 << 20
 
 
 class JobFactory:
@@ -91,8 +93,13 @@ class JobFactory:
             path_suffix=filenames.TABLE_PATH_SUFFIX,
             counter=self._counter,
             id_seed=self._random_bytes(16),
-            readahead_size=READAHEAD_SIZE,
+            readahead_size=_readahead_size(len(runs)),
         )
+
+
+def _readahead_size(input_count: int) -> int:
+    share = READAHEAD_BUDGET // max(1, input_count)
+    return min(max(share, READAHEAD_SIZE_MIN), READAHEAD_SIZE_MAX)
 
 
 def describe(summaries: Sequence[TableSummary], level: int, epoch: int) -> tuple[TableMeta, ...]:

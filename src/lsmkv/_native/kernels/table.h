@@ -108,9 +108,9 @@ int lsm_table_get(lsm_table *table, lsm_slice key, uint64_t hash, uint64_t seque
 void lsm_found_release(lsm_found *found);
 
 /* A cursor that retains the table; `context` must outlive it. Like a pinned block it keeps a value readable
- * for one move more. `readahead_size` > 0: reads that many bytes of neighbouring blocks at a time into its
- * own memory and decompresses them as a run, through a handle of its own: needs no lock (background jobs).
- * NULL: no memory. */
+ * for one move more. `readahead_size` > 0: reads neighbouring blocks of about that many bytes (decompressed)
+ * at a time into its own memory, decompressing them as a run, through a handle of its own: needs no lock
+ * (background jobs). NULL: no memory. */
 lsm_cursor *lsm_table_cursor(lsm_table *table, lsm_read_context *context, size_t readahead_size);
 
 /* Bytes of the data blocks that may hold keys in [start, stop) (.data NULL = open), from the index alone. */

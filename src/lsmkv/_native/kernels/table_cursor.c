@@ -48,17 +48,30 @@ static void drop_window(read_window *window) {
     while (window->count > 0) lsm_block_release(window->blocks[--window->count]);
 }
 
+/* How many blocks of the table's average size the read-ahead size holds once they are decompressed: stored
+ * bytes alone would not bound memory, as blocks may be many times larger than they are stored. */
+static uint32_t window_blocks_max(const table_cursor *cursor) {
+    const lsm_table *table = cursor->table;
+    uint64_t average = table->summary.raw_size / table->index.block_count;
+    if (average < table->block_size) average = table->block_size;
+    uint64_t count = cursor->readahead_size / average;
+    return count < 1 ? 1 : count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
+}
+
 /* The run of blocks to read at `ordinal`, within the read-ahead size but never empty. */
 static void choose_run(const table_cursor *cursor, uint32_t ordinal, int backward, uint32_t *first,
                        uint32_t *end) {
     const uint64_t *offsets = cursor->table->index.block_offsets;
+    uint32_t most = window_blocks_max(cursor);
     *first = ordinal;
     *end = ordinal + 1;
     if (backward) {
-        while (*first > 0 && offsets[*end] - offsets[*first - 1] <= cursor->readahead_size) (*first)--;
+        uint32_t lowest = *end > most ? *end - most : 0;
+        while (*first > lowest && offsets[*end] - offsets[*first - 1] <= cursor->readahead_size) (*first)--;
     } else {
         uint32_t block_count = cursor->table->index.block_count;
-        while (*end < block_count && offsets[*end + 1] - offsets[*first] <= cursor->readahead_size) (*end)++;
+        uint32_t highest = block_count - ordinal > most ? ordinal + most : block_count;
+        while (*end < highest && offsets[*end + 1] - offsets[*first] <= cursor->readahead_size) (*end)++;
     }
 }
 
