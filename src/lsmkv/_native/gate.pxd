@@ -53,6 +53,9 @@ cdef class Gate:
     cdef int refuse_write(self) except -1
     cdef int wait_signal(self, uint64_t seen, uint32_t timeout_ms) except -1
 
+# A gate that nobody passes, for objects that were never attached to a store.
+cdef Gate no_gate()
+
 # Fills a context whose reads release the GIL while they wait. `waiter` and `error` must outlive it.
 cdef void prepare_context(lsm_read_context *context, Waiter *waiter, Gate gate,
                           lsm_error *error) noexcept

@@ -60,6 +60,10 @@ cdef int yield_lock(Gate gate) except -1:
     return 0
 
 
+cdef Gate no_gate():
+    return NO_GATE
+
+
 cdef class Gate:
     """Flags, fork check, in-flight count and pinned sequences of one store."""
 
@@ -134,3 +138,7 @@ cdef class Gate:
         """Return once no operation is outside the core lock."""
         with nogil:
             lsm_gate_wait_idle(&self.gate)
+
+
+cdef Gate NO_GATE = Gate()
+NO_GATE.flags = GATE_CLOSED

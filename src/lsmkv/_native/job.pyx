@@ -44,6 +44,7 @@ cdef class Counter:
         return load64(&self.value, __ATOMIC_RELAXED)
 
 
+@cython.no_gc_clear  # the input cursors read from what it keeps alive
 cdef class Job:
     """One flush or compaction.
 

@@ -6,6 +6,7 @@ takes a reference to the current one first; that reference is the pin which keep
 and file handles alive across a release of the core lock, whatever happens to the store meanwhile.
 """
 
+cimport cython
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.memtable cimport Memtable, lsm_memtable_cursor, lsm_memtable_get
 from lsmkv._native.merge cimport (
@@ -20,6 +21,7 @@ from lsmkv._native.version cimport lsm_run_cursor, lsm_version_get
 lsm_memory_attach(shared_state())
 
 
+@cython.no_gc_clear  # `sources` and `tree` point into what it keeps alive
 cdef class ReadState:
     """memtables: tuple of Memtable, newest first (at most MEMTABLES_MAX); version: the tree below
     them."""

@@ -12,7 +12,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from lsmkv._native.buffers cimport Slice, acquire_key, release
 from lsmkv._native.failure cimport lsm_slice, raise_error, LSM_E_MEMORY
-from lsmkv._native.gate cimport may_read, prepare_context, yield_lock
+from lsmkv._native.gate cimport may_read, no_gate, prepare_context, yield_lock
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.merge cimport lsm_view_destroy, lsm_view_next, lsm_view_seek
 
@@ -63,10 +63,12 @@ cdef class Scan:
     give back what it pins: replaced versions and the files that hold them.
     """
 
+    def __cinit__(self):
+        self.gate = no_gate()
+
     def __dealloc__(self):
         lsm_view_destroy(self.view)
-        if self.gate is not None:
-            self.gate.unpin(&self.pin)
+        self.gate.unpin(&self.pin)
 
     def __init__(self):
         raise TypeError("use scan(), keys(), values() or items() of a database or snapshot")
@@ -238,6 +240,5 @@ cdef class Scan:
         cdef lsm_view *view = self.view
         self.view = NULL
         lsm_view_destroy(view)
-        if self.gate is not None:
-            self.gate.unpin(&self.pin)
+        self.gate.unpin(&self.pin)
         self.state = None

@@ -7,7 +7,7 @@ sources of before.
 
 cimport cython
 from lsmkv._native.buffers cimport Slice, acquire_key, release
-from lsmkv._native.gate cimport may_read
+from lsmkv._native.gate cimport may_read, no_gate
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.scan cimport SCAN_ITEMS, SCAN_KEYS, SCAN_VALUES, Scan, ScanShape, new_scan
 
@@ -20,7 +20,12 @@ lsm_memory_attach(shared_state())
 cdef class Snapshot:
     """A consistent view of one moment; a context manager. Made by `db.snapshot()`."""
 
+    def __cinit__(self, *args, **kwargs):
+        self.gate = no_gate()
+
     def __init__(self, Store store not None):
+        if self.store is not None:
+            raise TypeError("a Snapshot is initialised once")
         if not may_read(store.gate):
             store.gate.refuse_read()
         self.store = store
@@ -29,8 +34,7 @@ cdef class Snapshot:
         self.gate.pin(&self.pin, self.sequence)
 
     def __dealloc__(self):
-        if self.gate is not None:
-            self.gate.unpin(&self.pin)
+        self.gate.unpin(&self.pin)
 
     cdef int check(self) except -1:
         if not may_read(self.gate):

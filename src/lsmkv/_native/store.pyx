@@ -13,6 +13,7 @@ A write is visible once applied. `sync=True` returns after it is durable; a read
 before.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memcpy
@@ -75,11 +76,13 @@ cdef enum:
     WAIT_SLICE_MS = 50
 
 
+@cython.no_gc_clear  # raw pointers into `active` and `log`: they go together, in __dealloc__
 cdef class Store:
     """The data plane of one open database. Not used directly: see `lsmkv.open`."""
 
     def __cinit__(self, *args, **kwargs):
         self.gate = Gate()
+        self.gate.flags = GATE_CLOSED  # until there is something to read: see _install
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -124,7 +127,8 @@ cdef class Store:
         self.write_many(operations, sync)
 
     def _write(self, OperationBuffer operations not None, bint sync=False):
-        """Apply a buffer of operations in one atomic write."""
+        """Apply a buffer of operations in one atomic write. ClosedError if it was written or dropped before."""
+        operations.check()
         self.write_many(operations, sync)
 
     cdef int write_one(self, uint8_t kind, lsm_slice key, lsm_slice value, bint sync) except -1:
@@ -241,6 +245,9 @@ cdef class Store:
         cdef CommitGroup commits = self.commits
         cdef int status
         error.code = 0
+        if commits is None:  # closed since the caller has looked
+            self.gate.refuse_write()
+            return 0
         lsm_gate_enter(&self.gate.gate)
         with nogil:
             status = lsm_commit_group_sync(commits.group, target, &error)
@@ -401,7 +408,9 @@ cdef class Store:
         raise NotImplementedError
 
     def _install(self, ReadState state not None, LogWriter log, CommitGroup commits):
-        """Swap in new sources; `log` and `commits` are None where nothing can be written."""
+        """Swap in new sources; `log` and `commits` are None where nothing can be written. The first opens it."""
+        if self.state is None:
+            self.gate.flags &= ~GATE_CLOSED
         self.state = state
         self.active = <Memtable> state.memtables[0] if state.memtables else None
         self.memtable = self.active.memtable if self.active is not None else NULL

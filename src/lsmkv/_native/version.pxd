@@ -40,7 +40,9 @@ cdef extern from "version.h" nogil:
 
 cdef class Version:
     cdef lsm_version *version  # owned; never NULL once constructed
-    cdef readonly tuple runs   # ((level, (TableSlice, ...)), ...), newest first; keeps tables alive
+    cdef readonly tuple runs   # ((level, (TableSlice, ...)), ...), newest first
+    # Of all slices, kept alive: the collector may empty a slice, but not a tuple.
+    cdef tuple tables
 
 cdef class RunCursor(Cursor):
     cdef lsm_read_context context

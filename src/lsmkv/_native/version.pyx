@@ -82,6 +82,7 @@ cdef int prepare(lsm_read_context *context, lsm_error *error) except -1:
     return 0
 
 
+@cython.no_gc_clear  # `version` ends with `tables` still there: it uses their pool and cache
 cdef class Version:
     """The tree at one moment: runs of table slices, from newest to oldest.
 
@@ -102,6 +103,7 @@ cdef class Version:
             lsm_version_release(version)
             raise
         self.runs = kept
+        self.tables = tuple([source.table for _, slices in kept for source in slices])
         self.version = version
 
     def __dealloc__(self):
