@@ -58,8 +58,9 @@ def open(
     try:
         return DB(parts, lock)
     except BaseException:
-        if lock is not None:
-            lock.close()
+        for file in (parts.manifest, lock):
+            if file is not None:
+                file.close()
         raise
 
 

@@ -52,6 +52,10 @@ class Background:
     def wake_compaction(self) -> None:
         self._wakes["compaction"].set()
 
+    def is_current_thread(self) -> bool:
+        """Whether the caller is one of the threads."""
+        return threading.current_thread() in self._threads
+
     def stop(self) -> None:
         """Ask the threads to end and wait until they have. A step under way is finished or
         cancelled."""

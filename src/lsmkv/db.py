@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import threading
 import warnings
 import weakref
 from collections.abc import Iterator, MutableMapping
@@ -20,7 +21,7 @@ from lsmkv._native.version import Version as NativeVersion
 from lsmkv._native.vfs import File
 from lsmkv.batch import WriteBatch
 from lsmkv.engine import Engine, Parts
-from lsmkv.errors import ClosedError, Error, StorageError
+from lsmkv.errors import ClosedError, Error, ForkError, StorageError
 from lsmkv.options import Options
 from lsmkv.statistics import format_statistics, level_statistics
 from lsmkv.verify import VerifyReport, verify_store
@@ -58,9 +59,14 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
     def __init__(self, parts: Parts, lock: File | None) -> None:
         self._lock_file = lock
         self._children: weakref.WeakSet[Snapshot] = weakref.WeakSet()
-        self._is_open = False
-        super().__init__(parts)
-        self._is_open = True
+        self._close_lock = threading.Lock()
+        self._closing_thread: int | None = None
+        self._is_released = False
+        try:
+            super().__init__(parts)
+        except BaseException:
+            self._shut()
+            raise
         _open_databases.add(self)
 
     # --- writing ---------------------------------------------------------------------------------
@@ -97,8 +103,10 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
 
     def snapshot(self) -> Snapshot:
         """A frozen view of this moment, with get, get_many and scan; a context manager."""
-        snapshot = Snapshot(self)
-        self._children.add(snapshot)
+        # Either the snapshot sees a dropped range gone, or the drop sees the snapshot.
+        with self._snapshot_lock:
+            snapshot = Snapshot(self)
+            self._children.add(snapshot)
         return snapshot
 
     def view(self, *, key: Any = "bytes", value: Any = "bytes") -> View:
@@ -160,7 +168,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
                 "path": self._directory,
                 "read_only_reason": self._read_only_reason,
                 "background": self._options.background,
-                "background_error": str(self._background_error or "") or None,
+                "background_error": "; ".join(map(str, self._background_errors.values())) or None,
                 "log_mode": self._log.mode if self._log is not None else None,
                 "log_bytes": self._log.length if self._log is not None else 0,
                 "codec": codec_name(),
@@ -212,32 +220,55 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
     def close(self) -> None:
         """Stop background work, make everything durable, release all files. Idempotent.
 
-        Waits for operations that are under way in other threads; whatever comes after raises
-        ClosedError. Open iterators and snapshots stay safe to close and drop.
+        Waits for operations that are under way in other threads, or for the thread that closes
+        already; whatever comes after raises ClosedError. Open iterators and snapshots stay safe to
+        close and drop.
         """
         try:
             self._refuse_read()
-        except Error:
-            return  # closed before, or a forked child: the parent's files are not ours
+        except ForkError:
+            return  # the parent's files are not ours
+        except ClosedError:
+            pass
         self._shut()
+        if self._is_inside():
+            # A finalizer closes us in the middle of our own work, which must end first.
+            threading.Thread(target=self._close, name="lsmkv").start()
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        """May be repeated after an interrupt: every step does only what is left to do."""
+        if self._close_lock.locked() and self._closing_thread == threading.get_ident():
+            return  # a finalizer inside this very call
+        with self._close_lock:
+            self._closing_thread = threading.get_ident()
+            if not self._is_released:
+                self._stop_work()
+                with self._compaction_lock, self._flush_lock, self._lock:
+                    self._gate.wait_idle()
+                    try:
+                        self._finish_log()
+                    finally:
+                        self._release()
+            self._closing_thread = None
+
+    def _stop_work(self) -> None:
         self._cancel_jobs()
         if self._background is not None:
-            with self._changed:
+            with self._lock:
                 self._changed.notify_all()
             self._background.stop()
-        self._gate.wait_idle()
-        try:
-            self._finish_log()
-        finally:
-            self._release()
 
     def _finish_log(self) -> None:
         if self._log is None or self._commits is None or self._commits.poisoned:
             return
-        if not self._log_finished:
+        try:
             self._log.finish()
-        # The CLOSE record has no sequence of its own: one past the last asks for a sync after it.
-        self._commits.finish(self._sequence)
+        finally:
+            # The CLOSE record has no sequence of its own: one past the last asks for a sync
+            # after it.
+            self._commits.finish(self._sequence)
 
     def _release(self) -> None:
         for snapshot in list(self._children):
@@ -256,6 +287,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
                     file.close()
                 except StorageError as error:
                     logger.warning("closing %s: %s", self._directory, error)
+        self._is_released = True
         _open_databases.discard(self)
 
     def __enter__(self) -> Self:
@@ -271,12 +303,10 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
         self.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_is_open", False) or self.closed:
-            return
         try:
             self._refuse_read()
         except Error:
-            return
+            return  # closed, never opened, or the parent's
         warnings.warn(f"unclosed database {self._directory}", ResourceWarning, 2, source=self)
         self.close()
 

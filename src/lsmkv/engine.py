@@ -7,22 +7,31 @@
 Mutable state and its lock, all of it here:
     _lock              tree, manifest, frozen memtables, log list. Held for moments and for
                        manifest appends.
+    _flush_lock        held for the whole of a flush: one at a time, whoever runs it.
     _compaction_lock   held for the whole of a compaction, drop_range or checkpoint: one at a time.
     GATE_BUSY          (native) keeps writers out while the write path rotates.
-Order: _compaction_lock, then GATE_BUSY, then _lock. No lock is taken inside _lock.
+Order: _compaction_lock, _flush_lock, GATE_BUSY, _lock. Inside _lock only _snapshot_lock is taken.
 
-An edit becomes real in this order: tables written and synced, directory synced, manifest appended
-and synced, new sources installed, and only then are logs and input tables dropped.
+An edit becomes real in this order: tables written and synced, directory synced, new tables opened,
+manifest appended and synced, new sources installed, and only then are logs and input tables
+dropped. All that can fail comes before the append, or is the append. What is left is a few
+assignments with one native call at their end: between those the interpreter runs no signal
+handlers, so that Ctrl-C cannot come in between.
+
+A finalizer may run in the middle of anything here, in the same thread. It may read, and write what
+fits without a rotation; the rest is refused (`_refuse_reentry`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from lsmkv import filenames
 from lsmkv._native.commit import CommitGroup
@@ -32,6 +41,7 @@ from lsmkv._native.memtable import Memtable
 from lsmkv._native.readstate import ReadState
 from lsmkv._native.store import Store
 from lsmkv._native.table import TableSpace
+from lsmkv._native.version import Version as NativeVersion
 from lsmkv._native.vfs import FileSystem
 from lsmkv.background import Background, Step
 from lsmkv.compaction import JobFactory, describe
@@ -94,13 +104,15 @@ class Engine(Store):
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._compaction_lock = threading.RLock()
+        self._flush_lock = threading.RLock()
+        self._snapshot_lock = threading.RLock()  # while a snapshot is made, or a dropped range goes
         self._frozen: list[Frozen] = []  # oldest first
         self._obsolete: list[str] = []  # paths to delete when possible
         self._running: set[Job] = set()
-        self._background_error: Exception | None = None
+        self._background_errors: dict[str, Exception] = {}  # by kind of step, until one succeeds
+        self._doubtful: set[int] = set()  # outputs named by an edit that may be in the manifest
         self._engine_counters = EngineCounters()
         self._log: LogWriter | None = None
-        self._log_finished = False
         self._commits: CommitGroup | None = None
         self._active: Memtable | None = None
         self._sequence = parts.last_sequence
@@ -123,30 +135,31 @@ class Engine(Store):
 
     def _rotate(self) -> None:
         """Called by a writer that found the memtable or the segment full."""
+        self._refuse_reentry()
         self._wait_for_room()
         self._freeze(only_if_full=True)
         self._after_freeze()
 
     def _freeze(self, *, only_if_full: bool) -> None:
-        """Put a new memtable and segment in place of the current ones."""
-        self._begin_exclusive()
+        """Put a new memtable and segment in place of the current ones. May be repeated after any
+        failure."""
+        self._refuse_reentry()
         try:
+            self._begin_exclusive()
             with self._lock:
                 self._refuse_write()
                 assert self._active is not None
                 assert self._log is not None
-                usage = self._active.usage()
-                if not self._log_finished:
+                if not self._log.finished:  # else an earlier attempt got that far: no way back
+                    usage = self._active.usage()
                     full = (
                         usage.arena_bytes >= self._memory_limit
                         or self._log.length >= self._log_limit
                     )
                     if usage.entry_count == 0 or (only_if_full and not full):
                         return
-                    self._log.finish()
-                    self._log_finished = True
-                frozen = Frozen(self._active, self._log)
-                self._begin_segment(previous=self._log, frozen=frozen)
+                self._log.finish()
+                self._begin_segment(previous=self._log)
         finally:
             self._end_exclusive()
 
@@ -155,15 +168,36 @@ class Engine(Store):
         self._log_limit = log_bytes
         super()._set_limits(memory_bytes, log_bytes)
 
-    def _begin_segment(self, previous: LogWriter | None, frozen: Frozen | None = None) -> None:
-        """Create the next log segment and make it current. If that fails nothing has changed."""
-        assert self._manifest is not None
+    def _begin_segment(self, previous: LogWriter | None) -> None:
+        """Create the next log segment and memtable and make them current. If that fails nothing has
+        changed."""
         assert self._commits is not None
+        log = self._create_log(previous)
+        try:
+            active = Memtable()
+            frozen = list(self._frozen)
+            if previous is not None:
+                assert self._active is not None
+                frozen.append(Frozen(self._active, previous))
+            state = _read_state(active, frozen, self._tree.native)
+            self._commits.add(log)
+        except BaseException:
+            self._commits.drop(log)
+            log.close()
+            self._delete([log.path])
+            raise
+        commits = self._commits
+        self._frozen, self._active, self._log = frozen, active, log
+        self._install(state, log, commits)
+        self._set_pressure()
+
+    def _create_log(self, previous: LogWriter | None) -> LogWriter:
+        assert self._manifest is not None
         number = self._counter.next()
         mapped = self._options.log_mode == "mapped" or (
             self._options.log_mode == "auto" and self._filesystem.can_map_log(self._directory)
         )
-        log = LogWriter(
+        return LogWriter(
             self._filesystem,
             filenames.log_path(self._directory, number),
             number=number,
@@ -174,19 +208,8 @@ class Engine(Store):
             manifest_edit=self._manifest.state.last_edit,
             mapped=mapped,
         )
-        self._commits.add(log)
-        self._log = log
-        self._log_finished = False
-        self._active = Memtable()
-        if frozen is not None:
-            self._frozen.append(frozen)
-        self._publish()
 
-    def _publish(self) -> None:
-        """Give the store its current sources. REQUIRES: _lock."""
-        assert self._active is not None
-        memtables = (self._active, *(frozen.memtable for frozen in reversed(self._frozen)))
-        self._install(ReadState(memtables, self._tree.native), self._log, self._commits)
+    def _set_pressure(self) -> None:
         pressure = write_pressure(self._tree.version, self._options, len(self._frozen))
         self._set_slow(pressure.stop or pressure.delay_fraction > 0)
 
@@ -208,26 +231,26 @@ class Engine(Store):
     def _wait_for_room(self) -> None:
         """Block while too many memtables wait for their flush; raise what stops the flush."""
         started = time.monotonic()
-        with self._changed:
+        with self._lock:
             while len(self._frozen) >= FROZEN_MEMTABLES_MAX and not self.closed:
                 if self._background is None:
                     break
-                if self._background_error is not None:
-                    raise _told_again(self._background_error)
+                self._raise_background_error("flush")
                 self._changed.wait(0.05)
+        if self._background is None and len(self._frozen) >= FROZEN_MEMTABLES_MAX:
+            self._work_inline()  # an earlier flush failed: this one succeeds or tells why
         if self.closed:
             raise ClosedError("the database is closed")
         self._engine_counters.stall_seconds += time.monotonic() - started
 
     def _slow_down(self) -> bool:
         """Delay one writer according to the pressure; True: look again before writing."""
-        with self._changed:
+        with self._lock:
             pressure = write_pressure(self._tree.version, self._options, len(self._frozen))
             if self._background is None:
                 return False
             if pressure.stop:
-                if self._background_error is not None:
-                    raise _told_again(self._background_error)
+                self._raise_background_error("flush", "compaction")
                 started = time.monotonic()
                 self._changed.wait(0.05)
                 self._engine_counters.stall_seconds += time.monotonic() - started
@@ -243,25 +266,26 @@ class Engine(Store):
 
     def _flush_step(self) -> bool:
         """Flush all frozen memtables into one table; False when there is none."""
-        with self._lock:
-            frozen = list(self._frozen)
-            if not frozen or self.closed:
-                return False
-            memtables = [entry.memtable for entry in reversed(frozen)]
-            job = self._jobs.flush(self._tree, memtables, self._gate.pinned_sequences())
-        with self._running_job(job):
-            summaries = job.run()
+        with self._flush_lock:
             with self._lock:
-                added = describe(summaries, 0, self._counter.next())
-                size = sum(memtable.usage().arena_bytes for memtable in memtables)
-                waited_for = len(self._frozen) > len(frozen)
-                self._throttle.flushed(time.monotonic(), size, waited_for)
-                self._engine_counters.flushes += 1
-                self._engine_counters.flushed_bytes += sum(meta.file_size for meta in added)
-                self._commit_change(TableChanges(added, ()), flushed_count=len(frozen))
-        for entry in frozen:
-            self._drop_log(entry.log)
-        return True
+                frozen = list(self._frozen)
+                if not frozen or self.closed:
+                    return False
+                memtables = [entry.memtable for entry in reversed(frozen)]
+                job = self._jobs.flush(self._tree, memtables, self._gate.pinned_sequences())
+            with self._running_job(job):
+                summaries = job.run()
+                with self._lock:
+                    added = describe(summaries, 0, self._counter.next())
+                    size = sum(memtable.usage().arena_bytes for memtable in memtables)
+                    waited_for = len(self._frozen) > len(frozen)
+                    self._throttle.flushed(time.monotonic(), size, waited_for)
+                    self._engine_counters.flushes += 1
+                    self._engine_counters.flushed_bytes += sum(meta.file_size for meta in added)
+                    self._commit_change(TableChanges(added, ()), flushed_count=len(frozen))
+            for entry in frozen:
+                self._drop_log(entry.log)
+            return True
 
     def _drop_log(self, log: LogWriter) -> None:
         assert self._commits is not None
@@ -275,23 +299,34 @@ class Engine(Store):
 
         REQUIRES: _lock, outputs synced.
         """
+        assert self._active is not None
+        frozen = self._frozen[flushed_count:]
         # Taken before the directory is synced: a log the manifest names must be there after a power
         # loss.
-        live = [entry.log for entry in self._frozen[flushed_count:]]
+        live = [entry.log for entry in frozen]
         live += [self._log] if self._log is not None else []
         self._filesystem.sync_directory(self._directory)
-        self._commit_edit(changes, live)
-        del self._frozen[:flushed_count]
-        self._publish()
+        picture = self._tree.prepare(self._tree.version.change(changes))
+        state = _read_state(self._active, frozen, picture.native)
+        self._append_edit(changes, live)
+        log, commits, before = self._log, self._commits, self._tree.picture
+        self._frozen = frozen
+        self._tree.picture = picture
+        self._install(state, log, commits)
+        self._tree.retire(before)
+        self._set_pressure()
         self._changed.notify_all()
         if self._background is not None:
             self._background.wake_compaction()
 
-    def _commit_edit(self, changes: TableChanges, live_logs: Sequence[LogWriter]) -> None:
-        """One manifest edit, then the same change in memory."""
+    def _append_edit(self, changes: TableChanges, live_logs: Sequence[LogWriter]) -> None:
+        """Make the change durable: one line of the manifest."""
         assert self._manifest is not None
+        if self._manifest.broken or self._manifest.is_large:
+            self._renew_manifest()
         state = self._manifest.state
-        version = self._tree.version.change(changes)
+        if state.version != self._tree.version:
+            raise Error("an earlier change was interrupted half-way: reopen the database")
         newest = max((table.last_sequence for table in changes.added), default=0)
         edit = VersionEdit(
             number=state.last_edit + 1,
@@ -302,15 +337,9 @@ class Engine(Store):
             log_number=live_logs[0].number if live_logs else state.log_number,
             live_logs=tuple(LogRef(log.number) for log in live_logs),
         )
-        if self._manifest.broken or self._manifest.is_large:
-            self._renew_manifest()
-            edit = replace(
-                edit,
-                number=self._manifest.state.last_edit + 1,
-                next_file_number=self._counter.upcoming,
-            )
+        self._doubtful |= {table.number for table in changes.added} - state.version.file_numbers
         self._manifest.append(edit)
-        self._tree.install(version)
+        self._doubtful.clear()
 
     def _renew_manifest(self) -> None:
         assert self._manifest is not None
@@ -320,7 +349,11 @@ class Engine(Store):
         )
         old.close()
         self._manifest = fresh
-        self._delete([filenames.manifest_path(self._directory, old.number)])
+        unnamed = self._doubtful - fresh.state.version.file_numbers
+        self._doubtful = set()
+        self._delete(
+            [filenames.manifest_path(self._directory, old.number), *self._table_paths(unnamed)]
+        )
 
     # --- compaction ------------------------------------------------------------------------------
 
@@ -364,8 +397,9 @@ class Engine(Store):
                 changes = self._tree.version.drop_range(keys)
                 if not changes.removed:
                     return
-                self._pin_snapshots()
-                self._commit_change(changes)
+                with self._snapshot_lock:
+                    self._pin_snapshots()
+                    self._commit_change(changes)
             self._delete_obsolete()
 
     def _pin_snapshots(self) -> None:
@@ -374,12 +408,14 @@ class Engine(Store):
 
     def _flush_all(self) -> None:
         """Move everything in memory into tables and wait for it."""
+        self._refuse_reentry()
+        self._wait_for_room()
         self._freeze(only_if_full=False)
+        newest = self._frozen[-1:]
         self._after_freeze()
-        with self._changed:
-            while self._frozen and not self.closed:
-                if self._background_error is not None:
-                    raise _told_again(self._background_error)
+        with self._lock:
+            while newest and newest[0] in self._frozen and not self.closed:
+                self._raise_background_error("flush")
                 self._changed.wait(0.05)
         self._refuse_read()
 
@@ -412,39 +448,57 @@ class Engine(Store):
     def _running_job(self, job: Job) -> Iterator[None]:
         """Makes a job known to close(); removes its outputs when it failed before any edit named
         them."""
-        if self.closed:
-            raise ClosedError("the database is closing")
         self._running.add(job)
         try:
+            if self.closed:  # asked after the job is known: close() cancels it or we see it here
+                raise ClosedError("the database is closed")
             yield
-        except BaseException:
-            assert self._manifest is not None
-            if not self._manifest.broken:
-                numbers = [summary.number for summary in job.outputs]
-                self._delete([filenames.table_path(self._directory, n) for n in numbers])
+        except BaseException as error:
+            unnamed = {summary.number for summary in job.outputs} - self._doubtful
+            self._delete(self._table_paths(unnamed - self._tree.version.file_numbers))
+            if self.closed and isinstance(error, Error):
+                raise ClosedError("the database was closed meanwhile") from error
             raise
         finally:
             self._running.discard(job)
+
+    # --- reentry ---------------------------------------------------------------------------------
+
+    def _is_inside(self) -> bool:
+        """Whether this thread is in the middle of a rotation, merge, flush, compaction or edit."""
+        if self._is_exclusive():
+            return True
+        locks: tuple[Any, ...] = (self._lock, self._flush_lock, self._compaction_lock)
+        return any(lock._is_owned() for lock in locks)
+
+    def _refuse_reentry(self) -> None:
+        background = self._background
+        if self._is_inside() or (background is not None and background.is_current_thread()):
+            raise Error("refused to a finalizer that interrupts the database's own work")
 
     # --- files -----------------------------------------------------------------------------------
 
     def _delete_obsolete(self) -> None:
         """Delete table files that no reader needs any more."""
         with self._lock:
-            paths = [filenames.table_path(self._directory, n) for n in self._tree.collect()]
-        self._delete(paths)
+            numbers = self._tree.collect()
+        self._delete(self._table_paths(numbers))
 
-    def _delete(self, paths: Sequence[str]) -> None:
-        """Delete files that no edit names; what fails is tried again later, and at the next
-        open."""
-        failed = []
-        for path in [*self._obsolete, *paths]:
+    def _table_paths(self, numbers: Iterable[int]) -> list[str]:
+        return [filenames.table_path(self._directory, number) for number in numbers]
+
+    def _delete(self, paths: Iterable[str]) -> None:
+        """Delete files that no edit names; what fails is tried again later, and at the next open."""
+        again, self._obsolete = self._obsolete, []
+        for path in [*again, *paths]:
             try:
                 self._filesystem.remove(path)
             except StorageError as error:
-                logger.warning("could not delete %s: %s", path, error)
-                failed.append(path)
-        self._obsolete = failed
+                if error.errno == errno.ENOENT:
+                    continue
+                level = logging.DEBUG if path in again else logging.WARNING
+                logger.log(level, "could not delete %s: %s", path, error)
+                self._obsolete.append(path)
 
     # --- background ------------------------------------------------------------------------------
 
@@ -458,33 +512,47 @@ class Engine(Store):
             if self.closed:
                 return Step.IDLE
             logger.error("%s failed, will be tried again: %s", kind, error)
-            with self._changed:
-                self._background_error = error
+            with self._lock:
+                self._background_errors[kind] = error
                 self._changed.notify_all()
             return Step.FAILED
         if not worked:
             return Step.IDLE
-        self._background_error = None
+        self._background_errors.pop(kind, None)
         return Step.WORKED
+
+    def _raise_background_error(self, *kinds: str) -> None:
+        """For a writer that waits for background work: raise what stops it."""
+        for kind in kinds:
+            error = self._background_errors.get(kind)
+            if error is not None:
+                raise _told_again(error)
 
     def _tick(self) -> None:
         """Sync what was written since the last tick; a failure makes the store read-only."""
         if self._commits is None or self.closed:
             return
-        self._delete_obsolete()
-        sequence = self._sequence
-        if self._commits.durable_sequence < sequence:
-            try:
+        try:
+            self._delete_obsolete()
+            sequence = self._sequence
+            if self._commits.durable_sequence < sequence:
                 self._commits.sync(sequence)
-            except Error as error:
-                self._poison(
-                    f"a background sync failed ({error}): reopen the database to go on writing"
-                )
-                logger.error("a background sync failed, the database is now read-only: %s", error)
+        except Error as error:
+            self._poison(f"a background sync failed ({error}): reopen the database")
+            logger.error("a background sync failed, the database is now read-only: %s", error)
+        except MemoryError as error:  # the thread must live: the next tick tries again
+            logger.error("a background sync failed, will be tried again: %s", error)
 
     def _cancel_jobs(self) -> None:
         for job in list(self._running):
             job.cancel()
+
+
+def _read_state(
+    active: Memtable, frozen: Sequence[Frozen], native: NativeVersion
+) -> ReadState:
+    """The sources of a read: memtables from newest to oldest, then the tree."""
+    return ReadState((active, *(entry.memtable for entry in reversed(frozen))), native)
 
 
 def _told_again(error: Exception) -> Exception:

@@ -179,9 +179,9 @@ class ManifestWriter:
         self.broken = True
         self._file.append(line)
         self._file.sync()
-        self.broken = False
         self.size += len(line)
         self.state = replace(state, manifest_size=self.size)
+        self.broken = False  # last: an interrupt leaves a broken writer, never an unknown edit
         return self.state
 
     @property

@@ -161,7 +161,7 @@ def _recover(
         metas = describe(summaries, 0, counter.next())
         added.extend(metas)
         # Installed at once, so that the next flush keeps tombstones that hide what this one holds.
-        tree.install(tree.version.change(TableChanges(metas, ())))
+        tree.picture = tree.prepare(tree.version.change(TableChanges(metas, ())))
 
     result = replay_logs(
         filesystem, directory, state, inventory, flush, options.write_buffer_size

@@ -4,6 +4,9 @@ The recovered state is a prefix of the commit order, never with a hole:
 - segments are replayed in order; each names its predecessor with its final length and last sequence, and
   recovery does not cross into a segment whose predecessor came up short. If the later segment claims
   anything durable, its predecessor was durable too, so that is damage: CorruptionError;
+- a segment without a single record is passed over: a failed or interrupted rotation leaves one
+  behind, and the next attempt names the same predecessor. A segment that names the empty one came
+  after lost records;
 - a segment that was created after a newer edit than the manifest ends with proves that the manifest lost
   edits: CorruptionError;
 - a log that the manifest calls live must exist.
@@ -27,6 +30,7 @@ from lsmkv.manifest import ManifestState
 
 __all__ = ["Inventory", "ReplayResult", "take_inventory", "replay_logs"]
 
+HEADER_SIZE = 64  # bytes; of a log segment (kernels/log.h)
 LOG_SIZE_MAX = 1 << 33  # bytes; the largest segment: one batch of 1 GiB beyond the rotation limit, and room
 
 
@@ -124,7 +128,7 @@ class _Replay:
         reader = self._open(data, path)
         if reader is None:
             self._torn = True
-            return False
+            return True  # if it was ever used, the next segment names it and is refused
         complaint = self._complaint(reader, path)
         if complaint is not None:
             if any(record.synced_to for record in SegmentReader(data, path)):
@@ -136,6 +140,8 @@ class _Replay:
                 break
             self._hand_over()
         self._torn = self._torn or reader.end == "torn"
+        if reader.offset == HEADER_SIZE:
+            return True  # as above: an attempt that failed, or whatever it held is gone
         self._previous = reader
         self._last_sequence = max(self._last_sequence, reader.last_sequence)
         return True
@@ -153,13 +159,13 @@ class _Replay:
 
     def _open(self, data: bytes, path: str) -> SegmentReader | None:
         """None for a segment whose header never reached the disk."""
-        if not data.strip(b"\0"):
-            return None
-        return SegmentReader(data, path)
+        reader = SegmentReader(data, path)
+        return reader if reader.segment is not None else None
 
     def _complaint(self, reader: SegmentReader, path: str) -> str | None:
         """Why the segment does not follow what was replayed; None when it does."""
         segment = reader.segment
+        assert segment is not None
         if segment.manifest_edit > self._state.last_edit:
             raise CorruptionError(
                 f"it was created after manifest edit {segment.manifest_edit}, but the manifest ends with "
@@ -171,6 +177,7 @@ class _Replay:
             if segment.previous_number < self._state.log_number:
                 return None
             return f"the segment before it ({segment.previous_number}) does not exist"
+        assert previous.segment is not None
         if (
             segment.previous_number == previous.segment.number
             and segment.previous_length == previous.offset

@@ -2,6 +2,10 @@
 
     Version (version.py)  ->  open tables  ->  native Version  ->  ReadState of the store
 
+Everything that belongs to one version is one immutable Picture. `prepare` does all that can fail,
+before the manifest says that the version is the current one; making it current then is one
+assignment to `picture`.
+
 A table file may be deleted when no version that anybody can still read names it: when it left the
 current version and the last reader (iterator, snapshot state, running job) has let go of its Table
 object. `collect` finds those. Not locked: the database's state lock is held around every call.
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from lsmkv import filenames
 from lsmkv._native.slices import TableSlice
@@ -18,7 +23,19 @@ from lsmkv._native.table import Table, TableSpace
 from lsmkv._native.version import Version as NativeVersion
 from lsmkv.version import TableMeta, Version
 
-__all__ = ["Tree"]
+__all__ = ["Tree", "Picture"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A version with its tables open."""
+
+    version: Version
+    native: NativeVersion
+    tables: dict[int, Table]  # by file number
+
+
+EMPTY = Picture(Version(), NativeVersion(()), {})
 
 
 class Tree:
@@ -27,34 +44,42 @@ class Tree:
     def __init__(self, directory: str, space: TableSpace, version: Version) -> None:
         self._directory = directory
         self._space = space
-        self._tables: dict[int, Table] = {}
+        self.picture = EMPTY
         self._retired: dict[int, weakref.ref[Table]] = {}
-        self.version = Version()
-        self.native = NativeVersion(())
-        self.install(version)
+        self.picture = self.prepare(version)
 
-    def install(self, version: Version) -> None:
-        """Make `version` current: opens what is new, retires what is gone. On failure nothing changes."""
-        tables = {
-            meta.number: self._tables.get(meta.number) or self._open(meta) for meta in version
-        }
+    @property
+    def version(self) -> Version:
+        """The current version."""
+        return self.picture.version
+
+    @property
+    def native(self) -> NativeVersion:
+        """The same for native readers."""
+        return self.picture.native
+
+    def prepare(self, version: Version) -> Picture:
+        """Open what is new in `version`, which does not become current yet."""
+        known = self.picture.tables
+        tables = {meta.number: known.get(meta.number) or self._open(meta) for meta in version}
         native = NativeVersion(
             [(level, [_slice(tables[meta.number], meta) for meta in run])
              for level, run in version.runs()]
         )
-        for number, table in self._tables.items():
-            if number not in tables:
+        return Picture(version, native, tables)
+
+    def retire(self, before: Picture) -> None:
+        """Watch the tables that `before` had and the current version has not: see collect."""
+        for number, table in before.tables.items():
+            if number not in self.picture.tables:
                 self._retired[number] = weakref.ref(table)
-        self._tables = tables
-        self.version = version
-        self.native = native
 
     def slices(self, metas: Iterable[TableMeta]) -> list[TableSlice]:
         """The native form of tables of the current version, for a job."""
-        return [_slice(self._tables[meta.number], meta) for meta in metas]
+        return [_slice(self.picture.tables[meta.number], meta) for meta in metas]
 
     def tables(self) -> Sequence[Table]:
-        return list(self._tables.values())
+        return list(self.picture.tables.values())
 
     def collect(self) -> list[int]:
         """The numbers of retired tables that nobody reads any more; each is reported once."""
@@ -65,12 +90,11 @@ class Tree:
 
     def memory_usage(self) -> int:
         """Bytes of index and filter blocks held by the open tables."""
-        return sum(table.memory_usage for table in self._tables.values())
+        return sum(table.memory_usage for table in self.picture.tables.values())
 
     def clear(self) -> None:
         """Let go of every table."""
-        self.native = NativeVersion(())
-        self._tables = {}
+        self.picture = EMPTY
 
     def _open(self, meta: TableMeta) -> Table:
         return self._space.open(

@@ -30,11 +30,14 @@ cdef class CommitGroup:
         self.segments.append(segment)
 
     def drop(self, LogWriter segment not None):
-        """Forget a finished segment whose content is durable in tables; it may be closed
-        afterwards."""
+        """Forget a segment, if it is there, that holds nothing or only what is durable in tables.
+
+        It may be closed afterwards.
+        """
         with nogil:
             lsm_commit_group_drop(self.group, segment.writer)
-        self.segments.remove(segment)
+        if segment in self.segments:
+            self.segments.remove(segment)
 
     def sync(self, uint64_t sequence):
         """Return once everything up to `sequence` is durable. StorageError if a sync failed, now or

@@ -37,6 +37,7 @@ cdef extern from "log.h" nogil:
         uint64_t last_sequence
         int mode
         int poisoned
+        int finished
 
     int lsm_log_create(lsm_vfs *vfs, const char *path, const lsm_log_segment *segment, int mode,
                        lsm_log_writer **writer, lsm_error *error)

@@ -138,6 +138,12 @@ cdef class LogWriter:
         return self.writer.last_sequence
 
     @property
+    def finished(self):
+        """Whether finish() has written the close record."""
+        self.check()
+        return bool(self.writer.finished)
+
+    @property
     def mode(self):
         """How the file is written: "mapped" or "written"."""
         self.check()

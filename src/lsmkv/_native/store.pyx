@@ -127,7 +127,8 @@ cdef class Store:
         self.write_many(operations, sync)
 
     def _write(self, OperationBuffer operations not None, bint sync=False):
-        """Apply a buffer of operations in one atomic write. ClosedError if it was written or dropped before."""
+        """Apply a buffer of operations in one atomic write. ClosedError if it was written or
+        dropped before."""
         operations.check()
         self.write_many(operations, sync)
 
@@ -208,7 +209,7 @@ cdef class Store:
                 self.enter_write_slowly()
             lsm_memtable_read_usage(self.memtable, &usage)
             if (usage.arena_bytes < self.rotate_memory_bytes
-                    and self.writer.length < self.rotate_log_bytes):
+                    and self.writer.length < self.rotate_log_bytes and not self.writer.finished):
                 return 0
             self._rotate()
 
@@ -408,7 +409,8 @@ cdef class Store:
         raise NotImplementedError
 
     def _install(self, ReadState state not None, LogWriter log, CommitGroup commits):
-        """Swap in new sources; `log` and `commits` are None where nothing can be written. The first opens it."""
+        """Swap in new sources; `log` and `commits` are None where nothing can be written. The first
+        ones open the store."""
         if self.state is None:
             self.gate.flags &= ~GATE_CLOSED
         self.state = state
@@ -424,8 +426,7 @@ cdef class Store:
         self.rotate_log_bytes = log_bytes
 
     def _begin_exclusive(self):
-        """Keep other writers out across releases of the GIL. Every call is paired with
-        _end_exclusive."""
+        """Keep other writers out across releases of the GIL, until _end_exclusive."""
         cdef uint64_t seen
         while True:
             self.gate.refuse_read()
@@ -439,9 +440,18 @@ cdef class Store:
         self.gate.busy_thread = PyThread_get_thread_ident()
 
     def _end_exclusive(self):
+        """Let other writers in. Does nothing unless this thread keeps them out."""
+        if not self._is_exclusive():
+            return
         self.gate.flags &= ~GATE_BUSY
         self.gate.busy_thread = 0
         lsm_gate_signal(&self.gate.gate)
+
+    def _is_exclusive(self):
+        """Whether this very thread keeps other writers out."""
+        if not self.gate.flags & GATE_BUSY:
+            return False
+        return self.gate.busy_thread == PyThread_get_thread_ident()
 
     def _set_slow(self, bint slow):
         """Whether writers must pass through _slow_down."""
