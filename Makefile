@@ -24,7 +24,7 @@ bench: $(VENV)/installed-bench
 	@$(BIN)/python benchmarks/side_by_side.py $(BENCH)
 
 lint: $(VENV)/installed-test
-	@$(BIN)/python tools/run_tests.py tests/test_style.py
+	@$(BIN)/python tools/run_tests.py tests/test_style.py tests/test_checkers.py tests/test_layers.py
 
 $(VENV)/created: tools/check_prerequisites.sh
 	@PYTHON=$(PYTHON) sh tools/check_prerequisites.sh

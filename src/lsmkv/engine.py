@@ -488,7 +488,8 @@ class Engine(Store):
         return [filenames.table_path(self._directory, number) for number in numbers]
 
     def _delete(self, paths: Iterable[str]) -> None:
-        """Delete files that no edit names; what fails is tried again later, and at the next open."""
+        """Delete files that no edit names; what fails is tried again later, and at the next
+        open."""
         again, self._obsolete = self._obsolete, []
         for path in [*again, *paths]:
             try:
@@ -548,9 +549,7 @@ class Engine(Store):
             job.cancel()
 
 
-def _read_state(
-    active: Memtable, frozen: Sequence[Frozen], native: NativeVersion
-) -> ReadState:
+def _read_state(active: Memtable, frozen: Sequence[Frozen], native: NativeVersion) -> ReadState:
     """The sources of a read: memtables from newest to oldest, then the tree."""
     return ReadState((active, *(entry.memtable for entry in reversed(frozen))), native)
 

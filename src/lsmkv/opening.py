@@ -2,11 +2,11 @@
 
 Order, so that a crash at any point leaves something the next open can recover:
 1. take LOCK; read CURRENT and its manifest, or start empty;
-2. replay the logs into memtables and flush each to a new, synced table (pages of an old log are never trusted
-   twice, and no old segment is appended to);
+2. replay the logs into memtables and flush each to a new, synced table (pages of an old log are
+   never trusted twice, and no old segment is appended to);
 3. write a new manifest that holds those tables and needs none of the old logs; point CURRENT at it;
-4. only then remove old logs, old manifests and orphans. An orphan table with sequences newer than anything
-   recovered goes to lost/: it may be the only copy.
+4. only then remove old logs, old manifests and orphans. An orphan table with sequences newer than
+   anything recovered goes to lost/: it may be the only copy.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _check_directory(
 
 
 def _refuse_foreign(filesystem: FileSystem, directory: str) -> None:
-    """Without CURRENT there must be no data of ours: else CURRENT was lost, and starting empty would lose all."""
+    """Without CURRENT there must be no data of ours: else CURRENT was lost, and starting empty
+    would lose all."""
     inventory = take_inventory(filesystem, directory)
     if inventory.tables or any(
         filesystem.file_size(filenames.log_path(directory, number)) for number in inventory.logs
@@ -163,9 +164,7 @@ def _recover(
         # Installed at once, so that the next flush keeps tombstones that hide what this one holds.
         tree.picture = tree.prepare(tree.version.change(TableChanges(metas, ())))
 
-    result = replay_logs(
-        filesystem, directory, state, inventory, flush, options.write_buffer_size
-    )
+    result = replay_logs(filesystem, directory, state, inventory, flush, options.write_buffer_size)
     _report(directory, result)
     filesystem.sync_directory(directory)
     parts.last_sequence = result.last_sequence
@@ -197,7 +196,8 @@ def _new_manifest(parts: Parts, result: ReplayResult) -> ManifestWriter:
 
 
 def _clean(parts: Parts, inventory: Inventory) -> None:
-    """Remove what the new manifest does not need. Failures are harmless: the next open tries again."""
+    """Remove what the new manifest does not need. Failures are harmless: the next open tries
+    again."""
     assert parts.manifest is not None
     directory, filesystem = parts.directory, parts.filesystem
     live = parts.tree.version.file_numbers
@@ -218,7 +218,8 @@ def _clean(parts: Parts, inventory: Inventory) -> None:
 
 
 def _dispose_orphan(parts: Parts, number: int) -> None:
-    """Delete a table that no edit names, or move it to lost/ when it holds sequences nobody else has."""
+    """Delete a table that no edit names, or move it to lost/ when it holds sequences nobody else
+    has."""
     directory, filesystem = parts.directory, parts.filesystem
     path = filenames.table_path(directory, number)
     try:

@@ -1,18 +1,19 @@
 """From the files of a directory to a consistent state: manifest, then the logs it still needs.
 
 The recovered state is a prefix of the commit order, never with a hole:
-- segments are replayed in order; each names its predecessor with its final length and last sequence, and
-  recovery does not cross into a segment whose predecessor came up short. If the later segment claims
-  anything durable, its predecessor was durable too, so that is damage: CorruptionError;
+- segments are replayed in order; each names its predecessor with its final length and last
+  sequence, and recovery does not cross into a segment whose predecessor came up short. If the later
+  segment claims anything durable, its predecessor was durable too, so that is damage:
+  CorruptionError;
 - a segment without a single record is passed over: a failed or interrupted rotation leaves one
   behind, and the next attempt names the same predecessor. A segment that names the empty one came
   after lost records;
-- a segment that was created after a newer edit than the manifest ends with proves that the manifest lost
-  edits: CorruptionError;
+- a segment that was created after a newer edit than the manifest ends with proves that the manifest
+  lost edits: CorruptionError;
 - a log that the manifest calls live must exist.
 
-Nothing here writes. The caller gets memtables and decides: flush them to new synced tables (never trusting
-the old pages again), or keep them in memory for a read-only database.
+Nothing here writes. The caller gets memtables and decides: flush them to new synced tables (never
+trusting the old pages again), or keep them in memory for a read-only database.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ from lsmkv.manifest import ManifestState
 __all__ = ["Inventory", "ReplayResult", "take_inventory", "replay_logs"]
 
 HEADER_SIZE = 64  # bytes; of a log segment (kernels/log.h)
-LOG_SIZE_MAX = 1 << 33  # bytes; the largest segment: one batch of 1 GiB beyond the rotation limit, and room
+LOG_SIZE_MAX = 1 << 33  # bytes: one batch of 1 GiB beyond the rotation limit, and room
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """Our files in a directory, by kind, ascending; `highest` is the largest number any of them has."""
+    """Our files in a directory, by kind, ascending; `highest` is the largest number any of them
+    has."""
 
     tables: tuple[int, ...]
     logs: tuple[int, ...]
@@ -80,8 +82,8 @@ def replay_logs(
 ) -> ReplayResult:
     """Replay every needed segment in order; `take` receives each filled memtable, oldest first.
 
-    `memtable_size_max` is the arena size (bytes) at which a memtable is handed over. Raises CorruptionError
-    for damage to anything that was promised durable.
+    `memtable_size_max` is the arena size (bytes) at which a memtable is handed over. Raises
+    CorruptionError for damage to anything that was promised durable.
     """
     logs = [number for number in inventory.logs if number >= state.log_number]
     _require_live_logs(directory, state, logs)
@@ -168,8 +170,8 @@ class _Replay:
         assert segment is not None
         if segment.manifest_edit > self._state.last_edit:
             raise CorruptionError(
-                f"it was created after manifest edit {segment.manifest_edit}, but the manifest ends with "
-                f"edit {self._state.last_edit}: the manifest has lost edits",
+                f"it was created after manifest edit {segment.manifest_edit}, but the manifest "
+                f"ends with edit {self._state.last_edit}: the manifest has lost edits",
                 path,
             )
         previous = self._previous

@@ -63,8 +63,10 @@ class Tree:
         known = self.picture.tables
         tables = {meta.number: known.get(meta.number) or self._open(meta) for meta in version}
         native = NativeVersion(
-            [(level, [_slice(tables[meta.number], meta) for meta in run])
-             for level, run in version.runs()]
+            [
+                (level, [_slice(tables[meta.number], meta) for meta in run])
+                for level, run in version.runs()
+            ]
         )
         return Picture(version, native, tables)
 

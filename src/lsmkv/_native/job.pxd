@@ -56,7 +56,7 @@ cdef class Job:
     cdef lsm_key_range *keep
     cdef lsm_slice *cuts
     cdef lsm_cursor *open_input(self) except NULL
-    cdef lsm_slice keep_bytes(self, object data)
+    cdef lsm_slice keep_bytes(self, object data) except *
     cdef int set_rules(self, list snapshots, list keep, list cuts) except -1
     cdef int set_outputs(
         self, object path_prefix, object path_suffix, uint64_t output_size_max, object id_seed

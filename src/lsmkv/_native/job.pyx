@@ -104,7 +104,7 @@ cdef class Job:
         lsm_free(self.keep)
         lsm_free(self.cuts)
 
-    cdef lsm_slice keep_bytes(self, object data):
+    cdef lsm_slice keep_bytes(self, object data) except *:
         cdef bytes copy = bytes(data)
         cdef lsm_slice result
         self.kept.append(copy)
