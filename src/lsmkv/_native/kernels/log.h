@@ -29,7 +29,7 @@
  * - Magic, version and the CRC over the other 60 bytes stay where they are in every later version.
  *
  * Worked example: nonce 0x1122334455667788, the first record (offset 64, nothing synced, previous last
- * sequence 6) puts "k" = "vv" and deletes "d", so count is 2 and base sequence 7; 40 bytes:
+ * sequence 6) puts "k" = "vv" and deletes "d", so count is 2 and base sequence 7; 48 bytes:
  *
  *   64: ff 37 d9 6b  09 00 00 00  01 00 00 00  02 00 00 00     crc, payload_size 9, BATCH, count 2
  *   80: 07 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00       base sequence 7, synced_to 0
