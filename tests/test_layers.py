@@ -25,7 +25,7 @@ PYTHON_LAYERS: Layers = (
     {"errors"},
     {"options", "filenames", "version", "throttle", "background", "codecs"},  # pure
     {"_native"},
-    {"manifest_format", "picker", "statistics", "batch", "views"},
+    {"manifest_format", "picker", "statistics", "batch", "views", "keys"},
     {"manifest", "pressure", "tree"},
     {"compaction", "recovery", "checkpoint", "verify"},
     {"engine", "repair"},

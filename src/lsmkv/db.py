@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from lsmkv import checkpoint as checkpoint_module
 from lsmkv._native import memory
+from lsmkv._native.buffers import key_bytes
 from lsmkv._native.codec import codec_name
 from lsmkv._native.readstate import ReadState
 from lsmkv._native.snapshot import Snapshot
@@ -22,6 +23,7 @@ from lsmkv._native.vfs import File
 from lsmkv.batch import WriteBatch
 from lsmkv.engine import Engine, Parts
 from lsmkv.errors import ClosedError, Error, ForkError, StorageError
+from lsmkv.keys import key_range
 from lsmkv.options import Options
 from lsmkv.statistics import format_statistics, level_statistics
 from lsmkv.verify import VerifyReport, verify_store
@@ -97,7 +99,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
         Takes as long as it takes to read and write the range once; other threads go on meanwhile.
         """
         self.flush()
-        self._compact_range(_range(start, stop))
+        self._compact_range(key_range(start, stop))
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
 
     def prefixed(self, prefix: Buffer) -> Prefixed:
         """A sub-database: all keys get `prefix`, which is stripped when reading. May be nested."""
-        return Prefixed(self, bytes(prefix))
+        return Prefixed(self, key_bytes(prefix))
 
     def approximate_len(self) -> int:
         """About how many keys there are, at once: entries less tombstones, overwrites counted
@@ -316,10 +318,6 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
 
     def __reduce__(self) -> Any:
         raise TypeError("a database cannot be pickled: open it by its path where it is needed")
-
-
-def _range(start: Buffer | None, stop: Buffer | None) -> KeyRange:
-    return KeyRange(b"" if start is None else bytes(start), None if stop is None else bytes(stop))
 
 
 _open_databases: weakref.WeakSet[DB] = weakref.WeakSet()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lsmkv._native.upsert import merge_batch
-from lsmkv.version import KeyRange
+from lsmkv.keys import key_range
 
 if TYPE_CHECKING:
     from lsmkv._native.types import Buffer
@@ -74,9 +74,7 @@ def drop_range(db: DB, start: Buffer | None = None, stop: Buffer | None = None) 
     Costs a flush, not a scan. Open snapshots and iterators still see what they saw. Writes made
     while it runs may stay.
     """
-    db._drop_range(
-        KeyRange(b"" if start is None else bytes(start), None if stop is None else bytes(stop))
-    )
+    db._drop_range(key_range(start, stop))
 
 
 def digest_range(db: DB, start: Buffer | None = None, stop: Buffer | None = None) -> RangeDigest:

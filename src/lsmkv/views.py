@@ -10,9 +10,11 @@ closing the database ends them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from lsmkv._native.buffers import key_bytes
+from lsmkv._native.scan import prefix_successor
 from lsmkv.codecs import Codec, get_codec
 
 if TYPE_CHECKING:
@@ -20,7 +22,31 @@ if TYPE_CHECKING:
     from lsmkv.batch import WriteBatch
     from lsmkv.db import DB
 
-__all__ = ["Prefixed", "View"]
+__all__ = ["Prefixed", "View", "MappedScan"]
+
+
+class MappedScan:
+    """A scan whose entries go through a function; itself an iterator and a context manager."""
+
+    def __init__(self, scan: Any, convert: Callable[[Any], Any]) -> None:
+        self._scan = scan
+        self._convert = convert
+
+    def __iter__(self) -> MappedScan:
+        return self
+
+    def __next__(self) -> Any:
+        return self._convert(next(self._scan))
+
+    def close(self) -> None:
+        """As Scan.close."""
+        self._scan.close()
+
+    def __enter__(self) -> MappedScan:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
 
 
 class Prefixed(MutableMapping[bytes, bytes]):
@@ -34,9 +60,7 @@ class Prefixed(MutableMapping[bytes, bytes]):
         self.prefix = prefix
 
     def _full(self, key: Buffer) -> bytes:
-        if isinstance(key, str):
-            raise TypeError("key must be bytes, not str: encode it, or use .view(key='utf8')")
-        return self.prefix + bytes(memoryview(key))
+        return self.prefix + key_bytes(key)
 
     def put(self, key: Buffer, value: Buffer, *, sync: bool = False) -> None:
         """As DB.put."""
@@ -77,7 +101,7 @@ class Prefixed(MutableMapping[bytes, bytes]):
         prefix: Buffer | None = None,
         reverse: bool = False,
         limit: int | None = None,
-    ) -> Iterator[tuple[bytes, bytes]]:
+    ) -> MappedScan:
         """As DB.scan, within this prefix."""
         if prefix is not None and (start is not None or stop is not None):
             raise ValueError("prefix cannot be combined with start or stop")
@@ -87,24 +111,26 @@ class Prefixed(MutableMapping[bytes, bytes]):
         else:
             bounds = {
                 "start": self._full(start or b""),
-                "stop": self._full(stop) if stop is not None else _successor(self.prefix),
+                "stop": self._full(stop) if stop is not None else prefix_successor(self.prefix),
             }
-        for key, value in self._base.scan(**bounds, reverse=reverse, limit=limit):
-            yield key[skip:], value
+        scan = self._base.scan(**bounds, reverse=reverse, limit=limit)
+        return MappedScan(scan, lambda pair: (pair[0][skip:], pair[1]))
+
+    def items(self, *bounds: Any, **options: Any) -> Any:
+        """The same as scan()."""
+        return self.scan(*bounds, **options)
 
     def keys(self, *bounds: Any, **options: Any) -> Any:
         """As DB.keys, within this prefix."""
-        return (key for key, _ in self.scan(*bounds, **options))
+        return MappedScan(self.scan(*bounds, **options), _first)
 
     def values(self, *bounds: Any, **options: Any) -> Any:
         """As DB.values, within this prefix."""
-        return (value for _, value in self.scan(*bounds, **options))
-
-    items = scan  # type: ignore[assignment]
+        return MappedScan(self.scan(*bounds, **options), _second)
 
     def prefixed(self, prefix: Buffer) -> Prefixed:
         """A sub-database of this one."""
-        return Prefixed(self, bytes(prefix))
+        return Prefixed(self, key_bytes(prefix))
 
     def view(self, *, key: str | Codec = "bytes", value: str | Codec = "bytes") -> View:
         """A typed view of this one."""
@@ -149,11 +175,11 @@ class PrefixedBatch:
 
     def put(self, key: Buffer, value: Buffer) -> None:
         """As WriteBatch.put."""
-        self._batch.put(self._prefix + bytes(key), bytes(value))
+        self._batch.put(self._prefix + key_bytes(key), value)
 
     def delete(self, key: Buffer) -> None:
         """As WriteBatch.delete."""
-        self._batch.delete(self._prefix + bytes(key))
+        self._batch.delete(self._prefix + key_bytes(key))
 
     def __len__(self) -> int:
         return len(self._batch)
@@ -216,7 +242,7 @@ class View(MutableMapping[Any, Any]):
         prefix: Any = None,
         reverse: bool = False,
         limit: int | None = None,
-    ) -> Iterator[tuple[Any, Any]]:
+    ) -> MappedScan:
         """As DB.scan, decoded. Bounds mean object order only where the key codec is ordered."""
         encode = self._key.encode
         found = self._base.scan(
@@ -226,19 +252,21 @@ class View(MutableMapping[Any, Any]):
             reverse=reverse,
             limit=limit,
         )
-        for key, value in found:
-            yield self._key.decode(key), self._value.decode(value)
+        decode_key, decode_value = self._key.decode, self._value.decode
+        return MappedScan(found, lambda pair: (decode_key(pair[0]), decode_value(pair[1])))
+
+    def items(self, *bounds: Any, **options: Any) -> Any:
+        """The same as scan()."""
+        return self.scan(*bounds, **options)
 
     def keys(self, *bounds: Any, **options: Any) -> Any:
         """As DB.keys, decoded; values are not decoded."""
         raw = View(self._base, key=self._key)
-        return (key for key, _ in raw.scan(*bounds, **options))
+        return MappedScan(raw.scan(*bounds, **options), _first)
 
     def values(self, *bounds: Any, **options: Any) -> Any:
         """As DB.values, decoded."""
-        return (value for _, value in self.scan(*bounds, **options))
-
-    items = scan  # type: ignore[assignment]
+        return MappedScan(self.scan(*bounds, **options), _second)
 
     def __getitem__(self, key: Any) -> Any:
         data = self._base.get(self._key.encode(key))
@@ -273,7 +301,9 @@ class View(MutableMapping[Any, Any]):
         return f"<lsmkv.View key={self._key.name} value={self._value.name} of {self._base!r}>"
 
 
-def _successor(prefix: bytes) -> bytes | None:
-    """The smallest key above every key with this prefix; None when there is none."""
-    trimmed = prefix.rstrip(b"\xff")
-    return trimmed[:-1] + bytes((trimmed[-1] + 1,)) if trimmed else None
+def _first(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+def _second(pair: tuple[Any, Any]) -> Any:
+    return pair[1]

@@ -30,3 +30,23 @@ cdef int reject_type(object value, str what) except -1:
 
 cdef int reject_size(size_t size, size_t size_max, str what) except -1:
     raise ValueError(f"{what} of {size} bytes is over the limit of {size_max} bytes")
+
+
+def key_bytes(key):
+    """A key as bytes, checked as at every entry point: TypeError, ValueError when too long."""
+    cdef Slice slice
+    acquire_key(key, &slice)
+    try:
+        return (<const char *> slice.bytes.data)[:slice.bytes.size]
+    finally:
+        release(&slice)
+
+
+def value_bytes(value):
+    """A value as bytes, checked in the same way."""
+    cdef Slice slice
+    acquire_value(value, &slice)
+    try:
+        return (<const char *> slice.bytes.data)[:slice.bytes.size]
+    finally:
+        release(&slice)

@@ -27,7 +27,7 @@ cdef enum:
     STEPS_PER_YIELD = 256
 
 
-cdef object prefix_successor(bytes prefix):
+def prefix_successor(bytes prefix not None):
     """The smallest key above every key with this prefix; None when there is none."""
     trimmed = prefix.rstrip(b"\xff")
     if not trimmed:

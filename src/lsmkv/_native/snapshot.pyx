@@ -59,8 +59,9 @@ cdef class Snapshot:
 
     def get_many(self, keys):
         """The values all keys had, in their order; None where one was missing."""
+        cdef list wanted = list(keys)  # runs the caller's code, which may close the snapshot
         self.check()
-        return self.store.lookup_many(list(keys), self.sequence, self.current())
+        return self.store.lookup_many(wanted, self.sequence, self.current())
 
     def __getitem__(self, key):
         value = self.get(key)

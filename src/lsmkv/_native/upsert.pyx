@@ -9,10 +9,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
 from libc.stdint cimport uint8_t
 from lsmkv._native.batch cimport OperationBuffer
-from lsmkv._native.buffers cimport Slice, acquire_key, acquire_value, release
+from lsmkv._native.buffers cimport Slice, acquire_key, release
 from lsmkv._native.failure cimport lsm_slice, raise_error
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.store cimport Store
+
+from lsmkv._native.buffers import key_bytes, value_bytes
 
 lsm_memory_attach(shared_state())
 
@@ -51,24 +53,6 @@ cdef object merge_native(lsm_merge_hook *hook, bytes key, bytes old, bytes opera
     if action == LSM_MERGE_DELETE:
         return True, None
     raise_error(action, NULL)
-
-
-cdef bytes key_bytes(object key):
-    cdef Slice slice
-    acquire_key(key, &slice)
-    try:
-        return (<const char *> slice.bytes.data)[:slice.bytes.size]
-    finally:
-        release(&slice)
-
-
-cdef bytes value_bytes(object value):
-    cdef Slice slice
-    acquire_value(value, &slice)
-    try:
-        return (<const char *> slice.bytes.data)[:slice.bytes.size]
-    finally:
-        release(&slice)
 
 
 def merge_batch(Store store not None, records, function, *, bint sync=False):
