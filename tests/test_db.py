@@ -115,7 +115,7 @@ class TestReadingAndWriting:
             batch.put(b"c", b"3")
 
     def test_a_batch_is_dropped_when_its_block_raises(self, db: lsmkv.DB) -> None:
-        with pytest.raises(RuntimeError), db.write_batch() as batch:  # noqa: PT012
+        with pytest.raises(RuntimeError), db.write_batch() as batch:
             batch.put(b"a", b"1")
             raise RuntimeError
         assert b"a" not in db
@@ -281,7 +281,7 @@ class TestLifeTime:
     def test_an_unclosed_database_warns_and_closes(self, tmp_path: Path) -> None:
         db = lsmkv.open(tmp_path / "db")
         db.put(b"a", b"1")
-        with pytest.warns(ResourceWarning, match="unclosed database"):  # noqa: PT031
+        with pytest.warns(ResourceWarning, match="unclosed database"):
             del db
             gc.collect()
         with lsmkv.open(tmp_path / "db") as again:

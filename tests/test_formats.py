@@ -38,10 +38,10 @@ def hexadecimal(lines: list[str]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     end = 0
     for line in lines:
-        offset, text = re.fullmatch(r"\s*(?:(\d+)(?:: |  ))?(.*)", line).groups()  # type: ignore[union-attr]
+        offset, text = re.findall(r"^\s*(?:(\d+)(?:: |  ))?(.*)$", line)[0]
         groups = re.match(r"(?:(?:[0-9a-f]{2}){1,4}(?: {1,3}|$))+", text)
         assert groups is not None, line
-        start = end if offset is None else int(offset)
+        start = int(offset) if offset else end
         found[start] = bytes.fromhex(groups[0])[:16]
         end = start + len(found[start])
     return found

@@ -1,9 +1,9 @@
 """Equivalence: whatever is done to a database, it answers as a dict would.
 
 Two ways to choose what is done. A hypothesis state machine with small random options over files in
-memory, which finds short counterexamples; and a long seeded run over real files, which gets the tree
-into shapes that short runs never reach. LSMKV_MODEL_EXAMPLES and LSMKV_MODEL_STEPS make both longer,
-LSMKV_MODEL_SEED makes them different.
+memory, which finds short counterexamples; and a long seeded run over real files, which gets the
+tree into shapes that short runs never reach. LSMKV_MODEL_EXAMPLES and LSMKV_MODEL_STEPS make both
+longer, LSMKV_MODEL_SEED makes them different.
 """
 
 from __future__ import annotations
@@ -42,15 +42,27 @@ keys = st.builds(
 values = st.one_of(
     st.binary(max_size=8),
     # Longer than a block, than the largest value a reverse scan copies, than a write buffer.
-    st.builds(lambda byte, size: bytes([byte]) * size, st.integers(0, 255),
-              st.sampled_from([40, 300, 4097, 20000])),
+    st.builds(
+        lambda byte, size: bytes([byte]) * size,
+        st.integers(0, 255),
+        st.sampled_from([40, 300, 4097, 20000]),
+    ),
 )
 pairs = st.tuples(keys, values)
 ranges = st.one_of(
-    st.builds(Range, st.none() | keys, st.none() | keys, reverse=st.booleans(),
-              limit=st.none() | st.integers(0, 5)),
-    st.builds(Range, prefix=st.sampled_from(FAMILIES), reverse=st.booleans(),
-              limit=st.none() | st.integers(0, 5)),
+    st.builds(
+        Range,
+        st.none() | keys,
+        st.none() | keys,
+        reverse=st.booleans(),
+        limit=st.none() | st.integers(0, 5),
+    ),
+    st.builds(
+        Range,
+        prefix=st.sampled_from(FAMILIES),
+        reverse=st.booleans(),
+        limit=st.none() | st.integers(0, 5),
+    ),
 )
 options = st.fixed_dictionaries(
     {
@@ -97,7 +109,9 @@ class DatabaseMachine(RuleBasedStateMachine):
     def put_many(self, several: list[tuple[bytes, bytes]]) -> None:
         self.checked.put_many(several)
 
-    @rule(operations=st.lists(st.tuples(keys, st.none() | values), max_size=20), fails=st.booleans())
+    @rule(
+        operations=st.lists(st.tuples(keys, st.none() | values), max_size=20), fails=st.booleans()
+    )
     def batch(self, operations: list[tuple[bytes, bytes | None]], fails: bool) -> None:
         self.checked.batch(operations, fails=fails)
 
@@ -212,11 +226,23 @@ class LongRun:
         self.random = random.Random(seed)
         self.checked = CheckedDatabase(str(path), **options)
         self.actions: list[tuple[int, Callable[[], None]]] = [
-            (300, self.put), (60, self.delete), (25, self.put_many), (20, self.batch),
-            (10, self.merge), (150, self.get), (20, self.get_many), (25, self.scan),
-            (4, self.open_snapshot), (5, self.read_snapshot), (4, self.close_snapshot),
-            (6, self.open_scan), (12, self.step_scan), (3, self.seek_scan),
-            (1, self.drop_range), (1, self.flush), (1, self.compact),
+            (300, self.put),
+            (60, self.delete),
+            (25, self.put_many),
+            (20, self.batch),
+            (10, self.merge),
+            (150, self.get),
+            (20, self.get_many),
+            (25, self.scan),
+            (4, self.open_snapshot),
+            (5, self.read_snapshot),
+            (4, self.close_snapshot),
+            (6, self.open_scan),
+            (12, self.step_scan),
+            (3, self.seek_scan),
+            (1, self.drop_range),
+            (1, self.flush),
+            (1, self.compact),
         ]
 
     def key(self) -> bytes:
@@ -327,7 +353,13 @@ class LongRun:
     ],
 )
 def test_a_long_run_over_files(tmp_path: Path, seed: int, chosen: dict[str, Any]) -> None:
-    small = {"write_buffer_size": 32768, "table_size": 16384, "block_size": 512,
-             "level0_trigger": 2, "level_size_ratio": 4, "max_open_files": 16}
+    small = {
+        "write_buffer_size": 32768,
+        "table_size": 16384,
+        "block_size": 512,
+        "level0_trigger": 2,
+        "level_size_ratio": 4,
+        "max_open_files": 16,
+    }
     run = LongRun(tmp_path / "db", seed if SEED is None else int(SEED), **(small | chosen))
     run.run(STEPS // 3)

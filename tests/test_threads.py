@@ -1,4 +1,5 @@
-"""Many threads, one database: clean exceptions only, values that belong together, no hang, no crash.
+"""Many threads, one database: clean exceptions only, values that belong together, no hang, no
+crash.
 
 The block cache is tiny and few files stay open, so that reads wait for the disk (and let other
 threads in) all the time. LSMKV_STRESS_SECONDS makes the big one longer. Signals in the middle of
@@ -20,7 +21,6 @@ import pytest
 
 import lsmkv
 from lsmkv import kernel
-from lsmkv._native.vfs import MemoryFileSystem
 
 STRESS_S = float(os.environ.get("LSMKV_STRESS_SECONDS", "20"))
 DEADLINE_S = 60.0  # nothing here takes a fraction of it, unless it hangs
@@ -28,8 +28,14 @@ READER_COUNT = 8
 KEY_COUNT = 1500
 
 SMALL: dict[str, Any] = {
-    "write_buffer_size": 16384, "table_size": 16384, "block_size": 256, "level0_trigger": 2,
-    "level_size_ratio": 3, "block_cache_size": 4096, "max_open_files": 16, "sync_interval_ms": 10,
+    "write_buffer_size": 16384,
+    "table_size": 16384,
+    "block_size": 256,
+    "level0_trigger": 2,
+    "level_size_ratio": 3,
+    "block_cache_size": 4096,
+    "max_open_files": 16,
+    "sync_interval_ms": 10,
 }
 
 
@@ -174,13 +180,18 @@ class Stress:
     def look_after(self, chooser: random.Random) -> Callable[[], None]:
         def work() -> None:
             start = key_of(chooser.randrange(KEY_COUNT))
-            chooser.choice([
-                self.db.flush, self.db.sync, self.db.stats, self.db.approximate_len,
-                lambda: self.db.compact(start, None),
-                lambda: kernel.digest_range(self.db, start, b"a"),
-                lambda: kernel.drop_range(self.db, b"nothing/", b"nothing0"),
-                lambda: kernel.merge_batch(self.db, [(b"zz", b"x")], lambda key, old, new: new),
-            ])()
+            chooser.choice(
+                [
+                    self.db.flush,
+                    self.db.sync,
+                    self.db.stats,
+                    self.db.approximate_len,
+                    lambda: self.db.compact(start, None),
+                    lambda: kernel.digest_range(self.db, start, b"a"),
+                    lambda: kernel.drop_range(self.db, b"nothing/", b"nothing0"),
+                    lambda: kernel.merge_batch(self.db, [(b"zz", b"x")], lambda key, old, new: new),
+                ]
+            )()
             time.sleep(0.002)
 
         return work
@@ -196,7 +207,8 @@ class Stress:
         crew.finish()
 
     def check(self, path: str) -> None:
-        """Acknowledged writes are there; the one under way at the end is there whole or not at all."""
+        """Acknowledged writes are there; the one under way at the end is there whole or not at
+        all."""
         with lsmkv.open(path) as db:
             assert db.verify()
             for number in range(KEY_COUNT):
@@ -216,7 +228,8 @@ def test_readers_a_writer_and_close(tmp_path: Path) -> None:
     seed = 0
     while time.monotonic() < limit:
         stress = Stress(
-            path, seed,
+            path,
+            seed,
             log_mode=chooser.choice(["written", "mapped"]),
             background=chooser.choice(["threads", "threads", "inline"]),
             block_cache_size=chooser.choice([0, 4096, 1 << 20]),

@@ -263,7 +263,7 @@ def test_threads_do_not_disturb_each_other(way):
                 frames = codec.compress_run(blocks, 1 + seed % 3, way=way)
                 pairs = [(f, len(b)) for f, b in zip(frames, blocks, strict=True)]
                 assert codec.decompress_run(pairs, way=way) == blocks
-        except BaseException as failure:  # noqa: BLE001 - reported by the main thread
+        except BaseException as failure:
             failures.append(failure)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(12)]

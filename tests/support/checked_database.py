@@ -43,8 +43,11 @@ class Range:
 
     def keywords(self) -> dict[str, Any]:
         return {
-            "start": self.start, "stop": self.stop, "prefix": self.prefix,
-            "reverse": self.reverse, "limit": self.limit,
+            "start": self.start,
+            "stop": self.stop,
+            "prefix": self.prefix,
+            "reverse": self.reverse,
+            "limit": self.limit,
         }
 
 
@@ -185,9 +188,9 @@ class CheckedDatabase:
         part[key] = value
         self.model[prefix + key] = value
         inside = Range(prefix=prefix).select(self.model)
-        assert list(part.items()) == [(full[len(prefix):], data) for full, data in inside]
+        assert list(part.items()) == [(full[len(prefix) :], data) for full, data in inside]
         assert list(part.scan(key, reverse=True)) == [
-            (full[len(prefix):], data) for full, data in inside[::-1] if full[len(prefix):] >= key
+            (full[len(prefix) :], data) for full, data in inside[::-1] if full[len(prefix) :] >= key
         ]
 
     def check(self) -> None:
