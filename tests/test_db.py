@@ -281,7 +281,7 @@ class TestLifeTime:
     def test_an_unclosed_database_warns_and_closes(self, tmp_path: Path) -> None:
         db = lsmkv.open(tmp_path / "db")
         db.put(b"a", b"1")
-        with pytest.warns(ResourceWarning, match="unclosed database"):
+        with pytest.warns(ResourceWarning, match="unclosed database"):  # noqa: PT031
             del db
             gc.collect()
         with lsmkv.open(tmp_path / "db") as again:

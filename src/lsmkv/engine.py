@@ -509,7 +509,7 @@ class Engine(Store):
         try:
             worked = step()
         # Whatever it is, the thread must live and writers must hear of it.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             if self.closed:
                 return Step.IDLE
             logger.error("%s failed, will be tried again: %s", kind, error)

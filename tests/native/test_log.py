@@ -192,7 +192,7 @@ def test_after_close_everything_but_close_is_refused(filesystem, path):
         with pytest.raises(ClosedError):
             call()
     with pytest.raises(ClosedError):
-        writer.length
+        writer.length  # noqa: B018
 
 
 def test_after_finish_only_sync_and_finish_are_allowed(filesystem, path):

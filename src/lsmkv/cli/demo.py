@@ -183,7 +183,7 @@ def _matches(db: lsmkv.DB, prefix: bytes, limit: int, width: int | None) -> Iter
 
 def _prompt(db: lsmkv.DB, limit: int, output: Output) -> None:
     try:
-        import readline
+        import readline  # noqa: F401  importing it gives input() line editing
     except ImportError:
         pass
     output.line()

@@ -89,7 +89,7 @@ def _load(entry: metadata.EntryPoint, commands: Commands) -> None:
     """Another package's failure must not take the engine's commands away."""
     try:
         entry.load()(commands)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         note(f"lsmkv: the commands of {entry.value} are not available: {error}")
 
 
