@@ -59,6 +59,12 @@ __all__ = ["Engine", "Parts"]
 
 logger = logging.getLogger("lsmkv")
 
+# The system refused before anything changed: worth another try. Other failures leave the disk in
+# doubt.
+REFUSALS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+    | {errno.EINTR, errno.EAGAIN}
+)
 FROZEN_MEMTABLES_MAX = 3  # beyond them writers wait for a flush
 
 
@@ -110,6 +116,7 @@ class Engine(Store):
         self._obsolete: list[str] = []  # paths to delete when possible
         self._running: set[Job] = set()
         self._background_errors: dict[str, Exception] = {}  # by kind of step, until one succeeds
+        self._is_disk_in_doubt = False  # a directory or manifest write failed: no edit may follow
         self._doubtful: set[int] = set()  # outputs named by an edit that may be in the manifest
         self._engine_counters = EngineCounters()
         self._log: LogWriter | None = None
@@ -233,6 +240,7 @@ class Engine(Store):
         started = time.monotonic()
         with self._lock:
             while len(self._frozen) >= FROZEN_MEMTABLES_MAX and not self.closed:
+                self._refuse_write()
                 if self._background is None:
                     break
                 self._raise_background_error("flush")
@@ -269,7 +277,7 @@ class Engine(Store):
         with self._flush_lock:
             with self._lock:
                 frozen = list(self._frozen)
-                if not frozen or self.closed:
+                if not frozen or self.closed or self._is_disk_in_doubt:
                     return False
                 memtables = [entry.memtable for entry in reversed(frozen)]
                 job = self._jobs.flush(self._tree, memtables, self._gate.pinned_sequences())
@@ -305,10 +313,12 @@ class Engine(Store):
         # loss.
         live = [entry.log for entry in frozen]
         live += [self._log] if self._log is not None else []
-        self._filesystem.sync_directory(self._directory)
+        with self._doubting(refusals=frozenset()):
+            self._filesystem.sync_directory(self._directory)
         picture = self._tree.prepare(self._tree.version.change(changes))
         state = _read_state(self._active, frozen, picture.native)
-        self._append_edit(changes, live)
+        with self._doubting(refusals=REFUSALS):
+            self._append_edit(changes, live)
         log, commits, before = self._log, self._commits, self._tree.picture
         self._frozen = frozen
         self._tree.picture = picture
@@ -318,6 +328,18 @@ class Engine(Store):
         self._changed.notify_all()
         if self._background is not None:
             self._background.wake_compaction()
+
+    @contextlib.contextmanager
+    def _doubting(self, *, refusals: frozenset[int]) -> Iterator[None]:
+        """A failure other than these leaves open what is on the disk: no write and no edit may
+        follow before the next open has found out."""
+        try:
+            yield
+        except StorageError as error:
+            if error.errno not in refusals:
+                self._is_disk_in_doubt = True
+                self._poison(f"the state on disk is in doubt ({error}): reopen the database")
+            raise
 
     def _append_edit(self, changes: TableChanges, live_logs: Sequence[LogWriter]) -> None:
         """Make the change durable: one line of the manifest."""
@@ -361,7 +383,7 @@ class Engine(Store):
         """Carry out the most urgent compaction; False when none is due."""
         with self._compaction_lock:
             with self._lock:
-                if self.closed:
+                if self.closed or self._is_disk_in_doubt:
                     return False
                 compaction = pick_compaction(
                     self._tree.version, self._options, oldest_snapshot=self._oldest_snapshot()
@@ -415,6 +437,7 @@ class Engine(Store):
         self._after_freeze()
         with self._lock:
             while newest and newest[0] in self._frozen and not self.closed:
+                self._refuse_write()
                 self._raise_background_error("flush")
                 self._changed.wait(0.05)
         self._refuse_read()

@@ -164,7 +164,13 @@ def _recover(
         # Installed at once, so that the next flush keeps tombstones that hide what this one holds.
         tree.picture = tree.prepare(tree.version.change(TableChanges(metas, ())))
 
-    result = replay_logs(filesystem, directory, state, inventory, flush, options.write_buffer_size)
+    try:
+        result = replay_logs(
+            filesystem, directory, state, inventory, flush, options.write_buffer_size
+        )
+    except BaseException:
+        _remove(filesystem, [filenames.table_path(directory, meta.number) for meta in added])
+        raise
     _report(directory, result)
     filesystem.sync_directory(directory)
     parts.last_sequence = result.last_sequence
@@ -210,6 +216,10 @@ def _clean(parts: Parts, inventory: Inventory) -> None:
     for number in inventory.tables:
         if number not in live:
             _dispose_orphan(parts, number)
+    _remove(filesystem, paths)
+
+
+def _remove(filesystem: FileSystem, paths: list[str]) -> None:
     for path in paths:
         try:
             filesystem.remove(path)

@@ -2,8 +2,8 @@
 
 The recovered state is a prefix of the commit order, never with a hole:
 - segments are replayed in order; each names its predecessor with its final length and last
-  sequence, and recovery does not cross into a segment whose predecessor came up short. If the later
-  segment claims anything durable, its predecessor was durable too, so that is damage:
+  sequence, and recovery does not cross into a segment whose predecessor came up short. If that one
+  or any after it claims anything durable, its predecessors were durable too, so that is damage:
   CorruptionError;
 - a segment without a single record is passed over: a failed or interrupted rotation leaves one
   behind, and the next attempt names the same predecessor. A segment that names the empty one came
@@ -88,10 +88,8 @@ def replay_logs(
     logs = [number for number in inventory.logs if number >= state.log_number]
     _require_live_logs(directory, state, logs)
     replay = _Replay(filesystem, directory, state, take, memtable_size_max)
-    for index, number in enumerate(logs):
-        if not replay.segment(number):
-            return replay.result(tuple(logs[:index]), tuple(logs[index:]))
-    return replay.result(tuple(logs), ())
+    replayed = [number for number in logs if replay.segment(number)]
+    return replay.result(tuple(replayed), tuple(logs[len(replayed) :]))
 
 
 def _require_live_logs(directory: str, state: ManifestState, logs: list[int]) -> None:
@@ -119,22 +117,24 @@ class _Replay:
         self._memtable_size_max = memtable_size_max
         self._memtable = Memtable()
         self._previous: SegmentReader | None = None
+        self._broken: str | None = None  # why the chain has ended
         self._last_sequence = state.last_sequence
         self._operation_count = 0
         self._torn = False
 
     def segment(self, number: int) -> bool:
-        """Replay one segment; False when the chain ends before it."""
+        """Replay one segment; False when the chain ends before it, then for all that follow."""
         path = filenames.log_path(self._directory, number)
         data = self._filesystem.read_file(path, LOG_SIZE_MAX)
         reader = self._open(data, path)
         if reader is None:
             self._torn = True
-            return True  # if it was ever used, the next segment names it and is refused
-        complaint = self._complaint(reader, path)
-        if complaint is not None:
-            if any(record.synced_to for record in SegmentReader(data, path)):
-                raise CorruptionError(f"{complaint}, and this one holds synced data", path)
+            return self._broken is None  # if it was used, the next one names it and is refused
+        complaint = self._complaint(reader, number, path)
+        self._broken = self._broken or complaint
+        if self._broken is not None:
+            if any(record.synced_to for record in reader):
+                raise CorruptionError(f"{self._broken}, and this one holds synced data", path)
             return False
         while True:
             self._operation_count += reader.replay(self._memtable, self._memtable_size_max)
@@ -164,10 +164,12 @@ class _Replay:
         reader = SegmentReader(data, path)
         return reader if reader.segment is not None else None
 
-    def _complaint(self, reader: SegmentReader, path: str) -> str | None:
+    def _complaint(self, reader: SegmentReader, number: int, path: str) -> str | None:
         """Why the segment does not follow what was replayed; None when it does."""
         segment = reader.segment
         assert segment is not None
+        if segment.number != number:
+            raise CorruptionError(f"it holds log segment {segment.number}", path, 0)
         if segment.manifest_edit > self._state.last_edit:
             raise CorruptionError(
                 f"it was created after manifest edit {segment.manifest_edit}, but the manifest "
