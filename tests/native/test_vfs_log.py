@@ -87,7 +87,6 @@ def test_large_records_cross_steps_and_windows(place):
     with fs.open(path, "x") as log:
         log.log_start(mapped)
         for i, size in enumerate(sizes):
-            log.log_prefault(MIB)
             log.log_append(bytes([i + 1]) * size)
         log.log_finish()
         offset = 0

@@ -54,7 +54,6 @@ cdef extern from "vfs.h" nogil:
         int (*log_commit)(lsm_file *, size_t, lsm_error *) noexcept nogil
         int (*log_sync)(lsm_file *, lsm_error *) noexcept nogil
         int (*log_finish)(lsm_file *, lsm_error *) noexcept nogil
-        void (*log_prefault)(lsm_file *, size_t) noexcept nogil
     lsm_vfs *lsm_vfs_posix_create()
     lsm_vfs *lsm_vfs_memory_create()
     uint64_t lsm_fork_generation()

@@ -552,16 +552,6 @@ cdef class File:
         if code != LSM_OK:
             raise_error(code, &error)
 
-    def log_prefault(self, size):
-        """A hint, for another thread than the writer: `size` more bytes will be stored soon."""
-        cdef size_t wanted = size
-        cdef lsm_file *file = self.enter()
-        try:
-            with nogil:
-                file.ops.log_prefault(file, wanted)
-        finally:
-            self.leave()
-
     def log_sync(self):
         """Make everything committed so far durable; other threads may commit meanwhile."""
         self.is_open()

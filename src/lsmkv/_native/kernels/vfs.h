@@ -85,9 +85,6 @@ typedef struct lsm_file_ops {
     int (*log_commit)(lsm_file *file, size_t size, lsm_error *error);
     int (*log_sync)(lsm_file *file, lsm_error *error);
     int (*log_finish)(lsm_file *file, lsm_error *error);
-    /* A hint, for a thread that may run beside the writer (but not beside log_finish and close): makes the
-     * next `size` bytes of a mapped log cheap to touch. */
-    void (*log_prefault)(lsm_file *file, size_t size);
 } lsm_file_ops;
 
 struct lsm_file {

@@ -183,11 +183,6 @@ static int log_finish(lsm_file *base, lsm_error *error) {
     return fault_after(&verdict, code, base->path, error);
 }
 
-static void log_prefault(lsm_file *base, size_t size) {
-    lsm_file *inner = ((fault_file *)base)->inner;
-    inner->ops->log_prefault(inner, size);
-}
-
 static const lsm_file_ops file_ops = {
     .read = read_file,
     .read_cached = read_cached,
@@ -202,7 +197,6 @@ static const lsm_file_ops file_ops = {
     .log_commit = log_commit,
     .log_sync = log_sync,
     .log_finish = log_finish,
-    .log_prefault = log_prefault,
 };
 
 /* --- opening and locking ------------------------------------------------------------------------------ */

@@ -156,7 +156,6 @@ static int log_finish(lsm_file *base, lsm_error *error) {
     return LSM_OK;
 }
 
-static void log_prefault(lsm_file *base, size_t size) { (void)base, (void)size; }
 
 static const lsm_file_ops file_ops = {
     .read = read_file,
@@ -172,7 +171,6 @@ static const lsm_file_ops file_ops = {
     .log_commit = log_commit,
     .log_sync = sync_file,
     .log_finish = log_finish,
-    .log_prefault = log_prefault,
 };
 
 void lsm_memory_lose_unsynced(lsm_file *base) {

@@ -164,7 +164,6 @@ static const lsm_file_ops file_ops = {
     .log_commit = posix_log_commit,
     .log_sync = posix_log_sync,
     .log_finish = posix_log_finish,
-    .log_prefault = posix_log_prefault,
 };
 
 /* --- opening and locking ------------------------------------------------------------------------------ */

@@ -22,7 +22,8 @@ typedef struct posix_log {
     size_t reserved;
     int guard;          /* slot in the SIGBUS table */
     int poisoned;       /* atomic: set by the SIGBUS handler, never cleared */
-    pthread_mutex_t window_mutex; /* the writer replacing the window against log_prefault */
+    uint64_t touched;   /* up to here pages were faulted in, or it is not worth it yet */
+    uint64_t synced;    /* atomic: committed bytes when the last sync began */
 } posix_log;
 
 typedef struct posix_file {
@@ -45,7 +46,6 @@ int posix_log_reserve(lsm_file *file, size_t size, uint8_t **room, lsm_error *er
 int posix_log_commit(lsm_file *file, size_t size, lsm_error *error);
 int posix_log_sync(lsm_file *file, lsm_error *error);
 int posix_log_finish(lsm_file *file, lsm_error *error);
-void posix_log_prefault(lsm_file *file, size_t size);
 int posix_log_truncate(posix_file *file, uint64_t size, lsm_error *error);
 void posix_log_release(posix_file *file); /* unmaps and frees; the file keeps its bytes */
 
