@@ -6,6 +6,7 @@ Cython's bounds checks.
 """
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ NATIVE = Path("src/lsmkv/_native")
 KERNELS = NATIVE / "kernels"
 DEBUG = os.environ.get("LSMKV_DEBUG") == "1"
 JOBS = os.cpu_count() or 1
+BUILDING = not {"sdist", "egg_info", "dist_info"} & set(sys.argv)
 
 C_FLAGS = ["-std=gnu11", "-fvisibility=hidden", "-fno-strict-aliasing", "-Wall", "-Wextra"]
 C_FLAGS += ["-O1", "-g", "-UNDEBUG", "-DLSMKV_DEBUG"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
@@ -71,16 +73,24 @@ extensions = [
     for path in sorted(NATIVE.glob("*.pyx"))
 ]
 
+
+def translated(modules):
+    """The modules as C, in build/cython; as they are where nothing is going to be compiled."""
+    if not BUILDING:
+        return modules
+    return cythonize(
+        modules,
+        nthreads=JOBS,
+        compiler_directives=DIRECTIVES,
+        include_path=["src"],
+        build_dir="build/cython",
+    )
+
+
 if __name__ == "__main__":  # Cython's workers may import this file again
     setup(
         libraries=[kernels],
-        ext_modules=cythonize(
-            extensions,
-            nthreads=JOBS,
-            compiler_directives=DIRECTIVES,
-            include_path=["src"],
-            build_dir="build/cython",
-        ),
+        ext_modules=translated(extensions),
         cmdclass={"build_clib": BuildKernels},
         options={"build_ext": {"parallel": JOBS}},
     )
