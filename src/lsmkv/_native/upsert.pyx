@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
 from libc.stdint cimport uint8_t
 from lsmkv._native.batch cimport OperationBuffer
-from lsmkv._native.buffers cimport Slice, acquire_key, release
+from lsmkv._native.buffers cimport Slice, acquire_key
 from lsmkv._native.failure cimport lsm_slice, raise_error
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.store cimport Store
