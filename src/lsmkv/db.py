@@ -271,6 +271,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
             # The CLOSE record has no sequence of its own: one past the last asks for a sync
             # after it.
             self._commits.finish(self._sequence)
+        self._record_log_ends()
 
     def _release(self) -> None:
         for snapshot in list(self._children):

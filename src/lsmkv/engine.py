@@ -29,8 +29,9 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from lsmkv import filenames
@@ -341,7 +342,27 @@ class Engine(Store):
                 self._poison(f"the state on disk is in doubt ({error}): reopen the database")
             raise
 
-    def _append_edit(self, changes: TableChanges, live_logs: Sequence[LogWriter]) -> None:
+    def _record_log_ends(self) -> None:
+        """Note in the manifest how long the logs are. REQUIRES: finished and durable.
+
+        From then on a log that ends earlier is damaged, not torn. Nothing is lost without the note,
+        but whoever closes hears that the disk failed.
+        """
+        assert self._active is not None
+        assert self._log is not None
+        if self._is_disk_in_doubt or not (self._frozen or self._active.usage().entry_count):
+            return
+        logs = [*(entry.log for entry in self._frozen), self._log]
+        lengths = {log.number: log.length for log in logs}
+        self._append_edit(TableChanges((), ()), logs, lengths=lengths)
+
+    def _append_edit(
+        self,
+        changes: TableChanges,
+        live_logs: Sequence[LogWriter],
+        *,
+        lengths: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         """Make the change durable: one line of the manifest."""
         assert self._manifest is not None
         if self._manifest.broken or self._manifest.is_large:
@@ -357,7 +378,7 @@ class Engine(Store):
             next_file_number=self._counter.upcoming,
             last_sequence=max(state.last_sequence, newest),
             log_number=live_logs[0].number if live_logs else state.log_number,
-            live_logs=tuple(LogRef(log.number) for log in live_logs),
+            live_logs=tuple(LogRef(log.number, lengths.get(log.number)) for log in live_logs),
         )
         self._doubtful |= {table.number for table in changes.added} - state.version.file_numbers
         self._manifest.append(edit)

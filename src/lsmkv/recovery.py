@@ -113,6 +113,7 @@ class _Replay:
         self._filesystem = filesystem
         self._directory = directory
         self._state = state
+        self._lengths = {log.number: log.length or 0 for log in state.live_logs}
         self._take = take
         self._memtable_size_max = memtable_size_max
         self._memtable = Memtable()
@@ -128,6 +129,7 @@ class _Replay:
         data = self._filesystem.read_file(path, LOG_SIZE_MAX)
         reader = self._open(data, path)
         if reader is None:
+            self._require_length(number, 0, path)
             self._torn = True
             return self._broken is None  # if it was used, the next one names it and is refused
         complaint = self._complaint(reader, number, path)
@@ -141,12 +143,23 @@ class _Replay:
             if reader.end is not None:
                 break
             self._hand_over()
+        self._require_length(number, reader.offset, path)
         self._torn = self._torn or reader.end == "torn"
         if reader.offset == HEADER_SIZE:
             return True  # as above: an attempt that failed, or whatever it held is gone
         self._previous = reader
         self._last_sequence = max(self._last_sequence, reader.last_sequence)
         return True
+
+    def _require_length(self, number: int, intact_size: int, path: str) -> None:
+        """A clean close has noted how long the segment is: what is missing now is damage, no tear."""
+        length = self._lengths.get(number, 0)
+        if intact_size < length:
+            raise CorruptionError(
+                f"{length} bytes were durable when it was closed, {intact_size} are intact",
+                path,
+                intact_size,
+            )
 
     def result(self, replayed: tuple[int, ...], dropped: tuple[int, ...]) -> ReplayResult:
         self._hand_over()
