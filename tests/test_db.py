@@ -339,7 +339,7 @@ class TestLookingAfterIt:
         (tmp_path / "db" / "mine.txt").write_text("kept")
         lsmkv.destroy(tmp_path / "db")
         assert [path.name for path in (tmp_path / "db").iterdir()] == ["mine.txt"]
-        (tmp_path / "db" / "mine.txt").unlink()
-        lsmkv.destroy(tmp_path / "db")
-        assert not (tmp_path / "db").exists()
-        lsmkv.destroy(tmp_path / "db")
+        lsmkv.open(tmp_path / "new").close()
+        lsmkv.destroy(tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+        lsmkv.destroy(tmp_path / "new")

@@ -10,13 +10,14 @@ from lsmkv import filenames
 from lsmkv._native.vfs import FileSystem, MemoryFileSystem, PosixFileSystem
 from lsmkv.db import DB
 from lsmkv.errors import Error, StorageError
-from lsmkv.filenames import FileKind
+from lsmkv.filenames import FileKind, FileName
 from lsmkv.opening import lock_directory, open_parts
 from lsmkv.options import Options
 from lsmkv.repair import RepairReport, repair_directory
 
 __all__ = ["open", "destroy", "repair"]
 
+DATABASE_KINDS = {FileKind.CURRENT, FileKind.MANIFEST}  # what only a database has
 MEMORY_PATH = ":memory:"
 MEMORY_DIRECTORY = "/memory"
 
@@ -68,7 +69,9 @@ def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = Non
     """Delete the database in `path`: every file of ours, then the directory if nothing else is in
     it.
 
-    No error if there is none. Raises LockedError while somebody has it open.
+    Without a CURRENT or a MANIFEST the directory is taken for somebody else's: of that only LOCK
+    and CURRENT.tmp go, and where there is no LOCK nothing is touched. Repeat it if it fails.
+    Raises LockedError while somebody has it open.
     """
     files = filesystem if filesystem is not None else PosixFileSystem()
     directory = os.fspath(path)
@@ -76,18 +79,11 @@ def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = Non
         return
     if not files.is_directory(directory):
         raise Error(f"{directory} is a file, not a database directory")
-    lock = lock_directory(files, directory)
+    if not _kinds(files, directory) & {*DATABASE_KINDS, FileKind.LOCK}:
+        return
+    lock = lock_directory(files, directory, os.urandom)
     try:
-        # CURRENT first: from then on the directory no longer opens as a half-deleted database.
-        names = sorted(files.list_directory(directory), key=lambda name: name != "CURRENT")
-        for name in names:
-            parsed = filenames.parse(name)
-            if parsed is None or parsed.kind is FileKind.LOCK:
-                continue
-            if parsed.kind is FileKind.LOST:
-                _remove_lost(files, filenames.lost_directory(directory))
-            else:
-                files.remove(parsed.path(directory))
+        _remove_files(files, directory)
         files.remove(filenames.lock_path(directory))
     finally:
         lock.close()
@@ -97,18 +93,50 @@ def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = Non
 def repair(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> RepairReport:
     """Rebuild a damaged database from what is intact; what cannot be used is moved to `lost/`.
 
-    Keeps every table whose blocks and index are intact and every intact record of the logs. Run
-    `verify` afterwards. Raises LockedError while somebody has it open.
+    Keeps every entry of an intact block of a table and every record of the logs before damage.
+    Error when the directory holds nothing of a database, LockedError while somebody has it open.
     """
     files = filesystem if filesystem is not None else PosixFileSystem()
     directory = os.fspath(path)
     if not files.exists(directory) or not files.is_directory(directory):
         raise Error(f"{directory} is not a database directory")
-    lock = lock_directory(files, directory)
+    if not _kinds(files, directory) - {FileKind.LOCK, FileKind.TEMPORARY, FileKind.LOST}:
+        raise Error(f"{directory} holds no database")
+    lock = lock_directory(files, directory, os.urandom)
     try:
         return repair_directory(files, directory, os.urandom)
     finally:
         lock.close()
+
+
+def _names(files: FileSystem, directory: str) -> list[FileName]:
+    """The files of ours."""
+    parsed = [filenames.parse(name) for name in sorted(files.list_directory(directory))]
+    return [name for name in parsed if name is not None]
+
+
+def _kinds(files: FileSystem, directory: str) -> set[FileKind]:
+    return {name.kind for name in _names(files, directory)}
+
+
+def _remove_files(files: FileSystem, directory: str) -> None:
+    """Everything but LOCK. CURRENT goes first, and the directory no longer opens; MANIFESTs go
+    last, and until then it is known for ours."""
+    names = [name for name in _names(files, directory) if name.kind is not FileKind.LOCK]
+    kinds = {name.kind for name in names}
+    if not kinds & DATABASE_KINDS:
+        names = [name for name in names if name.kind is FileKind.TEMPORARY]
+    mark = FileKind.MANIFEST if FileKind.MANIFEST in kinds else FileKind.CURRENT
+    names.sort(key=lambda name: name.kind is not FileKind.CURRENT)
+    for name in names:
+        if name.kind is FileKind.LOST:
+            _remove_lost(files, filenames.lost_directory(directory))
+        elif name.kind is not mark:
+            files.remove(name.path(directory))
+    files.sync_directory(directory)
+    for name in names:
+        if name.kind is mark:
+            files.remove(name.path(directory))
 
 
 def _remove_lost(files: FileSystem, directory: str) -> None:

@@ -6,8 +6,8 @@
     MANIFEST-000014   MANIFEST    numbered edits of the version, see manifest.py
     CURRENT           CURRENT     one line: the name of the manifest in use
     CURRENT.tmp       TEMPORARY   the next CURRENT before it is renamed; may be deleted at any time
-    LOCK              LOCK        held by the one opener
-    lost              LOST        a directory: tables that recovery found but could not place
+    LOCK              LOCK        held by the one opener: its process id and a random token
+    lost              LOST        a directory: what may be the only copy of something, see lost.py
 
 Numbers come from one counter, so no two files ever share one. They are decimal, padded with zeros
 to six digits and longer when they must be; 0 is not a file number. A name that would not be

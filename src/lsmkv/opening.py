@@ -1,7 +1,7 @@
 """Opening a database: directory, lock, manifest, replay, clean-up. Returns the parts of an Engine.
 
 Order, so that a crash at any point leaves something the next open can recover:
-1. take LOCK; read CURRENT and its manifest, or start empty;
+1. take LOCK; then see whether there is a CURRENT; read its manifest, or start empty;
 2. replay the logs into memtables and flush each to a new, synced table (pages of an old log are
    never trusted twice, and no old segment is appended to);
 3. write a new manifest that holds those tables and needs none of the old logs; point CURRENT at it;
@@ -11,6 +11,7 @@ Order, so that a crash at any point leaves something the next open can recover:
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from lsmkv._native.vfs import File, FileSystem
 from lsmkv.compaction import JobFactory, describe
 from lsmkv.engine import Parts
 from lsmkv.errors import CorruptionError, Error, LockedError, StorageError
+from lsmkv.lost import move_to_lost
 from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read_manifest
 from lsmkv.options import Options
 from lsmkv.recovery import Inventory, ReplayResult, replay_logs, take_inventory
@@ -33,6 +35,8 @@ from lsmkv.version import TableChanges, TableMeta
 __all__ = ["open_parts", "lock_directory"]
 
 logger = logging.getLogger("lsmkv")
+
+LOCK_SIZE_MAX = 64  # bytes
 
 
 def open_parts(
@@ -46,10 +50,12 @@ def open_parts(
     random_bytes: Callable[[int], bytes],
 ) -> tuple[Parts, File | None]:
     """The parts of an open database, and its lock (None when read-only)."""
-    exists = _check_directory(filesystem, directory, create and not read_only, error_if_exists)
-    lock = None if read_only else lock_directory(filesystem, directory)
+    _prepare_directory(filesystem, directory, create and not read_only)
+    # Without a lock this is only for a better message: another opener may be at work.
+    _check_presence(filesystem, directory, create and not read_only, error_if_exists)
+    lock = None if read_only else lock_directory(filesystem, directory, random_bytes)
     try:
-        if exists:
+        if _check_presence(filesystem, directory, create and not read_only, error_if_exists):
             state = read_manifest(filesystem, directory)
         else:
             _refuse_foreign(filesystem, directory)
@@ -61,44 +67,75 @@ def open_parts(
         raise
 
 
-def lock_directory(filesystem: FileSystem, directory: str) -> File:
-    """Take LOCK and write our process id into it; LockedError names the holder."""
+def lock_directory(
+    filesystem: FileSystem, directory: str, random_bytes: Callable[[int], bytes]
+) -> File:
+    """Take LOCK and write our process id and a random token into it; LockedError names the holder.
+
+    A destroy may have removed LOCK between our opening it and our locking it: then the lock is on
+    a file without a name, and the next opener gets another one. So the token must be what the name
+    leads to.
+    """
     path = filenames.lock_path(directory)
     try:
         lock = filesystem.lock(path)
     except StorageError as error:
-        if not isinstance(error.errno, int) or error.errno not in (11, 35):
+        if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
             raise
         holder = _lock_holder(filesystem, path)
         raise LockedError(f"{directory} is already open{holder}") from None
     try:
-        lock.truncate(0)
-        lock.append(f"{os.getpid()}\n".encode())
-    except StorageError as error:
-        logger.debug("could not note the process id in %s: %s", path, error)
+        try:
+            lock.truncate(0)
+            lock.append(f"{os.getpid()} {random_bytes(8).hex()}\n".encode())
+        except StorageError as error:  # a full disk must not stand in the way of destroy
+            logger.debug("could not note the process id in %s: %s", path, error)
+        if lock.read(0, LOCK_SIZE_MAX) != _lock_content(filesystem, path):
+            raise LockedError(f"{directory} was destroyed while it was being opened")
+    except BaseException:
+        lock.close()
+        raise
     return lock
+
+
+def _lock_content(filesystem: FileSystem, path: str) -> bytes | None:
+    """None when there is no such file."""
+    try:
+        return filesystem.read_file(path, LOCK_SIZE_MAX)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return None
 
 
 def _lock_holder(filesystem: FileSystem, path: str) -> str:
     try:
-        text = filesystem.read_file(path, 64).decode("ascii", "replace").strip()
-    except (Error, ValueError):
+        content = _lock_content(filesystem, path) or b""
+    except StorageError:
         return ""
-    return f" in process {text}" if text.isdigit() else ""
+    holder = content.decode("ascii", "replace").partition(" ")[0].strip()
+    return f" in process {holder}" if holder.isdecimal() else ""
 
 
-def _check_directory(
-    filesystem: FileSystem, directory: str, create: bool, error_if_exists: bool
-) -> bool:
-    """Whether a database exists there; makes the directory when asked to."""
+def _prepare_directory(filesystem: FileSystem, directory: str, create: bool) -> None:
+    """Makes the directory when asked to."""
     if not filesystem.exists(directory):
         if not create:
             raise Error(f"{directory} does not exist")
-        filesystem.make_directory(directory)
+        try:
+            filesystem.make_directory(directory)
+        except StorageError as error:
+            if error.errno != errno.EEXIST:  # another opener was faster
+                raise
         filesystem.sync_directory(os.path.dirname(os.path.abspath(directory)))
-        return False
     if not filesystem.is_directory(directory):
         raise Error(f"{directory} is a file, not a database directory")
+
+
+def _check_presence(
+    filesystem: FileSystem, directory: str, create: bool, error_if_exists: bool
+) -> bool:
+    """Whether the directory holds a database; Error when that is not what the caller wants."""
     exists = filesystem.exists(filenames.current_path(directory))
     if exists and error_if_exists:
         raise Error(f"{directory} already holds a database")
@@ -240,10 +277,7 @@ def _dispose_orphan(parts: Parts, number: int) -> None:
         if newest <= parts.last_sequence:
             filesystem.remove(path)
             return
-        lost = filenames.lost_directory(directory)
-        if not filesystem.exists(lost):
-            filesystem.make_directory(lost)
-        filesystem.rename(path, os.path.join(lost, os.path.basename(path)))
-        logger.warning("%s holds writes newer than anything recovered: moved to %s", path, lost)
+        move_to_lost(filesystem, directory, path)
+        logger.warning("%s holds writes newer than anything recovered: moved to lost/", path)
     except StorageError as error:
         logger.warning("could not remove the orphan %s: %s", path, error)

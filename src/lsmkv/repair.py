@@ -1,41 +1,53 @@
 """Rebuilding a damaged database from what is intact.
 
 What counts, in this order:
-- the manifest, if it reads: it says which tables are live, so nothing deleted comes back;
-- otherwise every intact table in the directory, merged by key and sequence (that order does not
-  need to know which table was newer). Without a manifest a deleted key can come back when a table
-  that a compaction had already replaced was not yet removed: the report says that the manifest was
-  lost;
-- every intact record of every log segment, also behind a torn one.
+- the manifest, if it reads and no log proves that it lost edits: it says which tables are live, so
+  nothing deleted comes back;
+- if something that it names is missing or damaged: besides the rest, every other table and log in
+  the directory, which may hold what was lost;
+- without a manifest: every table and log in the directory;
+- of a damaged table, the entries of its intact blocks (salvage.py); of a damaged log, the records
+  before the damage.
 
-Tables that do not verify, and logs with damage, are moved to lost/, never deleted. The result is
-one sorted level, a new manifest, CURRENT. Runs with the LOCK held and nothing else open.
+Sources are merged by key and sequence: that order does not need to know which table was newer. A
+deleted key can come back when the table with its tombstone is gone and an older one is used: the
+report says when that may have happened.
+
+Only what went into the result unharmed is deleted. Everything else - damaged files, tables and logs
+that the manifest does not name - goes to lost/ before the result counts. The result is one sorted
+level, a new manifest, CURRENT. Runs with the LOCK held and nothing else open.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import errno
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from os.path import basename
 
 from lsmkv import filenames
 from lsmkv._native.job import Counter
 from lsmkv._native.log import SegmentReader
 from lsmkv._native.memtable import Memtable
+from lsmkv._native.segment import LogSegment
 from lsmkv._native.slices import TableSlice
 from lsmkv._native.table import Table, TableSpace
 from lsmkv._native.vfs import FileSystem
 from lsmkv.compaction import JobFactory, describe
 from lsmkv.errors import CorruptionError, Error, StorageError
+from lsmkv.lost import keep_in_lost
 from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read_manifest
 from lsmkv.options import Options
-from lsmkv.recovery import LOG_SIZE_MAX, Inventory, take_inventory
-from lsmkv.version import BOTTOM_LEVEL, TableMeta, Version
+from lsmkv.recovery import HEADER_SIZE, LOG_SIZE_MAX, Inventory, take_inventory
+from lsmkv.salvage import salvage_table
+from lsmkv.version import BOTTOM_LEVEL, TABLE_ID_SIZE, TableMeta, Version
 
 __all__ = ["RepairReport", "repair_directory"]
 
 MEMTABLE_SIZE_MAX = 64 << 20  # bytes of replayed log before it becomes a table
 UNKNOWN_EDIT = 1 << 32  # above any edit number a lost manifest can have reached
+SALVAGE_SIZE_MAX = 1 << 33  # bytes of a damaged table, which is read whole
+DAMAGE_ERRNOS = (errno.EIO, errno.ENOENT, errno.EFBIG)  # unreadable, gone, larger than it can be
 EVERY_KEY = ((b"", b"\xff" * (64 * 1024)),)  # inclusive: tombstones from logs stay until the merge
 
 
@@ -44,8 +56,10 @@ class RepairReport:
     """What repair found and did. `moved_aside` names files now under lost/."""
 
     manifest_intact: bool = True
+    used_everything: bool = False  # also tables and logs that the manifest does not name
     table_count: int = 0
     entry_count: int = 0
+    salvaged_entries: int = 0  # taken from the intact blocks of damaged tables, before the merge
     replayed_operations: int = 0
     moved_aside: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -55,8 +69,15 @@ class RepairReport:
             f"{self.table_count} tables with {self.entry_count:,} entries kept, "
             f"{self.replayed_operations:,} operations taken from logs",
         ]
+        if self.salvaged_entries:
+            lines.append(f"{self.salvaged_entries:,} entries salvaged from damaged tables")
         if not self.manifest_intact:
             lines.append("the manifest was damaged: deletes of the last compactions may be undone")
+        elif self.used_everything:
+            lines.append(
+                "something that the manifest names was missing or damaged, so everything found was "
+                "used: old values and deleted keys may be back"
+            )
         lines += [f"moved to lost/: {name}" for name in self.moved_aside]
         lines += [f"problem: {problem}" for problem in self.problems]
         return "\n".join(lines)
@@ -80,80 +101,180 @@ class _Repair:
         self._random_bytes = random_bytes
         self._report = RepairReport()
         self._inventory: Inventory = take_inventory(filesystem, directory)
-        self._counter = Counter(self._inventory.highest + 1)
+        self._state = self._read_manifest()
+        used = 0 if self._state is None else self._state.next_file_number
+        self._counter = Counter(max(self._inventory.highest + 1, used))
         self._options = Options()
         self._space = TableSpace(
             filesystem, open_files_max=self._options.max_open_files, cache_size_bytes=0
         )
         self._jobs = JobFactory(directory, self._options, self._space, self._counter, random_bytes)
+        self._merged: list[str] = []  # paths whose whole content is in the result
+        self._aside: list[str] = []  # paths to keep under lost/
+        self._has_loss = False  # something that counted is missing or damaged
 
     def run(self) -> RepairReport:
-        state = self._read_manifest()
-        slices = list(self._intact_slices(None if state is None else state.version))
-        log_number = 0 if state is None else state.log_number
-        slices += self._replay([n for n in self._inventory.logs if n >= log_number])
+        if self._state is None:
+            slices = self._everything(self._inventory.tables, self._inventory.logs)
+        else:
+            slices = self._live(self._state)
         tables = self._merge(slices)
-        self._finish(state, tables)
+        self._finish(tables)
         return self._report
 
+    # --- the manifest ----------------------------------------------------------------------------
+
     def _read_manifest(self) -> ManifestState | None:
+        """None when it is damaged, or shorter than it was."""
         try:
-            return read_manifest(self._filesystem, self._directory)
+            state = read_manifest(self._filesystem, self._directory)
+            self._require_every_edit(state)
         except (CorruptionError, StorageError) as error:
+            _require_damage(error)
             self._report.manifest_intact = False
             self._report.problems.append(str(error))
             return None
+        return state
 
-    def _intact_slices(self, live: Version | None) -> Iterator[TableSlice]:
-        """What verifies, seen through the bounds of the manifest where there is one."""
-        for number in self._inventory.tables:
-            parts = None if live is None else [meta for meta in live if meta.number == number]
-            if parts == []:
-                continue
-            path = filenames.table_path(self._directory, number)
-            try:
-                table = self._space.open(path, number)
-                table.verify()
-            except Error as error:
-                self._report.problems.append(str(error))
-                self._move_aside(path)
-                continue
-            if parts is None:
-                yield _whole(table)
-            else:
-                yield from (_visible(table, meta) for meta in parts)
-        missing = (live.file_numbers if live is not None else set()) - set(self._inventory.tables)
-        self._report.problems += [f"table {number} is missing" for number in sorted(missing)]
+    def _require_every_edit(self, state: ManifestState) -> None:
+        for number in self._inventory.logs:
+            segment = self._segment(filenames.log_path(self._directory, number))
+            if segment is not None and segment.manifest_edit > state.last_edit:
+                raise CorruptionError(
+                    f"log {number} was created after manifest edit {segment.manifest_edit}, but "
+                    f"edit {state.last_edit} is the last",
+                    filenames.manifest_path(self._directory, state.manifest_number),
+                )
 
-    def _replay(self, numbers: list[int]) -> list[TableSlice]:
-        """Intact operations of the logs, as new tables."""
-        memtable = Memtable()
+    def _segment(self, path: str) -> LogSegment | None:
+        try:
+            with self._filesystem.open(path) as file:
+                return SegmentReader(file.read(0, HEADER_SIZE), path).segment
+        except (CorruptionError, StorageError) as error:
+            _require_damage(error)
+            return None  # the replay tells
+
+    # --- sources ---------------------------------------------------------------------------------
+
+    def _live(self, state: ManifestState) -> list[TableSlice]:
+        """What the manifest names; if some of that is lost, everything else as well."""
+        live = state.version.file_numbers
+        tables = [number for number in self._inventory.tables if number in live]
+        logs = [number for number in self._inventory.logs if number >= state.log_number]
+        missing = [f"table {number} is missing" for number in sorted(live - set(tables))]
+        missing += [
+            f"log {log.number} is missing" for log in state.live_logs if log.number not in logs
+        ]
+        self._report.problems += missing
+        slices: list[TableSlice] = []
+        for number in tables:
+            parts = [meta for meta in state.version if meta.number == number]
+            slices += [
+                _visible(table, meta) for table in self._read(number, parts[0]) for meta in parts
+            ]
+        slices += self._replay(logs)
+        other_tables = sorted(set(self._inventory.tables) - live)
+        other_logs = sorted(set(self._inventory.logs) - set(logs))
+        if (missing or self._has_loss) and (other_tables or other_logs):
+            self._report.used_everything = True
+            slices += self._everything(other_tables, other_logs)
+        # Named by nobody, so perhaps the only copy of something, used or not.
+        others = [filenames.table_path(self._directory, number) for number in other_tables]
+        others += [filenames.log_path(self._directory, number) for number in other_logs]
+        self._merged = [path for path in self._merged if path not in others]
+        self._aside += [path for path in others if path not in self._aside]
+        return slices
+
+    def _everything(self, tables: Sequence[int], logs: Sequence[int]) -> list[TableSlice]:
+        slices = [_whole(table) for number in tables for table in self._read(number, None)]
+        return slices + self._replay(logs)
+
+    def _read(self, number: int, meta: TableMeta | None) -> Iterator[Table]:
+        """The table, or one of its intact blocks, or nothing."""
+        path = filenames.table_path(self._directory, number)
+        known_id = None if meta is None else meta.id
+        try:
+            table = self._space.open(path, number, id=known_id)
+            table.verify()
+        except Error as error:
+            _require_damage(error)
+            self._set_aside(path, str(error))
+            yield from self._salvage(path, known_id)
+            return
+        self._merged.append(path)
+        yield table
+
+    def _salvage(self, path: str, known_id: bytes | None) -> Iterator[Table]:
+        try:
+            data = self._filesystem.read_file(path, SALVAGE_SIZE_MAX)
+        except StorageError as error:
+            _require_damage(error)
+            self._report.problems.append(str(error))
+            return
+        number = self._counter.next()
+        target = filenames.table_path(self._directory, number)
+        new_id = self._random_bytes(TABLE_ID_SIZE)
+        count = salvage_table(data, self._filesystem, target, new_id=new_id, known_id=known_id)
+        if count:
+            self._report.salvaged_entries += count
+            self._merged.append(target)
+            yield self._space.open(target, number)
+
+    def _replay(self, numbers: Sequence[int]) -> list[TableSlice]:
+        """Intact operations of the logs, as new tables: at least one for each log, since without a
+        manifest nothing says that their sequences follow each other."""
         slices: list[TableSlice] = []
         for number in numbers:
             path = filenames.log_path(self._directory, number)
-            data = self._filesystem.read_file(path, LOG_SIZE_MAX)
+            memtable = Memtable()
             try:
-                for record in SegmentReader(data, path):
+                data = self._filesystem.read_file(path, LOG_SIZE_MAX)
+                reader = SegmentReader(data, path)
+                for record in reader:
                     for index, (kind, key, value) in enumerate(record.operations):
                         memtable.insert(key, record.base_sequence + index, kind, value or b"")
                         self._report.replayed_operations += 1
                     if memtable.usage().arena_bytes > MEMTABLE_SIZE_MAX:
                         slices += self._flush(memtable)
                         memtable = Memtable()
-            except (Error, ValueError) as error:
-                self._report.problems.append(str(error))
-                self._move_aside(path)
-        return slices + self._flush(memtable)
+                if reader.segment is None and data.strip(b"\0"):
+                    raise CorruptionError("no intact header of a log segment", path, 0)
+                if reader.offset < self._durable_length(number):
+                    raise CorruptionError(
+                        "damaged: more than this was durable", path, reader.offset
+                    )
+                if reader.end == "torn" and data.strip(b"\0"):
+                    self._aside.append(path)  # an unsynced end, most likely; but who knows
+                else:
+                    self._merged.append(path)
+            except (CorruptionError, StorageError, ValueError) as error:
+                _require_damage(error)
+                self._set_aside(path, str(error))
+            slices += self._flush(memtable)
+        return slices
+
+    def _durable_length(self, number: int) -> int:
+        """Bytes of the segment that a clean close has noted."""
+        live_logs = () if self._state is None else self._state.live_logs
+        return max((log.length or 0 for log in live_logs if log.number == number), default=0)
 
     def _flush(self, memtable: Memtable) -> list[TableSlice]:
         if not memtable.usage().entry_count:
             return []
         job = self._jobs.merge([memtable], (), EVERY_KEY)
-        return [self._reopen(summary.number) for summary in job.run()]
+        slices = []
+        for summary in job.run():
+            path = filenames.table_path(self._directory, summary.number)
+            slices.append(_whole(self._space.open(path, summary.number)))
+            self._merged.append(path)
+        return slices
 
-    def _reopen(self, number: int) -> TableSlice:
-        path = filenames.table_path(self._directory, number)
-        return _whole(self._space.open(path, number))
+    def _set_aside(self, path: str, problem: str) -> None:
+        self._report.problems.append(problem)
+        self._aside.append(path)
+        self._has_loss = True
+
+    # --- the result ------------------------------------------------------------------------------
 
     def _merge(self, slices: list[TableSlice]) -> tuple[TableMeta, ...]:
         """One sorted level of everything; tombstones have nothing left to hide."""
@@ -163,8 +284,16 @@ class _Repair:
         self._report.entry_count = sum(table.entry_count for table in tables)
         return tables
 
-    def _finish(self, state: ManifestState | None, tables: tuple[TableMeta, ...]) -> None:
-        self._filesystem.sync_directory(self._directory)
+    def _finish(self, tables: tuple[TableMeta, ...]) -> None:
+        state = self._state
+        old_manifests = [
+            filenames.manifest_path(self._directory, number) for number in self._inventory.manifests
+        ]
+        if state is None:
+            self._aside += old_manifests
+        else:
+            self._merged += old_manifests
+        linked = [path for path in self._aside if self._keep(path)]
         number = self._counter.next()
         old_sequence = 0 if state is None else state.last_sequence
         # Without a manifest its number is unknown; no log may claim to be newer than the new one.
@@ -177,29 +306,22 @@ class _Repair:
             last_sequence=max([old_sequence, *(table.last_sequence for table in tables)]),
             log_number=self._counter.upcoming,
         )
+        self._filesystem.sync_directory(self._directory)
         ManifestWriter.create(self._filesystem, self._directory, number, fresh).close()
-        kept = {table.number for table in tables}
-        inventory = take_inventory(self._filesystem, self._directory)
-        for table in inventory.tables:
-            if table not in kept:
-                self._filesystem.remove(filenames.table_path(self._directory, table))
-        for log in inventory.logs:
-            self._filesystem.remove(filenames.log_path(self._directory, log))
-        for manifest in inventory.manifests:
-            path = filenames.manifest_path(self._directory, manifest)
-            if manifest == number:
-                continue
-            if state is None:
-                self._move_aside(path)
-            else:
-                self._filesystem.remove(path)
+        for path in [*self._merged, *linked]:
+            self._filesystem.remove(path)
+        self._filesystem.sync_directory(self._directory)
 
-    def _move_aside(self, path: str) -> None:
-        lost = filenames.lost_directory(self._directory)
-        if not self._filesystem.exists(lost):
-            self._filesystem.make_directory(lost)
-        self._filesystem.rename(path, os.path.join(lost, os.path.basename(path)))
-        self._report.moved_aside.append(os.path.basename(path))
+    def _keep(self, path: str) -> bool:
+        """Whether the file is still in its place, besides lost/."""
+        self._report.moved_aside.append(basename(path))
+        return keep_in_lost(self._filesystem, self._directory, path)
+
+
+def _require_damage(error: Exception) -> None:
+    """Raise what is no property of the file: a full disk, too many open files, no permission."""
+    if isinstance(error, StorageError) and error.errno not in DAMAGE_ERRNOS:
+        raise error
 
 
 def _whole(table: Table) -> TableSlice:

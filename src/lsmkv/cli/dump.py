@@ -95,5 +95,5 @@ def _kind_by_name(path: str) -> FileKind | None:
 
 
 def _lock_piece(data: bytes) -> Piece:
-    holder = data.decode("ascii", "replace").strip()
+    holder = data.decode("ascii", "replace").partition(" ")[0].strip()
     return Piece(0, len(data), f"process id of the last opener: {holder}")

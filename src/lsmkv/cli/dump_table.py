@@ -1,147 +1,70 @@
-"""The pieces of a sorted table (format: _native/kernels/table_format.h).
+"""The pieces of a sorted table (format: _native/kernels/table_format.h), with their meanings.
 
 The file is walked block by block from the front and depends on neither index nor footer, so a table
-that no longer opens shows everything in it that is intact. Every checksum is bound to table id and
-offset: after a damaged stretch the next place where one holds is the next block, beyond doubt.
+that no longer opens shows everything in it that is intact: see salvage.py.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from lsmkv._native.block import DELETE, Block
-from lsmkv._native.codec import decompress_run
-from lsmkv._native.hashing import crc32c, crc32c_seed
 from lsmkv.cli.piece import Piece, show_key, show_value
 from lsmkv.errors import Error
+from lsmkv.salvage import (
+    ALIGNMENT,
+    DATA,
+    DIRECTORY,
+    FILE_HEADER,
+    FILTER,
+    FOOTER,
+    INDEX,
+    PROPERTY_BLOCK,
+    RAW,
+    TABLE_MAGIC,
+    ZSTD,
+    Footer,
+    StoredBlock,
+    intact_blocks,
+    read_footer,
+    read_header,
+)
 
 __all__ = ["TABLE_MAGIC", "table_pieces"]
 
-TABLE_MAGIC = b"LSMKVTBL"
-END_MAGIC = b"LSMKVEND"
-ALIGNMENT = 64
-
-FILE_HEADER = struct.Struct("<8sII16s")  # magic, format version, CRC, table id
-BLOCK_HEADER = struct.Struct("<IIIBBH")  # CRC, stored size, raw size, codec, type, zero
-# CRC, version, id, file size, tail size, directory offset and size, zero, magic
-FOOTER = struct.Struct("<II16sQQQII8s")
 FILTER_HEADER = struct.Struct("<III")  # lines, probes, hash
 PROPERTIES = struct.Struct("<QQQQQIIIIII")
 SECTION = struct.Struct("<HHIQQ")  # number, flags, zero, offset, size
 HANDLE = struct.Struct("<QII")  # offset, size, ordinal
 
-RAW, ZSTD = 1, 2
-DATA, INDEX, FILTER, PROPERTY_BLOCK, DIRECTORY = range(1, 6)
 _CODEC_NAMES = {RAW: "raw", ZSTD: "zstd"}
 _SECTION_NAMES = {1: "index", 2: "filter", 3: "properties", 4: "range deletes"}
-
-# Codec, type and two zeros of a block header, CANDIDATE_OFFSET bytes into it.
-_CANDIDATE = re.compile(rb"(?=[\x01\x02][\x01-\x05]\x00\x00)")
-CANDIDATE_OFFSET = 12
-
-
-@dataclass(frozen=True)
-class StoredBlock:
-    """A block whose checksum holds. `size` includes the header, `stored` does not."""
-
-    offset: int
-    size: int
-    codec: int
-    type: int
-    raw_size: int
-    stored: bytes
-
-    @property
-    def payload(self) -> bytes:
-        """Decompressed; an error if it is not what the header says."""
-        if self.codec == RAW:
-            return self.stored
-        return decompress_run([(self.stored, self.raw_size)])[0]
 
 
 def table_pieces(data: bytes, *, entries: bool = False) -> Iterator[Piece]:
     """Header, blocks, padding, footer. `entries`: each data block with its entries."""
-    if len(data) < FILE_HEADER.size:
+    header = read_header(data)
+    if header is None:
         yield Piece(0, len(data), "cut short inside the file header", damaged=True)
         return
-    magic, version, crc, header_id = FILE_HEADER.unpack_from(data)
-    intact = magic == TABLE_MAGIC and crc == crc32c(data[16:32], crc32c(data[:12]))
     yield Piece(
         0,
         FILE_HEADER.size,
-        f"file header: format version {version}, table id {header_id.hex()}",
-        damaged=not intact,
+        f"file header: format version {header.version}, table id {header.table_id.hex()}",
+        damaged=not header.intact,
     )
-    footer = _read_footer(data)
-    table_id = header_id if intact or footer is None else footer.table_id
+    footer = read_footer(data)
+    table_id = header.table_id if header.intact or footer is None else footer.table_id
     offset = FILE_HEADER.size
     ordinal = 0
-    for block in _blocks(data, offset, table_id):
+    for block in intact_blocks(data, table_id):
         if block.offset > offset:
             yield _gap(data, offset, block.offset)
         yield from _block_pieces(block, ordinal, entries)
         ordinal += block.type == DATA
         offset = block.offset + block.size
     yield from _end(data, offset, table_id, footer)
-
-
-# --- finding the parts ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Footer:
-    """A footer whose checksum holds."""
-
-    offset: int
-    table_id: bytes
-    file_size: int
-    meaning: str
-
-
-def _read_footer(data: bytes) -> Footer | None:
-    offset = len(data) - FOOTER.size
-    if offset < FILE_HEADER.size:
-        return None
-    crc, version, table_id, file_size, tail_size, directory, directory_size, _, magic = (
-        FOOTER.unpack_from(data, offset)
-    )
-    if magic != END_MAGIC or crc != crc32c(data[offset + 4 :], crc32c_seed(table_id, offset)):
-        return None
-    meaning = (
-        f"footer: format version {version}, file of {file_size} bytes, tail of {tail_size}, "
-        f"section directory at {directory} of {directory_size}"
-    )
-    return Footer(offset, table_id, file_size, meaning)
-
-
-def _blocks(data: bytes, offset: int, table_id: bytes) -> Iterator[StoredBlock]:
-    """Every intact block from `offset` on."""
-    while (block := _next_block(data, offset, table_id)) is not None:
-        yield block
-        offset = block.offset + block.size
-
-
-def _next_block(data: bytes, offset: int, table_id: bytes) -> StoredBlock | None:
-    """The first intact block at or after `offset`."""
-    for match in _CANDIDATE.finditer(data, offset + CANDIDATE_OFFSET):
-        block = _block_at(data, match.start() - CANDIDATE_OFFSET, table_id)
-        if block is not None:
-            return block
-    return None
-
-
-def _block_at(data: bytes, offset: int, table_id: bytes) -> StoredBlock | None:
-    crc, stored_size, raw_size, codec, block_type, _ = BLOCK_HEADER.unpack_from(data, offset)
-    end = offset + BLOCK_HEADER.size + stored_size
-    if end > len(data):
-        return None
-    if crc != crc32c(memoryview(data)[offset + 4 : end], crc32c_seed(table_id, offset)):
-        return None
-    stored = data[offset + BLOCK_HEADER.size : end]
-    return StoredBlock(offset, end - offset, codec, block_type, raw_size, stored)
 
 
 def _gap(data: bytes, start: int, end: int) -> Piece:
@@ -161,7 +84,12 @@ def _end(data: bytes, offset: int, table_id: bytes, footer: Footer | None) -> It
     if footer.offset > offset:
         yield _gap(data, offset, footer.offset)
     foreign = footer.table_id != table_id or footer.file_size != len(data)
-    yield Piece(footer.offset, FOOTER.size, footer.meaning, damaged=foreign)
+    meaning = (
+        f"footer: format version {footer.version}, file of {footer.file_size} bytes, "
+        f"tail of {footer.tail_size}, section directory at {footer.directory_offset} "
+        f"of {footer.directory_size}"
+    )
+    yield Piece(footer.offset, FOOTER.size, meaning, damaged=foreign)
 
 
 # --- meanings ------------------------------------------------------------------------------------
