@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]') \
            pyproject.toml setup.py MANIFEST.in
 
@@ -31,18 +33,21 @@ $(VENV)/created: tools/check_prerequisites.sh
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+# One wheel is built; the extras are installed from it.
 $(VENV)/installed: $(VENV)/created $(SOURCES)
 	@echo "building lsmkv (about a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check .
+	@rm -rf $(VENV)/wheels
+	@$(PIP) wheel --quiet --no-deps --wheel-dir $(VENV)/wheels .
+	@$(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
+	@$(PIP) install --quiet $(WHEEL)
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	@$(PIP) install --quiet "$$(echo $(WHEEL))[test]"
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[bench]'
+	@$(PIP) install --quiet "$$(echo $(WHEEL))[bench]"
 	@touch $@
 
 clean:

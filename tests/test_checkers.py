@@ -18,10 +18,12 @@ def check(module: str, *arguments: str) -> None:
     """Run a checker at the root of the project; what it prints is the failure."""
     if importlib.util.find_spec(module.split(".")[0]) is None:
         pytest.skip(f"{module} is not installed: it comes with the 'test' extra")
+    # cython-lint starts pycodestyle by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env={**os.environ, "MYPYPATH": "src"},
+        env={**os.environ, "MYPYPATH": "src", "PATH": path},
         capture_output=True,
         text=True,
         timeout=240,
@@ -52,6 +54,7 @@ def test_stubs_match_the_native_modules():
         "lsmkv._native",
         "--concise",
         "--ignore-disjoint-bases",
+        "--mypy-config-file=pyproject.toml",
         "--allowlist",
         str(ALLOWLIST),
     )
