@@ -152,7 +152,7 @@ class _Replay:
         return True
 
     def _require_length(self, number: int, intact_size: int, path: str) -> None:
-        """A clean close has noted how long the segment is: what is missing now is damage, no tear."""
+        """A clean close has noted the segment's length: what is missing now is damage, no tear."""
         length = self._lengths.get(number, 0)
         if intact_size < length:
             raise CorruptionError(
