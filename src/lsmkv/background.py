@@ -14,7 +14,9 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Background", "Step"]
+from lsmkv.errors import Error, StorageError
+
+__all__ = ["Background", "Step", "told_again"]
 
 RETRY_INTERVAL_S = 1.0  # after a failed step
 
@@ -98,3 +100,10 @@ def _tick(reference: weakref.ref[Worked], stop: threading.Event, interval_s: flo
             return
         engine._tick()
         del engine
+
+
+def told_again(error: Exception) -> Exception:
+    """The error of a background thread, raised in a writer's."""
+    if isinstance(error, StorageError):
+        return StorageError(error.errno, f"background work fails: {error.strerror}", error.filename)
+    return Error(f"background work fails: {error}")

@@ -44,7 +44,7 @@ from lsmkv._native.store import Store
 from lsmkv._native.table import TableSpace
 from lsmkv._native.version import Version as NativeVersion
 from lsmkv._native.vfs import FileSystem
-from lsmkv.background import Background, Step
+from lsmkv.background import Background, Step, told_again
 from lsmkv.compaction import JobFactory, describe
 from lsmkv.errors import ClosedError, Error, StorageError
 from lsmkv.manifest import ManifestState, ManifestWriter
@@ -571,7 +571,7 @@ class Engine(Store):
         for kind in kinds:
             error = self._background_errors.get(kind)
             if error is not None:
-                raise _told_again(error)
+                raise told_again(error)
 
     def _tick(self) -> None:
         """Sync what was written since the last tick; a failure makes the store read-only."""
@@ -596,10 +596,3 @@ class Engine(Store):
 def _read_state(active: Memtable, frozen: Sequence[Frozen], native: NativeVersion) -> ReadState:
     """The sources of a read: memtables from newest to oldest, then the tree."""
     return ReadState((active, *(entry.memtable for entry in reversed(frozen))), native)
-
-
-def _told_again(error: Exception) -> Exception:
-    """The error of a background thread, raised in a writer's."""
-    if isinstance(error, StorageError):
-        return StorageError(error.errno, f"background work fails: {error.strerror}", error.filename)
-    return Error(f"background work fails: {error}")
