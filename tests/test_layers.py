@@ -27,7 +27,7 @@ PYTHON_LAYERS: Layers = (
     {"_native"},
     {"manifest_format", "picker", "statistics", "batch", "views", "keys"},
     {"manifest", "pressure", "tree"},
-    {"compaction", "recovery", "checkpoint", "verify", "salvage", "lost"},
+    {"compaction", "recovery", "checkpoint", "verify", "salvage", "lost", "edits"},
     {"engine", "repair"},
     {"opening"},
     {"db", "kernel"},

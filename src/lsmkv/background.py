@@ -90,7 +90,8 @@ def _work(
             if step is Step.IDLE:
                 break
             if step is Step.FAILED:
-                stop.wait(RETRY_INTERVAL_S)
+                wake.wait(RETRY_INTERVAL_S)  # or at once, for one who asks for it
+                wake.clear()
 
 
 def _tick(reference: weakref.ref[Worked], stop: threading.Event, interval_s: float) -> None:

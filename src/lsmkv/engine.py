@@ -1,8 +1,9 @@
 """Engine: the control plane of one open database. Owns the locks; decides when, never how.
 
     Store (native)     put, get, scan: the data plane
-      Engine           rotation, flush, compaction, back-pressure, edits, files   <- this file
-        DB (db.py)     the public face
+      EditingStore     (edits.py) changes of the tree, obsolete files
+        Engine         rotation, flush, compaction, back-pressure   <- this file
+          DB (db.py)   the public face
 
 Mutable state and its lock, all of it here:
     _lock              tree, manifest, frozen memtables, log list. Held for moments and for
@@ -12,11 +13,9 @@ Mutable state and its lock, all of it here:
     GATE_BUSY          (native) keeps writers out while the write path rotates.
 Order: _compaction_lock, _flush_lock, GATE_BUSY, _lock. Inside _lock only _snapshot_lock is taken.
 
-An edit becomes real in this order: tables written and synced, directory synced, new tables opened,
-manifest appended and synced, new sources installed, and only then are logs and input tables
-dropped. All that can fail comes before the append, or is the append. What is left is a few
-assignments with one native call at their end: between those the interpreter runs no signal
-handlers, so that Ctrl-C cannot come in between.
+Ctrl-C may come between any two steps. Edits are safe from it (edits.py); a rotation ends in a few
+assignments with one native call at their end, between which the interpreter runs no signal
+handlers.
 
 A finalizer may run in the middle of anything here, in the same thread. It may read, and write what
 fits without a rotation; the rest is refused (`_refuse_reentry`).
@@ -25,104 +24,51 @@ fits without a rotation; the rest is refused (`_refuse_reentry`).
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 from lsmkv import filenames
 from lsmkv._native.commit import CommitGroup
-from lsmkv._native.job import Counter, Job
+from lsmkv._native.job import Job
 from lsmkv._native.log import LogWriter
 from lsmkv._native.memtable import Memtable
 from lsmkv._native.readstate import ReadState
-from lsmkv._native.store import Store
-from lsmkv._native.table import TableSpace
-from lsmkv._native.version import Version as NativeVersion
-from lsmkv._native.vfs import FileSystem
 from lsmkv.background import Background, Step, told_again
 from lsmkv.compaction import JobFactory, describe
+from lsmkv.edits import EditingStore, Frozen, Parts, read_state
 from lsmkv.errors import ClosedError, Error, StorageError
-from lsmkv.manifest import ManifestState, ManifestWriter
-from lsmkv.options import Options
 from lsmkv.picker import NO_SNAPSHOT, Compaction, pick_compaction, pick_manual
 from lsmkv.pressure import write_pressure
 from lsmkv.statistics import EngineCounters
 from lsmkv.throttle import Throttle
-from lsmkv.tree import Tree
-from lsmkv.version import KeyRange, LogRef, TableChanges, VersionEdit
+from lsmkv.version import KeyRange, TableChanges
 
 __all__ = ["Engine", "Parts"]
 
 logger = logging.getLogger("lsmkv")
 
-# The system refused before anything changed: worth another try. Other failures leave the disk in
-# doubt.
-REFUSALS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
-    | {errno.EINTR, errno.EAGAIN}
-)
 FROZEN_MEMTABLES_MAX = 3  # beyond them writers wait for a flush
 
 
-@dataclass
-class Frozen:
-    """A full memtable and the finished log segment that holds the same operations."""
-
-    memtable: Memtable
-    log: LogWriter
-
-
-@dataclass
-class Parts:
-    """What opening.py hands over. `manifest` and `first_log` are None when read-only."""
-
-    directory: str
-    filesystem: FileSystem
-    options: Options
-    space: TableSpace
-    tree: Tree
-    state: ManifestState
-    counter: Counter
-    last_sequence: int
-    random_bytes: Callable[[int], bytes]
-    manifest: ManifestWriter | None = None
-    memtables: tuple[Memtable, ...] = ()  # newest first; only when read-only
-
-
-class Engine(Store):
+class Engine(EditingStore):
     """Rotation, flush and compaction over the native data plane."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._directory = parts.directory
-        self._filesystem = parts.filesystem
+        super().__init__(parts)
         self._options = parts.options
-        self._counter = parts.counter
-        self._tree = parts.tree
-        self._manifest = parts.manifest
         self._jobs = JobFactory(
             parts.directory, parts.options, parts.space, parts.counter, parts.random_bytes
         )
-        self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._compaction_lock = threading.RLock()
         self._flush_lock = threading.RLock()
         self._snapshot_lock = threading.RLock()  # while a snapshot is made, or a dropped range goes
-        self._frozen: list[Frozen] = []  # oldest first
-        self._obsolete: list[str] = []  # paths to delete when possible
         self._running: set[Job] = set()
         self._background_errors: dict[str, Exception] = {}  # by kind of step, until one succeeds
-        self._is_disk_in_doubt = False  # a directory or manifest write failed: no edit may follow
-        self._doubtful: set[int] = set()  # outputs named by an edit that may be in the manifest
         self._engine_counters = EngineCounters()
-        self._log: LogWriter | None = None
-        self._commits: CommitGroup | None = None
-        self._active: Memtable | None = None
         self._sequence = parts.last_sequence
         self._is_inline = parts.options.background == "inline"
         self._background: Background | None = None
@@ -156,6 +102,7 @@ class Engine(Store):
             self._begin_exclusive()
             with self._lock:
                 self._refuse_write()
+                self._settle()
                 assert self._active is not None
                 assert self._log is not None
                 if not self._log.finished:  # else an earlier attempt got that far: no way back
@@ -187,7 +134,7 @@ class Engine(Store):
             if previous is not None:
                 assert self._active is not None
                 frozen.append(Frozen(self._active, previous))
-            state = _read_state(active, frozen, self._tree.native)
+            state = read_state(active, frozen, self._tree.native)
             self._commits.add(log)
         except BaseException:
             self._commits.drop(log)
@@ -216,6 +163,12 @@ class Engine(Store):
             manifest_edit=self._manifest.state.last_edit,
             mapped=mapped,
         )
+
+    def _tree_changed(self) -> None:
+        self._set_pressure()
+        self._changed.notify_all()
+        if self._background is not None:
+            self._background.wake_compaction()
 
     def _set_pressure(self) -> None:
         pressure = write_pressure(self._tree.version, self._options, len(self._frozen))
@@ -277,6 +230,7 @@ class Engine(Store):
         """Flush all frozen memtables into one table; False when there is none."""
         with self._flush_lock:
             with self._lock:
+                self._settle()
                 frozen = list(self._frozen)
                 if not frozen or self.closed or self._is_disk_in_doubt:
                     return False
@@ -302,102 +256,6 @@ class Engine(Store):
         log.close()
         self._delete([log.path])
 
-    def _commit_change(self, changes: TableChanges, *, flushed_count: int = 0) -> None:
-        """Make a change of the tree durable and current; the oldest `flushed_count` frozen
-        memtables are in it.
-
-        REQUIRES: _lock, outputs synced.
-        """
-        assert self._active is not None
-        frozen = self._frozen[flushed_count:]
-        # Taken before the directory is synced: a log the manifest names must be there after a power
-        # loss.
-        live = [entry.log for entry in frozen]
-        live += [self._log] if self._log is not None else []
-        with self._doubting(refusals=frozenset()):
-            self._filesystem.sync_directory(self._directory)
-        picture = self._tree.prepare(self._tree.version.change(changes))
-        state = _read_state(self._active, frozen, picture.native)
-        with self._doubting(refusals=REFUSALS):
-            self._append_edit(changes, live)
-        log, commits, before = self._log, self._commits, self._tree.picture
-        self._frozen = frozen
-        self._tree.picture = picture
-        self._install(state, log, commits)
-        self._tree.retire(before)
-        self._set_pressure()
-        self._changed.notify_all()
-        if self._background is not None:
-            self._background.wake_compaction()
-
-    @contextlib.contextmanager
-    def _doubting(self, *, refusals: frozenset[int]) -> Iterator[None]:
-        """A failure other than these leaves open what is on the disk: no write and no edit may
-        follow before the next open has found out."""
-        try:
-            yield
-        except StorageError as error:
-            if error.errno not in refusals:
-                self._is_disk_in_doubt = True
-                self._poison(f"the state on disk is in doubt ({error}): reopen the database")
-            raise
-
-    def _record_log_ends(self) -> None:
-        """Note in the manifest how long the logs are. REQUIRES: finished and durable.
-
-        From then on a log that ends earlier is damaged, not torn. Nothing is lost without the note,
-        but whoever closes hears that the disk failed.
-        """
-        assert self._active is not None
-        assert self._log is not None
-        if self._is_disk_in_doubt or not (self._frozen or self._active.usage().entry_count):
-            return
-        logs = [*(entry.log for entry in self._frozen), self._log]
-        lengths = {log.number: log.length for log in logs}
-        self._append_edit(TableChanges((), ()), logs, lengths=lengths)
-
-    def _append_edit(
-        self,
-        changes: TableChanges,
-        live_logs: Sequence[LogWriter],
-        *,
-        lengths: Mapping[int, int] = MappingProxyType({}),
-    ) -> None:
-        """Make the change durable: one line of the manifest."""
-        assert self._manifest is not None
-        if self._manifest.broken or self._manifest.is_large:
-            self._renew_manifest()
-        state = self._manifest.state
-        if state.version != self._tree.version:
-            raise Error("an earlier change was interrupted half-way: reopen the database")
-        newest = max((table.last_sequence for table in changes.added), default=0)
-        edit = VersionEdit(
-            number=state.last_edit + 1,
-            added=changes.added,
-            removed=changes.removed,
-            next_file_number=self._counter.upcoming,
-            last_sequence=max(state.last_sequence, newest),
-            log_number=live_logs[0].number if live_logs else state.log_number,
-            live_logs=tuple(LogRef(log.number, lengths.get(log.number)) for log in live_logs),
-        )
-        self._doubtful |= {table.number for table in changes.added} - state.version.file_numbers
-        self._manifest.append(edit)
-        self._doubtful.clear()
-
-    def _renew_manifest(self) -> None:
-        assert self._manifest is not None
-        old = self._manifest
-        fresh = ManifestWriter.create(
-            self._filesystem, self._directory, self._counter.next(), old.state
-        )
-        old.close()
-        self._manifest = fresh
-        unnamed = self._doubtful - fresh.state.version.file_numbers
-        self._doubtful = set()
-        self._delete(
-            [filenames.manifest_path(self._directory, old.number), *self._table_paths(unnamed)]
-        )
-
     # --- compaction ------------------------------------------------------------------------------
 
     def _compact_step(self) -> bool:
@@ -406,6 +264,7 @@ class Engine(Store):
             with self._lock:
                 if self.closed or self._is_disk_in_doubt:
                     return False
+                self._settle()
                 compaction = pick_compaction(
                     self._tree.version, self._options, oldest_snapshot=self._oldest_snapshot()
                 )
@@ -421,6 +280,7 @@ class Engine(Store):
             with self._compaction_lock:
                 with self._lock:
                     self._refuse_write()
+                    self._settle()
                     compaction = pick_manual(
                         self._tree.version,
                         self._options,
@@ -437,6 +297,7 @@ class Engine(Store):
         with self._compaction_lock:  # a running compaction would bring the keys back
             with self._lock:
                 self._refuse_write()
+                self._settle()
                 changes = self._tree.version.drop_range(keys)
                 if not changes.removed:
                     return
@@ -455,6 +316,7 @@ class Engine(Store):
         self._wait_for_room()
         self._freeze(only_if_full=False)
         newest = self._frozen[-1:]
+        self._background_errors.pop("flush", None)  # this one is tried at once, not told the last
         self._after_freeze()
         with self._lock:
             while newest and newest[0] in self._frozen and not self.closed:
@@ -520,31 +382,6 @@ class Engine(Store):
         if self._is_inside() or (background is not None and background.is_current_thread()):
             raise Error("refused to a finalizer that interrupts the database's own work")
 
-    # --- files -----------------------------------------------------------------------------------
-
-    def _delete_obsolete(self) -> None:
-        """Delete table files that no reader needs any more."""
-        with self._lock:
-            numbers = self._tree.collect()
-        self._delete(self._table_paths(numbers))
-
-    def _table_paths(self, numbers: Iterable[int]) -> list[str]:
-        return [filenames.table_path(self._directory, number) for number in numbers]
-
-    def _delete(self, paths: Iterable[str]) -> None:
-        """Delete files that no edit names; what fails is tried again later, and at the next
-        open."""
-        again, self._obsolete = self._obsolete, []
-        for path in [*again, *paths]:
-            try:
-                self._filesystem.remove(path)
-            except StorageError as error:
-                if error.errno == errno.ENOENT:
-                    continue
-                level = logging.DEBUG if path in again else logging.WARNING
-                logger.log(level, "could not delete %s: %s", path, error)
-                self._obsolete.append(path)
-
     # --- background ------------------------------------------------------------------------------
 
     def _background_step(self, kind: str) -> Step:
@@ -561,9 +398,9 @@ class Engine(Store):
                 self._background_errors[kind] = error
                 self._changed.notify_all()
             return Step.FAILED
+        self._background_errors.pop(kind, None)
         if not worked:
             return Step.IDLE
-        self._background_errors.pop(kind, None)
         return Step.WORKED
 
     def _raise_background_error(self, *kinds: str) -> None:
@@ -591,8 +428,3 @@ class Engine(Store):
     def _cancel_jobs(self) -> None:
         for job in list(self._running):
             job.cancel()
-
-
-def _read_state(active: Memtable, frozen: Sequence[Frozen], native: NativeVersion) -> ReadState:
-    """The sources of a read: memtables from newest to oldest, then the tree."""
-    return ReadState((active, *(entry.memtable for entry in reversed(frozen))), native)
