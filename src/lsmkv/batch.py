@@ -18,8 +18,8 @@ class WriteBatch(OperationBuffer):
             batch.put(b"a", b"1")
             batch.delete(b"b")
 
-    Keys and values are copied as they are added. Outside a `with` block call `write()` or
-    `discard()`; either ends the batch. A batch belongs to one thread.
+    Keys and values are copied as they are added. Outside a `with` block, or to end it early, call
+    `write()` or `discard()`. A batch belongs to one thread.
     """
 
     def __init__(self, store: Store, *, sync: bool = False) -> None:
@@ -45,7 +45,7 @@ class WriteBatch(OperationBuffer):
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if kind is None and not self._is_sealed:
             self.write()
         else:
             self.discard()

@@ -265,13 +265,21 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
     def _finish_log(self) -> None:
         if self._log is None or self._commits is None or self._commits.poisoned:
             return
+        failure: StorageError | None = None
         try:
             self._log.finish()
-        finally:
+        except StorageError as error:
+            failure = error
+        try:
             # The CLOSE record has no sequence of its own: one past the last asks for a sync
             # after it.
             self._commits.finish(self._sequence)
-        self._record_log_ends()
+        except Error as error:
+            raise failure or error from None
+        if failure is None:
+            self._record_log_ends()
+        else:  # everything is durable all the same
+            logger.warning("the log of %s could not be ended: %s", self._directory, failure)
 
     def _release(self) -> None:
         for snapshot in list(self._children):

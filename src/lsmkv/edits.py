@@ -220,8 +220,9 @@ class EditingStore(Store):
         fresh = ManifestWriter.create(
             self._filesystem, self._directory, self._counter.next(), old.state
         )
-        old.close()
         self._manifest = fresh
+        with contextlib.suppress(StorageError):  # every append was synced: nothing is lost
+            old.close()
         unnamed, self._doubtful = self._doubtful, set()
         self._delete(
             [filenames.manifest_path(self._directory, old.number), *self._table_paths(unnamed)]

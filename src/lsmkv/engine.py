@@ -39,7 +39,7 @@ from lsmkv._native.readstate import ReadState
 from lsmkv.background import Background, Step, told_again
 from lsmkv.compaction import JobFactory, describe
 from lsmkv.edits import EditingStore, Frozen, Parts, read_state
-from lsmkv.errors import ClosedError, Error, StorageError
+from lsmkv.errors import ClosedError, Error
 from lsmkv.picker import NO_SNAPSHOT, Compaction, pick_compaction, pick_manual
 from lsmkv.pressure import write_pressure
 from lsmkv.statistics import EngineCounters
@@ -313,10 +313,12 @@ class Engine(EditingStore):
     def _flush_all(self) -> None:
         """Move everything in memory into tables and wait for it."""
         self._refuse_reentry()
+        self._background_errors.pop("flush", None)  # tried again at once, rather than told again
+        if self._background is not None:
+            self._background.wake_flush()
         self._wait_for_room()
         self._freeze(only_if_full=False)
         newest = self._frozen[-1:]
-        self._background_errors.pop("flush", None)  # this one is tried at once, not told the last
         self._after_freeze()
         with self._lock:
             while newest and newest[0] in self._frozen and not self.closed:

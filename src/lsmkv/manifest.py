@@ -20,11 +20,12 @@ readers see the state that `append` returns.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 
 from lsmkv import filenames
 from lsmkv._native.vfs import File, FileSystem
-from lsmkv.errors import CorruptionError, Error
+from lsmkv.errors import CorruptionError, Error, StorageError
 from lsmkv.manifest_format import (
     DATABASE_ID_SIZE,
     LINE_SIZE_MAX,
@@ -149,7 +150,16 @@ class ManifestWriter:
             file.append(line)
             file.sync()
             filesystem.sync_directory(directory)
-            _point_current(filesystem, directory, number)
+            temporary = _write_temporary(filesystem, directory, number)
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                file.close()
+            with contextlib.suppress(StorageError):
+                filesystem.remove(filenames.manifest_path(directory, number))
+            raise
+        try:
+            filesystem.rename(temporary, filenames.current_path(directory))
+            filesystem.sync_directory(directory)
         except BaseException:
             file.close()
             raise
@@ -198,17 +208,17 @@ class ManifestWriter:
             self._file.close()
 
 
-def _point_current(filesystem: FileSystem, directory: str, number: int) -> None:
-    temporary = filenames.temporary_path(directory)
+def _write_temporary(filesystem: FileSystem, directory: str, number: int) -> str:
+    """The path of a file that can take the place of CURRENT and point to manifest `number`."""
+    path = filenames.temporary_path(directory)
     name = filenames.FileName(filenames.FileKind.MANIFEST, number)
-    file = filesystem.open(temporary, "w")
+    file = filesystem.open(path, "w")
     try:
         file.append(f"{name}\n".encode("ascii"))
         file.sync()
     finally:
         file.close()
-    filesystem.rename(temporary, filenames.current_path(directory))
-    filesystem.sync_directory(directory)
+    return path
 
 
 # --- reading -------------------------------------------------------------------------------------

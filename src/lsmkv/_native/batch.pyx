@@ -94,6 +94,11 @@ cdef class OperationBuffer:
     def __delitem__(self, key):
         self.delete(key)
 
+    @property
+    def _is_sealed(self):
+        """Whether the batch was written or dropped."""
+        return bool(self.sealed)
+
     def _seal(self):
         """Refuse further operations and give the memory back."""
         self.sealed = True

@@ -9,7 +9,8 @@ A step holds the GIL except while a block must come from the disk.
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t
+from cpython.number cimport PyNumber_Index
+from libc.stdint cimport INT64_MAX, uint8_t, uint32_t
 from lsmkv._native.buffers cimport Slice, acquire_key, release
 from lsmkv._native.failure cimport lsm_slice, raise_error, LSM_E_MEMORY
 from lsmkv._native.gate cimport may_read, no_gate, prepare_context, yield_lock
@@ -118,9 +119,12 @@ cdef class Scan:
         lower.acquired = upper.acquired = False
         lower.bytes.data = upper.bytes.data = NULL
         lower.bytes.size = upper.bytes.size = 0
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit must be 0 or more, not {limit}")
-        self.left = -1 if limit is None else limit
+        self.left = -1
+        if limit is not None:
+            limit = PyNumber_Index(limit)
+            if limit < 0:
+                raise ValueError(f"limit must be 0 or more, not {limit}")
+            self.left = min(limit, INT64_MAX)
         if prefix is not None:
             if start is not None or stop is not None:
                 raise ValueError("prefix cannot be combined with start or stop")
