@@ -204,7 +204,8 @@ class EditingStore(Store):
             return
         logs = [*(entry.log for entry in self._frozen), self._log]
         lengths = {log.number: log.length for log in logs}
-        self._manifest.append(self._next_edit(TableChanges((), ()), logs, lengths=lengths))
+        edit = self._next_edit(TableChanges((), ()), logs, lengths=lengths)
+        self._manifest.append(edit)  # which may be another manifest by now
 
     def _new_files(self, changes: TableChanges) -> set[int]:
         """The tables of a change that are no others seen through a window."""
