@@ -105,6 +105,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
 
     def snapshot(self) -> Snapshot:
         """A frozen view of this moment, with get, get_many and scan; a context manager."""
+        self._refuse_read()  # before any lock: a forked child may have inherited it held
         # Either the snapshot sees a dropped range gone, or the drop sees the snapshot.
         with self._snapshot_lock:
             snapshot = Snapshot(self)

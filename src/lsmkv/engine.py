@@ -312,6 +312,7 @@ class Engine(EditingStore):
 
     def _flush_all(self) -> None:
         """Move everything in memory into tables and wait for it."""
+        self._refuse_write()  # before any lock: a forked child may have inherited it held
         self._refuse_reentry()
         self._background_errors.pop("flush", None)  # tried again at once, rather than told again
         if self._background is not None:
