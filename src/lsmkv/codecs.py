@@ -11,6 +11,7 @@ sense. Nothing here runs code from stored bytes: there is no pickle.
 from __future__ import annotations
 
 import json
+import operator
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,25 +47,27 @@ def _encode_utf8(value: Any) -> bytes:
 
 
 def _encode_int(value: Any) -> bytes:
-    if not -SIGN_BIT <= value < SIGN_BIT:
-        raise ValueError("int keys are signed 64-bit")
-    return struct.pack(">Q", value + SIGN_BIT)
+    number = operator.index(value)
+    if not -SIGN_BIT <= number < SIGN_BIT:
+        raise ValueError(f"{number} is no signed 64-bit number")
+    return struct.pack(">Q", number + SIGN_BIT)
 
 
 def _decode_int(data: bytes) -> int:
-    number: int = struct.unpack(">Q", data)[0]
-    return number - SIGN_BIT
+    return _decode_uint(data) - SIGN_BIT
 
 
 def _encode_uint(value: Any) -> bytes:
-    if not 0 <= value < 2 * SIGN_BIT:
-        raise ValueError("uint keys are unsigned 64-bit")
-    return struct.pack(">Q", value)
+    number = operator.index(value)
+    if not 0 <= number < 2 * SIGN_BIT:
+        raise ValueError(f"{number} is no unsigned 64-bit number")
+    return struct.pack(">Q", number)
 
 
 def _decode_uint(data: bytes) -> int:
-    number: int = struct.unpack(">Q", data)[0]
-    return number
+    if len(data) != 8:
+        raise ValueError(f"a stored number has 8 bytes, not {len(data)}")
+    return int.from_bytes(data, "big")
 
 
 def _encode_json(value: Any) -> bytes:

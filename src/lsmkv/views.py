@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lsmkv._native.buffers import key_bytes
 from lsmkv._native.scan import prefix_successor
 from lsmkv.codecs import Codec, get_codec
+from lsmkv.version import KeyRange
 
 if TYPE_CHECKING:
     from lsmkv._native.types import Buffer
@@ -136,6 +137,15 @@ class Prefixed(MutableMapping[bytes, bytes]):
         """A typed view of this one."""
         return View(self, key=key, value=value)
 
+    def clear(self) -> None:
+        """As DB.clear, for the keys with this prefix: one edit, whatever their number."""
+        base: DB | Prefixed = self._base
+        prefix = self.prefix
+        while isinstance(base, Prefixed):
+            prefix = base.prefix + prefix
+            base = base._base
+        base._drop_range(KeyRange(prefix, prefix_successor(prefix)))
+
     def __getitem__(self, key: Buffer) -> bytes:
         value = self._base.get(self._full(key))
         if value is None:
@@ -180,6 +190,20 @@ class PrefixedBatch:
     def delete(self, key: Buffer) -> None:
         """As WriteBatch.delete."""
         self._batch.delete(self._prefix + key_bytes(key))
+
+    def __setitem__(self, key: Buffer, value: Buffer) -> None:
+        self.put(key, value)
+
+    def __delitem__(self, key: Buffer) -> None:
+        self.delete(key)
+
+    def write(self) -> None:
+        """As WriteBatch.write."""
+        self._batch.write()
+
+    def discard(self) -> None:
+        """As WriteBatch.discard."""
+        self._batch.discard()
 
     def __len__(self) -> int:
         return len(self._batch)
@@ -267,6 +291,10 @@ class View(MutableMapping[Any, Any]):
     def values(self, *bounds: Any, **options: Any) -> Any:
         """As DB.values, decoded."""
         return MappedScan(self.scan(*bounds, **options), _second)
+
+    def clear(self) -> None:
+        """As DB.clear: everything goes, also what these codecs cannot read."""
+        self._base.clear()
 
     def __getitem__(self, key: Any) -> Any:
         data = self._base.get(self._key.encode(key))

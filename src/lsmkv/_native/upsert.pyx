@@ -85,6 +85,8 @@ def merge_batch(Store store not None, records, function, *, bint sync=False):
             else:
                 new = function(key, old, operand)
                 changed = new is not old
+                if new is not None:
+                    new = value_bytes(new)  # the next record's `old` must not change
             if changed:
                 if new is None:
                     operations.add_delete(key)
