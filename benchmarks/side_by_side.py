@@ -1,7 +1,7 @@
 """lsmkv beside plyvel and rocksdict: the same work, the same cache and buffer sizes, alternating
 processes.
 
-    python benchmarks/side_by_side.py [--entries N] [--rounds R] [--json FILE] [--engines a,b]
+    python benchmarks/side_by_side.py [--entries N] [--rounds R] [--json FILE] [--markdown]
 
 Each (engine, round) is a process of its own; engines alternate A B C A B C, and what is reported
 are the medians and the ratio of each peer to lsmkv round by round. Keys are 16 bytes ("%016d"),
@@ -251,12 +251,31 @@ def report(rounds: dict[str, list[dict[str, Any]]], engines: list[str]) -> str:
     return "\n".join(lines)
 
 
+def markdown(rounds: dict[str, list[dict[str, Any]]], engines: list[str]) -> str:
+    """The same as a table for the README: median times, and in brackets the ratio to lsmkv."""
+    lines = [
+        "| us per operation | " + " | ".join(engines) + " |",
+        "|---|" + "---|" * len(engines),
+    ]
+    for workload in WORKLOADS:
+        times = {name: [r["us"][workload] for r in rounds[name]] for name in engines}
+        cells = []
+        for name in engines:
+            median = statistics.median(times[name])
+            pairs = zip(times[name], times["lsmkv"], strict=True)
+            ratio = statistics.median(theirs / ours for theirs, ours in pairs)
+            cells.append(f"{median:.2f}" + ("" if name == "lsmkv" else f" ({ratio:.1f}x)"))
+        lines.append(f"| {workload} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="lsmkv beside plyvel and rocksdict")
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default="lsmkv,plyvel,rocksdict")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", action="store_true", help="also print the table as Markdown")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
@@ -273,6 +292,8 @@ def main() -> int:
         print("results differ between engines:", *checks, sep="\n  ", file=sys.stderr)
         return 1
     print(report(rounds, engines))
+    if arguments.markdown:
+        print(markdown(rounds, engines))
     if arguments.json:
         arguments.json.write_text(json.dumps(rounds, indent=1))
     return 0
