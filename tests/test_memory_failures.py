@@ -1,0 +1,234 @@
+"""Every native allocation fails once: MemoryError or success, nothing lost, nothing leaked.
+
+A small workload is run again and again, each time with another allocation failing (and once more
+with all from there on failing until the operation has given up). An operation that failed did
+nothing and can be repeated; what was acknowledged before is there, also for one who looks at the
+files. Only a failed sync ends the writing: files in memory need memory for that.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import lsmkv
+from lsmkv import kernel
+from lsmkv._native import memory
+from lsmkv._native.vfs import MemoryFileSystem
+
+OPTIONS: dict[str, Any] = {"background": "inline", "write_buffer_size": 4096, "table_size": 4096,
+                           "block_size": 256, "level0_trigger": 2, "block_cache_size": 4096,
+                           "log_mode": "written"}  # fmt: skip
+STRIDE = int(os.environ.get("LSMKV_MEMORY_STRIDE", "5"))  # 1 tries every allocation
+
+Model = dict[bytes, bytes]
+
+
+class Subject:
+    """A database, what it acknowledged, and what an operation that failed may have done or not."""
+
+    def __init__(self) -> None:
+        self.files = MemoryFileSystem()
+        self.db = lsmkv.open("/db", filesystem=self.files, **OPTIONS)
+        self.model: Model = {}
+        self.pending: dict[bytes, bytes | None] = {}
+
+    def write(self, changes: dict[bytes, bytes | None], work: Callable[[], object]) -> None:
+        self.pending = changes
+        work()
+        self.settle()
+
+    def settle(self) -> None:
+        """What was pending counts."""
+        for key, value in self.pending.items():
+            if value is None:
+                self.model.pop(key, None)
+            else:
+                self.model[key] = value
+        self.pending = {}
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.write({key: value}, lambda: self.db.put(key, value))
+
+    def check(self) -> None:
+        found = dict(self.db.scan())
+        if self.db._read_only_reason is not None and found != self.model:
+            self.settle()  # written, but not synced
+        assert found == self.model
+        with lsmkv.open("/db", filesystem=self.files.clone(), **OPTIONS) as killed:
+            assert dict(killed.scan()) == self.model
+            assert killed.verify()
+
+
+def operations(subject: Subject) -> Iterator[Callable[[], object]]:
+    """The workload, operation by operation."""
+    db = subject.db
+    for number in range(12):
+        key, value = b"%02d" % (number * 7 % 12), b"%d" % number * 300
+        yield lambda key=key, value=value: subject.put(key, value)
+    many = {b"many %d" % number: b"x" * 40 for number in range(10)}
+    yield lambda: subject.write(many, lambda: db.put_many(many))
+    yield lambda: subject.write({b"00": None}, lambda: db.delete(b"00"))
+    yield lambda: subject.write({b"01": b"merged"}, lambda: kernel.merge_batch(
+        db, [(b"01", b"merged")], lambda _key, _old, new: new))  # fmt: skip
+    changes = {b"batch": b"y" * 5000, b"02": None}
+    yield lambda: subject.write(changes, lambda: batch(db, changes))
+    yield lambda: read(subject)
+    yield db.flush
+    yield lambda: read(subject)
+    yield lambda: subject.put(b"after", b"the flush")
+    yield db.sync
+    yield db.compact
+    yield lambda: subject.write({b"05": None, b"06": None}, lambda: kernel.drop_range(
+        db, b"05", b"07"))  # fmt: skip
+    yield lambda: read(subject)
+    yield db.verify
+    yield lambda: db.view(key="utf8").get("x")
+
+
+def batch(db: lsmkv.DB, changes: dict[bytes, bytes | None]) -> None:
+    with db.write_batch(sync=True) as batch:
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+
+
+def read(subject: Subject) -> None:
+    db, model = subject.db, subject.model
+    pairs = sorted(model.items())
+    keys = [key for key, _ in pairs]
+    with db.snapshot() as snapshot:
+        assert list(db.scan()) == list(snapshot.scan()) == pairs
+        assert list(db.scan(reverse=True)) == pairs[::-1]
+        assert db.get_many(keys) == snapshot.get_many(keys) == [value for _, value in pairs]
+    with db.scan(b"03") as scan:
+        scan.seek(b"04")
+        assert next(scan, None) == next((pair for pair in pairs if pair[0] >= b"04"), None)
+    assert db.get(b"missing") is None
+    assert kernel.digest_range(db).entry_count == len(model)
+
+
+def run(failing: int, *, for_ever: bool) -> int:
+    """The workload with one allocation failing; how many there were."""
+    subject = Subject()
+    started = memory.call_count()
+    memory.fail_allocation(failing, for_ever)
+    failed = False
+    for operation in operations(subject):
+        while True:
+            try:
+                operation()
+            except (MemoryError, lsmkv.Error) as error:
+                memory.fail_allocation(0)
+                assert not failed, f"twice: {error!r}"
+                failed = True
+                assert_means_no_memory(error)
+                subject.check()
+                if subject.db._read_only_reason is None:
+                    continue  # with what was to be done
+                subject.db.close()
+                return reopened(subject)
+            break
+    count = memory.call_count() - started
+    memory.fail_allocation(0)
+    subject.check()
+    subject.db.close()
+    reopened(subject)
+    return count
+
+
+def reopened(subject: Subject) -> int:
+    with lsmkv.open("/db", filesystem=subject.files, **OPTIONS) as again:
+        assert dict(again.scan()) == subject.model
+    return 0
+
+
+def assert_means_no_memory(error: BaseException) -> None:
+    """MemoryError, or what the memory file system makes of it when a file cannot grow."""
+    if isinstance(error, lsmkv.StorageError):
+        assert error.errno == 12, error
+    else:
+        assert isinstance(error, MemoryError), error
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    gc.collect()
+    before = memory.usage()
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+    memory.fail_allocation(0)
+    gc.collect()
+    assert memory.usage() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_every_allocation_of_a_workload(for_ever: bool) -> None:
+    count = run(0, for_ever=False)
+    assert count > 500
+    before = memory.usage()
+    for failing in range(1 + for_ever, count, STRIDE):
+        try:
+            run(failing, for_ever=for_ever)
+            gc.collect() if memory.usage() != before else None
+            assert memory.usage() == before, "leaked"
+        except BaseException as error:
+            error.add_note(f"allocation {failing} of {count}")
+            raise
+
+
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_every_allocation_of_an_open(for_ever: bool) -> None:
+    subject = Subject()
+    for operation in operations(subject):
+        operation()
+    files, model = subject.files.clone(), subject.model
+    subject.db.close()
+    del subject
+    before = memory.usage()
+    failing, succeeded = 0, False
+    while not succeeded:
+        failing += 1
+        image = files.clone()
+        started = memory.call_count()
+        memory.fail_allocation(failing, for_ever)
+        try:
+            lsmkv.open("/db", filesystem=image, **OPTIONS).close()
+            succeeded = memory.call_count() - started < failing
+        except (MemoryError, lsmkv.StorageError) as error:
+            memory.fail_allocation(0)
+            assert_means_no_memory(error)
+        memory.fail_allocation(0)
+        with lsmkv.open("/db", filesystem=image, **OPTIONS) as again:
+            assert dict(again.scan()) == model
+        del image, again
+        gc.collect() if memory.usage() != before else None
+        assert memory.usage() == before, f"allocation {failing} leaked"
+    assert failing > 100
+
+
+def test_closing_needs_no_memory_to_be_safe() -> None:
+    subject = Subject()
+    for number in range(5):
+        subject.put(b"%d" % number, b"x" * 100)
+    files = subject.files
+    memory.fail_allocation(1, for_ever=True)
+    try:
+        subject.db.close()
+    except (MemoryError, lsmkv.Error):
+        pass
+    finally:
+        memory.fail_allocation(0)
+    assert subject.db.closed
+    subject.db.close()
+    with lsmkv.open("/db", filesystem=files, **OPTIONS) as again:
+        assert dict(again.scan()) == subject.model
