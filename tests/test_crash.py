@@ -31,7 +31,7 @@ DELAY_S = (0.001, 0.040)  # after the first acknowledged operation
 
 State = dict[bytes, bytes]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 * max(1, CYCLES // 200))]
 
 
 class Oracle:

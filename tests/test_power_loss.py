@@ -49,7 +49,7 @@ RECOVERY_STRIDE = max(1, 60 // SEEDS)  # every how many cuts recovery is cut off
 PIECES = (512, 64, 4096)
 SURVIVALS = (0.5, 0.9, 0.1)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 * SEEDS)]
 
 
 @pytest.fixture(autouse=True)
