@@ -12,11 +12,13 @@ commit order, batches whole, nothing invented) and that one is not older than wh
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import lsmkv
 from lsmkv import kernel
+from lsmkv._native.job import Job
 from lsmkv._native.vfs import FileSystem, MemoryFileSystem
 from lsmkv._native.vfs_fault import FaultFileSystem
 
@@ -253,6 +255,28 @@ class Laboratory:
     def __exit__(self, *exception: object) -> None:
         self.end()
 
+    # --- as if the background were slow
+
+    def hold_flushes(self) -> None:
+        """Let full memtables wait, as they do beside a busy disk: several log segments live."""
+        self.db._after_freeze = lambda: None  # type: ignore[method-assign]
+
+    def release_flushes(self) -> None:
+        vars(self.db).pop("_after_freeze", None)
+
+    def flush_during(self, write: Callable[[], None]) -> None:
+        """Flush what waits, and let `write` run between the decision and the edit."""
+        if self._tolerant:  # an error would close the store in the middle of its own flush
+            write()
+            return
+        jobs = self.db._jobs
+        make_job = jobs.flush
+        jobs.flush = lambda *inputs: _Interrupted(make_job(*inputs), write)  # type: ignore
+        try:
+            self._promise("flush", lambda: self.db._flush_step(), durable=False)
+        finally:
+            jobs.flush = make_job  # type: ignore[method-assign]
+
     def end(self) -> None:
         """Let go of the store without any of the above, as a dying process does."""
         if self._db is not None:
@@ -293,10 +317,10 @@ class Laboratory:
 
         self._step("write", commit)
 
-    def _promise(self, name: str, call: Callable[[], None]) -> None:
+    def _promise(self, name: str, call: Callable[[], object], *, durable: bool = True) -> None:
         def promise() -> None:
             call()
-            self.history.acknowledge(durable=True)
+            self.history.acknowledge(durable=durable)
 
         self._step(name, promise)
 
@@ -341,6 +365,36 @@ class Laboratory:
                 assert len(self.errors) < 100, "opening fails for ever"
 
 
+class _Interrupted:
+    """A job during which something else happens, in a thread of its own."""
+
+    def __init__(self, job: Job, other: Callable[[], None]) -> None:
+        self._job = job
+        self._other = other
+        self._failure: BaseException | None = None
+
+    def run(self) -> Any:
+        thread = threading.Thread(target=self._run_other)
+        thread.start()
+        thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._job.run()
+
+    def _run_other(self) -> None:
+        try:
+            self._other()
+        except BaseException as failure:
+            self._failure = failure
+
+    @property
+    def outputs(self) -> Any:
+        return self._job.outputs
+
+    def cancel(self) -> None:
+        self._job.cancel()
+
+
 def _value(number: int, size: int) -> bytes:
     return b"%d:" % number + bytes((number * 7 + i) % 251 for i in range(size))
 
@@ -376,6 +430,27 @@ def run_workload(lab: Laboratory) -> None:
     lab.put(b"q", _value(29, 900))
     lab.put(b"r", _value(30, 2500))  # more than half a memtable at once
     lab.put(b"q", _value(31, 900), sync=True)
+    _write_into_several_segments(lab)
     for number in range(32, 36):
         lab.put(b"k%02d" % (number % 9), _value(number, 800))
     lab.batch({b"r": None, b"q": None, b"n": b"last"})
+
+
+def _write_into_several_segments(lab: Laboratory) -> None:
+    """A sync across live segments, and a flush beside writes that fill the next memtable."""
+    lab.hold_flushes()
+    lab.put(b"h0", _value(40, 4200))
+    lab.put(b"h1", _value(41, 4200))
+    lab.put(b"h0", _value(42, 300), sync=True)
+    lab.put(b"h2", _value(43, 200))
+    lab.put(b"h1", _value(44, 300))
+
+    def write() -> None:
+        lab.put(b"h3", _value(45, 4200))
+        lab.batch({b"h2": None, b"h0": _value(46, 100)})
+
+    lab.flush_during(write)
+    lab.put(b"h3", _value(47, 200))
+    lab.delete(b"h0", sync=True)
+    lab.release_flushes()
+    lab.flush()
