@@ -1,5 +1,7 @@
 """Shared by all tests. Helpers with logic live in tests/support and have tests of their own."""
 
+import gc
+
 import pytest
 
 
@@ -15,3 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def rewrite(request: pytest.FixtureRequest) -> bool:
     """Whether scripts are to be rewritten: pass it on to datadriven.run_script."""
     return bool(request.config.getoption("--rewrite"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_of_earlier_tests(request: pytest.FixtureRequest) -> None:
+    """Tests that compare `memory.usage()` before and after must not see garbage of others go."""
+    function = getattr(request, "function", None)
+    if function is not None and "usage" in function.__code__.co_names:
+        gc.collect()

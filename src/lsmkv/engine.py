@@ -68,6 +68,7 @@ class Engine(EditingStore):
         self._snapshot_lock = threading.RLock()  # while a snapshot is made, or a dropped range goes
         self._running: set[Job] = set()
         self._background_errors: dict[str, Exception] = {}  # by kind of step, until one succeeds
+        self._flush_requests = 0  # how often somebody has asked for everything to be flushed
         self._engine_counters = EngineCounters()
         self._sequence = parts.last_sequence
         self._is_inline = parts.options.background == "inline"
@@ -314,7 +315,9 @@ class Engine(EditingStore):
         """Move everything in memory into tables and wait for it."""
         self._refuse_write()  # before any lock: a forked child may have inherited it held
         self._refuse_reentry()
-        self._background_errors.pop("flush", None)  # tried again at once, rather than told again
+        with self._lock:
+            self._flush_requests += 1
+            self._background_errors.pop("flush", None)  # tried again at once, not told again
         if self._background is not None:
             self._background.wake_flush()
         self._wait_for_room()
@@ -390,6 +393,7 @@ class Engine(EditingStore):
     def _background_step(self, kind: str) -> Step:
         """One step of a background thread; what goes wrong is kept for writers to hear of."""
         step = self._flush_step if kind == "flush" else self._compact_step
+        requests = self._flush_requests
         try:
             worked = step()
         # Whatever it is, the thread must live and writers must hear of it.
@@ -398,7 +402,9 @@ class Engine(EditingStore):
                 return Step.IDLE
             logger.error("%s failed, will be tried again: %s", kind, error)
             with self._lock:
-                self._background_errors[kind] = error
+                # A failure older than a request to flush is no answer to it: the next try is.
+                if kind != "flush" or requests == self._flush_requests:
+                    self._background_errors[kind] = error
                 self._changed.notify_all()
             return Step.FAILED
         self._background_errors.pop(kind, None)
