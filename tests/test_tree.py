@@ -142,7 +142,7 @@ def test_a_version_that_cannot_be_opened_changes_nothing(lab: Laboratory) -> Non
     with pytest.raises(CorruptionError):
         lab.change((wrong,))
     lab.files.remove(filenames.table_path(DIRECTORY, two.number))
-    with pytest.raises(StorageError):
+    with pytest.raises(CorruptionError, match="does not exist"):
         lab.change((two,))
     assert lab.tree.picture is picture
     assert lab.get(b"a") == b"value of a"

@@ -13,6 +13,7 @@ object. `collect` finds those. Not locked: the database's state lock is held aro
 
 from __future__ import annotations
 
+import errno
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lsmkv import filenames
 from lsmkv._native.slices import TableSlice
 from lsmkv._native.table import Table, TableSpace
 from lsmkv._native.version import Version as NativeVersion
+from lsmkv.errors import CorruptionError, StorageError
 from lsmkv.version import TableMeta, Version
 
 __all__ = ["Tree", "Picture"]
@@ -99,13 +101,20 @@ class Tree:
         self.picture = EMPTY
 
     def _open(self, meta: TableMeta) -> Table:
-        return self._space.open(
-            filenames.table_path(self._directory, meta.number),
-            meta.number,
-            id=meta.id,
-            file_size=meta.file_size,
-            tail_size=meta.tail_size,
-        )
+        path = filenames.table_path(self._directory, meta.number)
+        try:
+            return self._space.open(
+                path,
+                meta.number,
+                id=meta.id,
+                file_size=meta.file_size,
+                tail_size=meta.tail_size,
+            )
+        except StorageError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            message = "a table that the manifest needs does not exist"
+            raise CorruptionError(message, path) from None
 
 
 def _slice(table: Table, meta: TableMeta) -> TableSlice:
