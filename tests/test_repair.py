@@ -411,6 +411,47 @@ def test_a_repair_that_fails_anywhere_can_be_repeated(
     assert at > 20
 
 
+@pytest.mark.parametrize("damage", ["no CURRENT", "garbage manifest", "table", "log"])
+def test_the_machine_stops_anywhere_in_a_repair(
+    files: MemoryFileSystem, model: Model, damage: str
+) -> None:
+    """And loses its power: the next repair must come to the same result."""
+    with open_small(files) as db:
+        db.put(b"log", b"1", sync=True)
+        db.put(b"log", b"2")
+        files = files.clone()
+    tables = live_tables(files)
+    (manifest,) = names(files, f"{read_manifest(files, DIRECTORY).manifest_number:06d}")
+    (log,) = names(files, ".log")
+    if damage == "no CURRENT":
+        files.remove(f"{DIRECTORY}/CURRENT")
+    elif damage == "garbage manifest":
+        rewrite(files, f"{DIRECTORY}/{manifest}", b"garbage\n" * 9)
+    elif damage == "table":
+        flip(files, tables[0], 40)
+    else:
+        flip(files, f"{DIRECTORY}/{log}", 120)
+    files.sync_directory(DIRECTORY)
+    whole = files.crash()
+    repaired(whole)
+    expected = contents(whole)
+    assert expected.items() >= {key: model[key] for key in model if key[:1] == b"b"}.items()
+    at, halted = 0, True
+    while halted:
+        at += 1
+        disk = files.crash()
+        faulty = FaultFileSystem(disk)
+        faulty.count_reads(False)
+        faulty.halt(at, "inside" if at % 2 else "before")
+        with contextlib.suppress(StorageError):
+            repaired(faulty)
+        halted = faulty.halted
+        for image in (disk.clone(), disk.crash(), disk.crash(seed=at, survival=0.5)):
+            repaired(image)
+            assert contents(image) == expected, at
+    assert at > 20
+
+
 def test_a_directory_without_a_database_is_refused(files: MemoryFileSystem) -> None:
     files.make_directory(DIRECTORY)
     with pytest.raises(Error, match="holds no database"):
