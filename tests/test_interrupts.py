@@ -18,6 +18,7 @@ import pytest
 
 import lsmkv
 from lsmkv import kernel
+from lsmkv._native.log import LogWriter
 from lsmkv._native.vfs import MemoryFileSystem
 from tests.support.interrupts import Interrupter
 
@@ -121,6 +122,42 @@ def survive(victim: Victim) -> None:
     with lsmkv.open("/db", filesystem=victim.files, **OPTIONS) as again:
         victim.check(again)
         assert again.verify()
+
+
+@pytest.mark.parametrize("header_written", [True, False])
+def test_a_log_segment_left_behind_does_not_end_the_log(
+    monkeypatch: pytest.MonkeyPatch, header_written: bool
+) -> None:
+    """Ctrl-C after the file was made: the next segment follows the one before it."""
+    files = MemoryFileSystem()
+    db = lsmkv.open("/db", filesystem=files, **OPTIONS)
+    monkeypatch.setattr(db, "_after_freeze", lambda: None)  # the flush comes too late
+    db.put(b"first", b"1")
+    create = db._create_log
+
+    def interrupted(previous: LogWriter | None) -> LogWriter:
+        log = create(previous)
+        if not header_written:
+            with files.open(log.path, "w"):
+                pass
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(db, "_create_log", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            db._freeze(only_if_full=False)
+    monkeypatch.setattr(db, "_create_log", create)
+    db._freeze(only_if_full=False)
+    db.put(b"second", b"2")
+    db._freeze(only_if_full=False)
+    db.put(b"third", b"3", sync=True)
+    logs = [name for name in files.list_directory("/db") if name.endswith(".log")]
+    assert len(logs) == 5
+    for image in (files.clone(), files.crash()):
+        with lsmkv.open("/db", filesystem=image, **OPTIONS) as again:
+            assert dict(again) == {b"first": b"1", b"second": b"2", b"third": b"3"}
+    monkeypatch.undo()
+    db.close()
 
 
 # --- real signals --------------------------------------------------------------------------------

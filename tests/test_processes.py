@@ -104,6 +104,22 @@ def test_readers_in_other_processes(tmp_path: Path) -> None:
         assert len(reader) == 100
 
 
+def test_a_reader_beside_a_writer_gets_clean_errors(tmp_path: Path) -> None:
+    """It is not promised to see anything new, nor that files it needs stay."""
+    options = SMALL | {"background": "inline"}
+    with lsmkv.open(tmp_path / "db", **options) as db:
+        for turn in range(5):
+            db.put_many({b"%03d" % number: b"turn %d" % turn * 20 for number in range(200)})
+            db.flush()
+            with lsmkv.open(tmp_path / "db", read_only=True, **SMALL) as reader:
+                next(reader.scan())
+                db.put_many({b"%03d" % number: b"turn 9" * 20 for number in range(200)})
+                db.compact()
+                with contextlib.suppress(lsmkv.StorageError):
+                    assert {value[:6] for value in reader.values()} <= {b"turn %d" % turn}
+                reader.verify()
+
+
 # --- forked children -----------------------------------------------------------------------------
 
 

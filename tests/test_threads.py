@@ -47,6 +47,13 @@ def finish(threads: list[threading.Thread]) -> None:
         assert not thread.is_alive(), "a thread hangs"
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+
+
 class Crew:
     """Threads that run until the database is closed, and what went wrong in them."""
 
@@ -78,10 +85,7 @@ class Crew:
             raise failure
 
     def wait_for_turns(self, count: int) -> None:
-        limit = time.monotonic() + DEADLINE_S
-        while self.turns < count and not self.failures:
-            assert time.monotonic() < limit
-            time.sleep(0.001)
+        wait_until(lambda: self.turns >= count or bool(self.failures))
 
 
 # --- everything at once --------------------------------------------------------------------------
@@ -309,13 +313,43 @@ def test_a_stalled_writer_hears_of_close(tmp_path: Path) -> None:
     crew = Crew()
     with db._flush_lock:  # no flush can begin: writers stall when enough memtables are full
         crew.start(lambda: db.put(b"key", b"x" * 1000))
-        limit = time.monotonic() + DEADLINE_S
-        while len(db._frozen) < 3:
-            assert time.monotonic() < limit
-            time.sleep(0.001)
+        wait_until(lambda: len(db._frozen) >= 3)
         db._shut()
         crew.finish()
     db.close()
+
+
+def test_a_writer_behind_too_many_tables_hears_of_close(tmp_path: Path) -> None:
+    db = lsmkv.open(tmp_path / "db", **(SMALL | {"level0_trigger": 1}))
+    crew = Crew()
+    with db._compaction_lock:  # no compaction can begin: level 0 grows until writers must wait
+        crew.start(lambda: db.put(b"key", b"x" * 5000))
+        wait_until(lambda: db.stats()["stall_seconds"] > 0)
+        db._shut()
+        crew.finish()
+    db.close()
+
+
+def test_a_writer_behind_a_merge_hears_of_close(tmp_path: Path) -> None:
+    db = lsmkv.open(tmp_path / "db", **SMALL)
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(_key: bytes, _old: bytes | None, operand: bytes) -> bytes:
+        entered.set()
+        leave.wait(DEADLINE_S)
+        return operand
+
+    merging, writing = Crew(), Crew()
+    merging.start(lambda: kernel.merge_batch(db, [(b"merged", b"x")], slow))
+    assert entered.wait(DEADLINE_S)
+    for _ in range(3):
+        writing.start(lambda: db.put(b"key", b"x"))
+    db.close()
+    writing.finish()
+    leave.set()
+    merging.finish()
+    with lsmkv.open(tmp_path / "db") as again:
+        assert len(again) == 0
 
 
 # --- one object, several threads -----------------------------------------------------------------

@@ -51,6 +51,7 @@ def verify_store(db: DB) -> VerifyReport:
     with db._lock:
         tables = db._tree.tables()
     for table in tables:
+        db._refuse_read()
         summary = table.summary()
         try:
             table.verify()
