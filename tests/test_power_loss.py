@@ -22,11 +22,13 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import lsmkv
+from lsmkv import background
 from lsmkv._native.trace import TraceEntry
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv._native.vfs_fault import OPERATIONS, FaultFileSystem
@@ -278,3 +280,60 @@ def test_every_operation_fails_once_with_an_input_output_error() -> None:
         lab.files.count_reads(True)
         lab.files.fail(at, errno.EIO, operations=OPERATIONS)
         finish(lab)
+
+
+# --- the same beside background threads ----------------------------------------------------------
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_writers_hear_of_a_full_disk_and_go_on_when_it_has_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "RETRY_INTERVAL_S", 0.01)
+    files = FaultFileSystem(MemoryFileSystem())
+    model: State = {}
+    with open_small(files, background="threads", write_buffer_size=16 << 10) as db:
+
+        def put() -> bool:
+            key = b"%d" % len(model)
+            value = key * 50
+            try:
+                db.put(key, value)
+            except lsmkv.StorageError as error:
+                assert error.errno == errno.ENOSPC
+                return False
+            model[key] = value
+            return True
+
+        files.fail(1, errno.ENOSPC, for_ever=True, operations=("append",))
+        until(lambda: not put())
+        assert read_state(db) == model
+        files.reset()
+        until(put)
+        for _ in range(1000):
+            assert put()
+        db.flush()
+        assert db.stats()["read_only_reason"] is None
+        assert db.stats()["background_error"] is None
+        assert read_state(db) == model
+    with open_small(files.base) as db:
+        assert read_state(db) == model
+
+
+def test_a_failed_background_sync_is_told_to_the_next_writer() -> None:
+    files = FaultFileSystem(MemoryFileSystem())
+    with open_small(files, background="threads", sync_interval_ms=10) as db:
+        files.fail(1, errno.EIO, operations=("log_sync",))
+        db.put(b"a", b"1")
+        until(lambda: db.stats()["read_only_reason"] is not None)
+        with pytest.raises(lsmkv.ReadOnlyError, match="Input/output error"):
+            db.put(b"b", b"2")
+        assert db[b"a"] == b"1"
+    with open_small(files.base) as db:
+        assert read_state(db) == {b"a": b"1"}
