@@ -18,11 +18,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import lsmkv
-from lsmkv import kernel
+from lsmkv import filenames, kernel
 from lsmkv._native.job import Job
 from lsmkv._native.vfs import FileSystem, MemoryFileSystem
 from lsmkv._native.vfs_fault import FaultFileSystem
 from lsmkv.engine import FROZEN_MEMTABLES_MAX
+from lsmkv.recovery import take_inventory
 
 __all__ = [
     "CHANGING",
@@ -33,6 +34,7 @@ __all__ = [
     "History",
     "Laboratory",
     "Stopped",
+    "check_files",
     "open_small",
     "read_state",
     "run_workload",
@@ -176,6 +178,15 @@ def read_state(db: lsmkv.DB) -> State:
     assert list(db.keys(reverse=True)) == keys[::-1]
     assert db.get_many(keys) == list(state.values())
     return state
+
+
+def check_files(db: lsmkv.DB, *, may_lose: bool) -> None:
+    """Nothing half-done is left over, and nothing went to lost/ that need not."""
+    inventory = take_inventory(db._filesystem, db.path)
+    assert set(inventory.tables) == db._tree.version.file_numbers
+    assert len(inventory.logs) == 1
+    assert len(inventory.manifests) == 1
+    assert may_lose or not db._filesystem.exists(filenames.lost_directory(db.path))
 
 
 class Laboratory:
