@@ -383,7 +383,7 @@ class TestDigestRange:
         model = {b"%03d" % key: b"value %d" % key for key in range(300)}
         histories: list[Callable[[lsmkv.DB], None]] = [
             lambda db: db.put_many(model),
-            lambda db: [db.put(key, model[key]) for key in sorted(model, reverse=True)],  # type: ignore[func-returns-value]
+            lambda db: [db.put(key, model[key]) for key in sorted(model, reverse=True)],
             lambda db: (db.put_many(dict.fromkeys(model, b"older")), db.flush(),
                         db.put_many(model), db.put(b"x", b"gone"), db.delete(b"x")),
             lambda db: (db.put_many(model), db.compact(), db.put_many(model), db.flush()),

@@ -141,7 +141,7 @@ def test_cycles_are_collected(holder: type[Holder]) -> None:
         parts = [db, *objects_of(db).values()]
         holder(*[parts[index] for index in order])
 
-    for order in itertools.permutations(range(5)):
+    for order in itertools.permutations((0, 1, 2, 4)):  # one of each kind
         make(order)
         gc.collect()
     make((0,))

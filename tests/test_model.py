@@ -29,7 +29,7 @@ from lsmkv._native.vfs import MemoryFileSystem
 from tests.support.checked_database import CheckedDatabase, Range
 
 EXAMPLES = int(os.environ.get("LSMKV_MODEL_EXAMPLES", "60"))
-STEPS = int(os.environ.get("LSMKV_MODEL_STEPS", "25000"))
+STEPS = int(os.environ.get("LSMKV_MODEL_STEPS", "21000"))
 SEED = os.environ.get("LSMKV_MODEL_SEED")
 
 LONG_PREFIX = b"a long prefix that all keys of this family share/" * 3
@@ -349,7 +349,7 @@ class LongRun:
     [
         (1, {"background": "inline", "block_cache_size": 0, "bloom_bits_per_key": 0}),
         (2, {"background": "threads", "block_cache_size": 20_000, "log_mode": "written"}),
-        (3, {"background": "threads", "compression": None, "write_buffer_size": 4096}),
+        (3, {"background": "threads", "compression": None, "write_buffer_size": 16384}),
     ],
 )
 def test_a_long_run_over_files(tmp_path: Path, seed: int, chosen: dict[str, Any]) -> None:
