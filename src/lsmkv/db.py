@@ -339,5 +339,5 @@ def _close_all() -> None:
     for database in list(_open_databases):
         try:
             database.close()
-        except (Error, ClosedError) as error:
+        except Error as error:
             logger.warning("closing %s at exit: %s", database.path, error)

@@ -51,3 +51,14 @@ cdef inline void release(Slice *slice) noexcept:
     if slice.acquired:
         slice.acquired = False
         PyBuffer_Release(&slice.buffer)
+
+
+# The bytes of an object that the caller keeps alive; None is the empty slice without data.
+cdef inline lsm_slice slice_of(bytes data) noexcept:
+    cdef lsm_slice result
+    result.data = NULL
+    result.size = 0
+    if data is not None:
+        result.data = <const uint8_t *> PyBytes_AS_STRING(data)
+        result.size = <size_t> PyBytes_GET_SIZE(data)
+    return result

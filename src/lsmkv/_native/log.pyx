@@ -15,6 +15,7 @@ import threading
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from lsmkv._native.buffers cimport slice_of
 from lsmkv._native.failure cimport raise_error
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.memtable cimport LSM_KEY_SIZE_MAX, LSM_VALUE_SIZE_MAX, Memtable
@@ -37,13 +38,6 @@ lsm_memory_attach(shared_state())
 
 cdef bytes copy_slice(lsm_slice slice):
     return PyBytes_FromStringAndSize(<const char *> slice.data, <Py_ssize_t> slice.size)
-
-
-cdef lsm_slice slice_of(bytes data) noexcept:
-    cdef lsm_slice slice
-    slice.data = <const uint8_t *> <const char *> data
-    slice.size = <size_t> len(data)
-    return slice
 
 
 cdef list normalised(operations):

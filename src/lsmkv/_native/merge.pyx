@@ -6,6 +6,7 @@ descending). The store calls kernels/merge.h itself. Nothing here locks: one thr
 
 from libc.string cimport memset
 
+from lsmkv._native.buffers cimport slice_of
 from lsmkv._native.failure cimport LSM_E_MEMORY, raise_error
 from lsmkv._native.memory cimport lsm_calloc, lsm_free, lsm_memory_attach, shared_state
 
@@ -13,16 +14,6 @@ lsm_memory_attach(shared_state())
 
 KIND_PUT = 1
 KIND_DELETE = 2
-
-
-cdef lsm_slice slice_of(bytes data) noexcept:
-    cdef lsm_slice result
-    result.data = NULL
-    result.size = 0
-    if data is not None:
-        result.data = <const uint8_t *> <const char *> data
-        result.size = len(data)
-    return result
 
 
 cdef bytes bytes_of(lsm_slice data):

@@ -5,25 +5,15 @@ tests and tools; the store calls kernels/version.h with a read context of its ow
 """
 
 cimport cython
-from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
+from lsmkv._native.buffers cimport slice_of
 from lsmkv._native.failure cimport LSM_E_MEMORY, lsm_error, raise_error
 from lsmkv._native.memory cimport lsm_alloc, lsm_calloc, lsm_free, lsm_memory_attach, shared_state
 from lsmkv._native.merge cimport lsm_merge_cursor, lsm_view_create
 from lsmkv._native.table cimport Table, lsm_found_release
 
 lsm_memory_attach(shared_state())
-
-
-cdef lsm_slice slice_of(bytes data) noexcept:
-    cdef lsm_slice result
-    result.data = NULL
-    result.size = 0
-    if data is not None:
-        result.data = <const uint8_t *> <const char *> data
-        result.size = len(data)
-    return result
 
 
 cdef int fill_slice(lsm_table_slice *target, object source) except -1:

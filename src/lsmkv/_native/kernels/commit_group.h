@@ -28,8 +28,8 @@ int lsm_commit_group_add(lsm_commit_group *group, lsm_log_writer *writer);
 /* The sequence of the last operation committed to the current segment. One atomic store. */
 void lsm_commit_group_committed(lsm_commit_group *group, uint64_t sequence);
 
-/* Returns when everything committed up to `sequence` is durable (0), or LSM_E_POISONED with the first error's
- * text. */
+/* Returns when everything committed up to `sequence` is durable (0), or once the group is poisoned: then with
+ * the code and the text of the first error, for every later caller too. */
 int lsm_commit_group_sync(lsm_commit_group *group, uint64_t sequence, lsm_error *error);
 
 /* Forgets an older segment whose content is durable elsewhere (flushed). Waits for a sync in flight.
