@@ -9,9 +9,9 @@ What counts, in this order:
 - of a damaged table, the entries of its intact blocks (salvage.py); of a damaged log, the records
   before the damage.
 
-Sources are merged by key and sequence: that order does not need to know which table was newer. A
-deleted key can come back when the table with its tombstone is gone and an older one is used: the
-report says when that may have happened.
+Sources are merged by key and sequence, and where both are equal (settled entries) by file number,
+newest first. A deleted key can come back, and a settled one with an older value, when a table that
+a merge had already replaced is still there and used: the report says when that may have happened.
 
 Only what went into the result unharmed is deleted. Everything else - damaged files, tables and logs
 that the manifest does not name - goes to lost/ before the result counts. The result is one sorted
@@ -21,7 +21,7 @@ level, a new manifest, CURRENT. Runs with the LOCK held and nothing else open.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import basename
 
@@ -72,7 +72,10 @@ class RepairReport:
         if self.salvaged_entries:
             lines.append(f"{self.salvaged_entries:,} entries salvaged from damaged tables")
         if not self.manifest_intact:
-            lines.append("the manifest was damaged: deletes of the last compactions may be undone")
+            lines.append(
+                "the manifest was damaged: what the last compactions dropped, deleted or replaced, "
+                "may be back"
+            )
         elif self.used_everything:
             lines.append(
                 "something that the manifest names was missing or damaged, so everything found was "
@@ -111,6 +114,7 @@ class _Repair:
         self._jobs = JobFactory(directory, self._options, self._space, self._counter, random_bytes)
         self._merged: list[str] = []  # paths whose whole content is in the result
         self._aside: list[str] = []  # paths to keep under lost/
+        self._salvaged: dict[int, int] = {}  # number of a salvaged table -> of the damaged one
         self._has_loss = False  # something that counted is missing or damaged
 
     def run(self) -> RepairReport:
@@ -199,12 +203,12 @@ class _Repair:
         except Error as error:
             _require_damage(error)
             self._set_aside(path, str(error))
-            yield from self._salvage(path, known_id)
+            yield from self._salvage(number, path, known_id)
             return
         self._merged.append(path)
         yield table
 
-    def _salvage(self, path: str, known_id: bytes | None) -> Iterator[Table]:
+    def _salvage(self, damaged: int, path: str, known_id: bytes | None) -> Iterator[Table]:
         try:
             data = self._filesystem.read_file(path, SALVAGE_SIZE_MAX)
         except StorageError as error:
@@ -218,6 +222,7 @@ class _Repair:
         if count:
             self._report.salvaged_entries += count
             self._merged.append(target)
+            self._salvaged[number] = damaged
             yield self._space.open(target, number)
 
     def _replay(self, numbers: Sequence[int]) -> list[TableSlice]:
@@ -278,7 +283,7 @@ class _Repair:
 
     def _merge(self, slices: list[TableSlice]) -> tuple[TableMeta, ...]:
         """One sorted level of everything; tombstones have nothing left to hide."""
-        job = self._jobs.merge((), _as_runs(slices), ())
+        job = self._jobs.merge((), _as_runs(slices, self._salvaged), ())
         tables = describe(job.run(), BOTTOM_LEVEL, self._counter.next())
         self._report.table_count = len(tables)
         self._report.entry_count = sum(table.entry_count for table in tables)
@@ -333,14 +338,25 @@ def _visible(table: Table, meta: TableMeta) -> TableSlice:
     return TableSlice(table, meta.start, meta.inclusive_bounds[1], meta.lower, meta.upper)
 
 
-def _as_runs(slices: list[TableSlice]) -> list[list[TableSlice]]:
-    """As few runs of non-overlapping slices as first-fit finds."""
+def _as_runs(slices: list[TableSlice], salvaged: Mapping[int, int]) -> list[list[TableSlice]]:
+    """Runs of non-overlapping slices; of two that overlap the newer file is in the earlier run.
+
+    A merge takes equal entries from the earlier one. A table of `salvaged` is as new as the file
+    that it was taken from.
+    """
+
+    def age(piece: TableSlice) -> int:
+        return -salvaged.get(piece.table.number, piece.table.number)
+
     runs: list[list[TableSlice]] = []
-    for piece in sorted(slices, key=lambda piece: piece.smallest):
-        for run in runs:
-            if run[-1].largest < piece.smallest:
-                run.append(piece)
-                break
-        else:
-            runs.append([piece])
-    return runs
+    for piece in sorted(slices, key=age):
+        above = (index + 1 for index, run in enumerate(runs) if _overlaps(run, piece))
+        index = max(above, default=0)
+        if index == len(runs):
+            runs.append([])
+        runs[index].append(piece)
+    return [sorted(run, key=lambda piece: piece.smallest) for run in runs]
+
+
+def _overlaps(run: list[TableSlice], piece: TableSlice) -> bool:
+    return any(other.smallest <= piece.largest and piece.smallest <= other.largest for other in run)

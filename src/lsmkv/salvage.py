@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lsmkv._native.block import Block
+from lsmkv._native.block import Block, unfolded
 from lsmkv._native.codec import decompress_run
 from lsmkv._native.hashing import crc32c, crc32c_seed
 from lsmkv._native.table import TableBuilder
@@ -43,11 +43,11 @@ BLOCK_HEADER = struct.Struct("<IIIBBH")  # CRC, stored size, raw size, codec, ty
 # CRC, version, id, file size, tail size, directory offset and size, zero, magic
 FOOTER = struct.Struct("<II16sQQQII8s")
 
-RAW, ZSTD = 1, 2
+RAW, ZSTD = 1, 3
 DATA, INDEX, FILTER, PROPERTY_BLOCK, DIRECTORY = range(1, 6)
 
 # Codec, type and two zeros of a block header, CANDIDATE_OFFSET bytes into it.
-_CANDIDATE = re.compile(rb"(?=[\x01\x02][\x01-\x05]\x00\x00)")
+_CANDIDATE = re.compile(rb"(?=[\x01\x03][\x01-\x05]\x00\x00)")
 CANDIDATE_OFFSET = 12
 
 Entry = tuple[bytes, int, int, bytes]  # key, sequence, kind, value
@@ -91,7 +91,7 @@ class StoredBlock:
         """Decompressed; an error if it is not what the header says."""
         if self.codec == RAW:
             return self.stored
-        return decompress_run([(self.stored, self.raw_size)])[0]
+        return unfolded(decompress_run([(self.stored, self.raw_size)])[0])
 
 
 # --- finding the parts ---------------------------------------------------------------------------

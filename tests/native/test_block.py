@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsmkv._native import memory
-from lsmkv._native.block import DELETE, PUT, Block, BlockBuilder
+from lsmkv._native.block import DELETE, PUT, Block, BlockBuilder, folded, unfolded
 from lsmkv.errors import CorruptionError, Error
-from tests.support import c_program
+from tests.support import c_program, reference_node
 from tests.support.reference_node import encode, order, search
 
 SEQUENCE_MAX = (1 << 56) - 1
@@ -121,6 +121,29 @@ def test_search_matches_reference(name):
             assert block.search(key, sequence) == index
             if index < len(entries):
                 assert block.key_equals(index, key) == (entries[index][0] == key)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_folding_matches_reference_and_unfolds_again(name):
+    block = build(SHAPES[name])
+    assert folded(block) == reference_node.folded(block)
+    assert unfolded(folded(block)) == block
+
+
+def test_the_folding_example():
+    heads = [0x0102, 0x0104, 0x0204]
+    block = bytes((1, 0, 2, 0, 3)).ljust(32, b"\0") + b"".join(
+        head.to_bytes(8, "little") for head in heads
+    )
+    assert folded(block)[32:] == bytes.fromhex("020200 010001") + bytes(18)
+
+
+@given(st.binary(max_size=1200))
+def test_any_bytes_survive_folding(data):
+    """Also those that are no block: a reader unfolds what it has not checked yet."""
+    assert unfolded(folded(data)) == data
+    assert folded(unfolded(data)) == data
+    assert len(folded(data)) == len(data)
 
 
 def test_estimate_is_exact_at_every_moment():

@@ -15,7 +15,7 @@ from lsmkv._native.version import Version
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv._native.vfs_fault import FaultFileSystem
 from lsmkv.errors import CorruptionError, Error, StorageError
-from tests.support.reference_merge import merged, order, survivors, visible
+from tests.support.reference_merge import merged, order, settled, survivors, visible
 from tests.support.table_lab import EVERY_KEY, SEED, TableLab, memtable_of
 
 
@@ -135,6 +135,40 @@ def test_tombstones_go_where_nothing_older_can_lie():
     assert kept(snapshots=[10**6]) == []
 
 
+def test_an_entry_is_settled_once_nobody_can_ask_for_its_age():
+    """It loses its sequence, but the table's range of sequences, by which orphans and levels are
+    judged, does not."""
+    entries = [(b"%02d" % i, 100 + i, KIND_PUT, b"") for i in range(20)]
+    lab = TableLab()
+
+    def unsettled(**rules):
+        (summary,) = lab.job(memtables=[memtable_of(entries)], **rules).run()
+        assert (summary.first_sequence, summary.last_sequence) == (100, 119)
+        found = contents(lab, [summary])
+        assert {entry[1] for entry in found if entry[1] < 100} <= {1}
+        return [entry for entry in found if entry[1] != 1]
+
+    assert unsettled() == []
+    assert unsettled(keep=[EVERY_KEY]) == entries
+    assert unsettled(keep=[(b"05", b"07")]) == entries[5:8]
+    assert unsettled(snapshots=[110]) == entries[11:]
+    assert unsettled(snapshots=[99, 110]) == entries
+    assert unsettled(snapshots=[110], keep=[(b"00", b"00")]) == [entries[0], *entries[11:]]
+
+
+def test_settled_entries_stay_below_every_later_version():
+    lab = TableLab()
+    old = lab.run([(b"k", 1, KIND_PUT, b"first"), (b"l", 2, KIND_PUT, b"second")])
+    new = memtable_of([(b"k", 3, KIND_PUT, b"third"), (b"l", 4, KIND_DELETE, b"")])
+    found = contents(lab, lab.job(memtables=[new], runs=[old], snapshots=[2]).run())
+    assert found == [
+        (b"k", 3, KIND_PUT, b"third"),
+        (b"k", 1, KIND_PUT, b"first"),
+        (b"l", 4, KIND_DELETE, b""),
+        (b"l", 1, KIND_PUT, b"second"),
+    ]
+
+
 def test_a_key_is_never_split_over_outputs_however_small_they_are():
     lab = TableLab()
     entries = [
@@ -161,7 +195,7 @@ def test_outputs_end_at_their_size_or_at_a_cut_past_half_of_it():
         outputs = lab.job(
             memtables=[memtable_of(entries)], block_size=1000, bloom_bits_per_key=0, **rules
         ).run()
-        assert contents(lab, outputs) == entries
+        assert contents(lab, outputs) == list(map(settled, entries))
         return [int(summary.smallest) for summary in outputs]
 
     plain = starts(output_size_max=40_000)
@@ -207,7 +241,8 @@ def test_clamped_inputs_lose_what_they_hide():
         replace(whole, upper=b"05", largest=b"05"),
         replace(whole, lower=b"15", smallest=b"15"),
     ]
-    assert contents(lab, lab.job(runs=[parts]).run()) == entries[:5] + entries[15:]
+    visible_entries = entries[:5] + entries[15:]
+    assert contents(lab, lab.job(runs=[parts]).run()) == list(map(settled, visible_entries))
 
 
 def test_a_cancelled_job_leaves_only_finished_outputs():
@@ -249,9 +284,8 @@ def test_a_running_job_can_be_cancelled_from_another_thread():
     assert isinstance(outcome[0], Error)
     assert 0 < job.entries_in < len(entries)
     assert lab.files() == [lab.path(summary.number).rpartition("/")[2] for summary in job.outputs]
-    assert (
-        contents(lab, job.outputs) == entries[: sum(summary.entry_count for summary in job.outputs)]
-    )
+    written = entries[: sum(summary.entry_count for summary in job.outputs)]
+    assert contents(lab, job.outputs) == list(map(settled, written))
 
 
 def test_an_output_that_cannot_be_made_is_reported():
@@ -319,7 +353,7 @@ def test_every_failing_file_operation_is_reported_and_cleaned_up():
             lab.path(summary.number).rpartition("/")[2] for summary in job.outputs
         ]
         found = contents(lab, job.outputs)
-        assert found == entries[: len(found)]
+        assert found == list(map(settled, entries[: len(found)]))
         assert failed == (len(found) < len(entries))
         return failed, operation_count
 
@@ -345,7 +379,7 @@ def test_a_damaged_input_stops_the_job():
         job.run()
     assert caught.value.path == good.table.path
     found = contents(lab, job.outputs)
-    assert found == entries[: len(found)]
+    assert found == list(map(settled, entries[: len(found)]))
     assert len(lab.files()) == 1 + len(job.outputs)
 
 

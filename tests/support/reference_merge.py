@@ -90,11 +90,17 @@ def survivors(
                 newest[entry[0]] = entry
         seen.update(newest.values())
     oldest = min(readers) if snapshots else readers[-1]
-    needed = [
-        entry
-        for entry in seen
-        if entry[2] == KIND_PUT
-        or entry[1] > oldest
-        or any(smallest <= entry[0] <= largest for smallest, largest in keep)
-    ]
+    needed = []
+    for entry in seen:
+        has_older = any(smallest <= entry[0] <= largest for smallest, largest in keep)
+        if entry[1] > oldest or has_older:
+            needed.append(entry)
+        elif entry[2] == KIND_PUT:
+            needed.append(settled(entry))
     return sorted(needed, key=order)
+
+
+def settled(entry: Entry) -> Entry:
+    """As a job writes an entry whose age no longer matters."""
+    key, _, kind, value = entry
+    return key, 1, kind, value

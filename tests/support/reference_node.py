@@ -103,3 +103,18 @@ def encode(entries: list[Entry]) -> bytes:
         parts.append(kinds)
     parts += [prefix, *tails, *values]
     return b"".join(parts)
+
+
+def folded(block: bytes) -> bytes:
+    """A block as the compressor gets it, after kernels/block_fold.h."""
+    count = struct.unpack_from("<I", block, 4)[0]
+    heads = struct.unpack_from(f"<{count}Q", block, 32)
+    differences = [
+        (head - before) % (1 << 64) for before, head in zip((0, *heads), heads, strict=False)
+    ]
+    planes = b"".join(
+        bytes((difference >> (8 * plane)) & 0xFF for difference in differences[start : start + 64])
+        for start in range(0, count, 64)
+        for plane in range(8)
+    )
+    return block[:32] + planes + block[32 + 8 * count :]

@@ -30,6 +30,11 @@ cdef extern from "block.h" nogil:
     uint8_t lsm_block_kind(const lsm_block_view *view, uint32_t index)
     bint lsm_block_key_equals(const lsm_block_view *view, uint32_t index, lsm_slice key)
 
+cdef extern from "block_fold.h" nogil:
+    void lsm_block_fold(uint8_t *data, size_t size)
+    void lsm_block_unfold(uint8_t *data, size_t size)
+
+cdef extern from "block.h" nogil:
     ctypedef struct lsm_block_builder:
         pass
     lsm_block_builder *lsm_block_builder_create()

@@ -5,6 +5,9 @@ from typing_extensions import Buffer
 PUT: int
 DELETE: int
 
+def folded(data: Buffer) -> bytes: ...
+def unfolded(data: Buffer) -> bytes: ...
+
 @final
 class BlockBuilder:
     def __init__(self) -> None: ...

@@ -7,6 +7,7 @@ before anything else can touch it.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -33,6 +34,20 @@ cdef inline lsm_slice slice_of(Py_buffer *buffer) noexcept:
     result.data = <const uint8_t *> buffer.buf
     result.size = <size_t> buffer.len
     return result
+
+
+def folded(data):
+    """A block as it goes into the compressor (kernels/block_fold.h)."""
+    cdef bytearray copy = bytearray(data)
+    lsm_block_fold(<uint8_t *> PyByteArray_AS_STRING(copy), <size_t> len(copy))
+    return bytes(copy)
+
+
+def unfolded(data):
+    """The block that was folded to `data`. Anything is accepted: Block() is what checks."""
+    cdef bytearray copy = bytearray(data)
+    lsm_block_unfold(<uint8_t *> PyByteArray_AS_STRING(copy), <size_t> len(copy))
+    return bytes(copy)
 
 
 @cython.final

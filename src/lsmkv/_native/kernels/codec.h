@@ -9,8 +9,8 @@
 
 #include "status.h"
 
-/* Persistent: the codec byte of a block header. */
-enum lsm_codec_id { LSM_CODEC_RAW = 1, LSM_CODEC_ZSTD = 2 };
+/* Persistent: the codec byte of a block header. 2 was zstd over an unfolded block, before 0.1.0. */
+enum lsm_codec_id { LSM_CODEC_RAW = 1, LSM_CODEC_ZSTD = 3 };
 
 typedef struct lsm_codec_item {
     lsm_slice input;

@@ -142,14 +142,20 @@ static int must_keep(job_state *state) {
     return state->keep_next > 0 && lsm_slice_compare(key, state->keep_largest) <= 0;
 }
 
+/* Whether nobody needs to know any more how old this version of the key at hand is: every reader sees it, or a
+ * newer one, and nothing older of the key exists outside the job. What is older inside the job is dropped. */
+static inline int is_settled(job_state *state, uint64_t sequence) {
+    const lsm_job *job = state->job;
+    if (job->snapshot_count != 0 && sequence > job->snapshots[0]) return 0;
+    return !must_keep(state);
+}
+
 /* REQUIRES: `state->key` is the entry's key; `is_first`: no newer version of it came before. */
 static int is_dropped(job_state *state, uint64_t trailer, int is_first) {
     const lsm_job *job = state->job;
     uint64_t sequence = lsm_trailer_sequence(trailer);
     if (!is_first && !snapshot_between(job, sequence, state->previous_sequence)) return 1;
-    if (lsm_trailer_kind(trailer) != LSM_KIND_DELETE) return 0;
-    if (job->snapshot_count != 0 && sequence > job->snapshots[0]) return 0;
-    return !must_keep(state);
+    return lsm_trailer_kind(trailer) == LSM_KIND_DELETE && is_settled(state, sequence);
 }
 
 /* Whether the output being written should end before the key at hand. */
@@ -207,7 +213,10 @@ static int write_entry(job_state *state) {
     if (state->builder == NULL) status = open_output(state);
     if (status == 0) {
         lsm_slice key = lsm_key_buffer_slice(&state->key);
-        status = lsm_table_builder_add(state->builder, key, input->trailer, input->value, state->error);
+        status = is_settled(state, lsm_trailer_sequence(input->trailer))
+                     ? lsm_table_builder_add_settled(state->builder, key, input->trailer, input->value,
+                                                     state->error)
+                     : lsm_table_builder_add(state->builder, key, input->trailer, input->value, state->error);
     }
     if (LSM_UNLIKELY(status != 0)) return status;
     job->entries_out++;

@@ -6,6 +6,8 @@
  *   newest version of all is kept for the reader at the tip;
  * - a tombstone is dropped when it is not newer than any snapshot (so everything older of its key is dropped
  *   with it) and its key lies in none of the `keep` ranges (the key ranges of older runs outside the job);
+ * - a put under the same two conditions is settled: it gets LSM_SEQUENCE_SETTLED instead of its sequence, and
+ *   the output's range of sequences still covers the one it had;
  * - a user key is never split over two outputs;
  * - input out of order is refused as damage, never written down;
  * - every output is synced before it is reported; the directory is the caller's.

@@ -34,7 +34,7 @@ typedef struct lsm_table_summary {
     uint64_t entry_count;
     uint64_t tombstone_count;
     uint64_t raw_size;    /* key and value bytes */
-    uint64_t first_sequence, last_sequence; /* smallest and largest inside */
+    uint64_t first_sequence, last_sequence; /* of what it was made from: settled entries count as they were */
     uint8_t *smallest, *largest;            /* user keys; lsm_free */
     size_t smallest_size, largest_size;
 } lsm_table_summary;
@@ -52,6 +52,10 @@ int lsm_table_builder_create(lsm_vfs *vfs, const char *path, const lsm_table_opt
  * and written a run (about 1 MB) at a time. The first failure is repeated by every later call. */
 int lsm_table_builder_add(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
                           lsm_error *error);
+/* The same for an entry whose age no longer matters: stored with LSM_SEQUENCE_SETTLED. Its sequence still counts
+ * in the summary's range. REQUIRES: the oldest version of its key. */
+int lsm_table_builder_add_settled(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
+                                  lsm_error *error);
 /* Bytes the file would have if it were finished now, compression guessed. */
 uint64_t lsm_table_builder_size_estimate(const lsm_table_builder *builder);
 uint64_t lsm_table_builder_entry_count(const lsm_table_builder *builder);

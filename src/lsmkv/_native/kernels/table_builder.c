@@ -8,6 +8,7 @@
 #include "table_writer.h"
 
 #include "allocator.h"
+#include "block_fold.h"
 #include "murmur3.h"
 
 enum { RUN_SIZE = 1024 * 1024, FIRST_HASH_CAPACITY = 1024, FIRST_RUN_CAPACITY = 64 };
@@ -130,6 +131,7 @@ static int compress_run(lsm_table_builder *builder, lsm_error *error) {
     if (lsm_bytes_reserve(&builder->stored, builder->raw.size)) return fail_memory(builder, error);
     for (size_t i = 0; i < builder->run_count; i++) {
         const lsm_pending_block *block = &builder->run[i];
+        lsm_block_fold(raw_payload(builder, block), block->raw_size);
         builder->items[i] = (lsm_codec_item){
             .input = {raw_payload(builder, block), block->raw_size},
             .output = builder->stored.data + block->raw_offset + LSM_TABLE_BLOCK_HEADER_SIZE,
@@ -151,6 +153,7 @@ static int pack_compressed_run(lsm_table_builder *builder, lsm_slice *packed) {
         const lsm_codec_item *item = &builder->items[i];
         int compressed = item->output_size != 0;
         uint32_t size = compressed ? (uint32_t)item->output_size : block->raw_size;
+        if (!compressed) lsm_block_unfold(raw_payload(builder, block), block->raw_size);
         memmove(base + position + LSM_TABLE_BLOCK_HEADER_SIZE,
                 compressed ? item->output : raw_payload(builder, block), size);
         int code = place_block(builder, block, base + position, builder->offset + position, size,
@@ -270,8 +273,9 @@ static int note_new_key(lsm_table_builder *builder, lsm_slice key, lsm_error *er
     return lsm_key_buffer_set(&builder->last_key, key) ? fail_memory(builder, error) : 0;
 }
 
-static int add_entry(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
-                     lsm_error *error) {
+/* `stored` is the trailer that goes into the block. */
+static int add_entry(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, uint64_t stored,
+                     lsm_slice value, lsm_error *error) {
     int new_key = 0;
     int code = check_entry(builder, key, trailer, value, &new_key, error);
     if (code) return code;
@@ -285,7 +289,7 @@ static int add_entry(lsm_table_builder *builder, lsm_slice key, uint64_t trailer
         code = note_new_key(builder, key, error);
         if (code) return code;
     }
-    code = lsm_block_builder_add(builder->block, key, trailer, value);
+    code = lsm_block_builder_add(builder->block, key, stored, value);
     if (code)
         return lsm_fail(error, code, LSM_NO_OFFSET, builder->path, "an entry does not fit into a block");
     uint64_t sequence = lsm_trailer_sequence(trailer);
@@ -314,7 +318,15 @@ static int repeat_failure(const lsm_table_builder *builder, lsm_error *error) {
 int lsm_table_builder_add(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
                           lsm_error *error) {
     if (LSM_UNLIKELY(builder->failure.code != 0)) return repeat_failure(builder, error);
-    int code = add_entry(builder, key, trailer, value, error);
+    int code = add_entry(builder, key, trailer, trailer, value, error);
+    return LSM_LIKELY(code == 0) ? 0 : keep_failure(builder, code, error);
+}
+
+int lsm_table_builder_add_settled(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
+                                  lsm_error *error) {
+    if (LSM_UNLIKELY(builder->failure.code != 0)) return repeat_failure(builder, error);
+    uint64_t stored = lsm_trailer(LSM_SEQUENCE_SETTLED, lsm_trailer_kind(trailer));
+    int code = add_entry(builder, key, trailer, stored, value, error);
     return LSM_LIKELY(code == 0) ? 0 : keep_failure(builder, code, error);
 }
 

@@ -10,8 +10,8 @@ enum { READ_SIZE = 1024 * 1024 };
 /* --- verify ------------------------------------------------------------------------------------------- */
 
 typedef struct table_totals {
-    uint64_t entry_count, tombstone_count, raw_size;
-    uint64_t first_sequence, last_sequence;
+    uint64_t entry_count, tombstone_count, raw_size, settled_count;
+    uint64_t first_sequence, last_sequence; /* of the others; first above last: there are none */
 } table_totals;
 
 static int count_entry(lsm_table *table, const lsm_cursor *cursor, table_totals *totals, lsm_error *error) {
@@ -19,8 +19,12 @@ static int count_entry(lsm_table *table, const lsm_cursor *cursor, table_totals 
     totals->entry_count++;
     totals->tombstone_count += lsm_trailer_kind(cursor->trailer) == LSM_KIND_DELETE;
     totals->raw_size += cursor->key.size + cursor->value.size;
-    if (sequence < totals->first_sequence) totals->first_sequence = sequence;
-    if (sequence > totals->last_sequence) totals->last_sequence = sequence;
+    if (sequence == LSM_SEQUENCE_SETTLED) {
+        totals->settled_count++;
+    } else {
+        if (sequence < totals->first_sequence) totals->first_sequence = sequence;
+        if (sequence > totals->last_sequence) totals->last_sequence = sequence;
+    }
     if (table->has_filter &&
         !lsm_bloom_may_contain(&table->filter, lsm_key_hash(cursor->key.data, cursor->key.size)))
         return lsm_fail(error, LSM_E_CORRUPT, LSM_NO_OFFSET, table->path,
@@ -28,11 +32,17 @@ static int count_entry(lsm_table *table, const lsm_cursor *cursor, table_totals 
     return 0;
 }
 
+/* The range holds the sequences that settled entries had before: then it may be wider than what is seen. */
+static int range_is_right(const table_totals *totals, const lsm_table_summary *summary) {
+    uint64_t first = totals->first_sequence, last = totals->last_sequence;
+    if (totals->settled_count == 0) return first == summary->first_sequence && last == summary->last_sequence;
+    return first > last || (summary->first_sequence <= first && last <= summary->last_sequence);
+}
+
 static int check_totals(const lsm_table *table, const table_totals *totals, lsm_error *error) {
     const lsm_table_summary *summary = &table->summary;
     if (totals->entry_count == summary->entry_count && totals->tombstone_count == summary->tombstone_count &&
-        totals->raw_size == summary->raw_size && totals->first_sequence == summary->first_sequence &&
-        totals->last_sequence == summary->last_sequence)
+        totals->raw_size == summary->raw_size && range_is_right(totals, summary))
         return 0;
     return lsm_fail(error, LSM_E_CORRUPT, table->tail.offset, table->path, "entries and properties disagree");
 }

@@ -10,7 +10,7 @@
  *    8   4  format version (1)                            crc32c_seed(table id, offset of the block)
  *   12   4  CRC-32C of the other 28 bytes          4   4  payload size as stored
  *   16  16  table id, random                       8   4  payload size when decompressed
- *                                                 12   1  codec: 1 raw, 2 zstd (one frame)
+ *                                                 12   1  codec: 1 raw, 3 zstd of a folded block
  *   footer (64 bytes)                             13   1  type: 1 data, 2 index node, 3 filter,
  *   off size                                              4 properties, 5 section directory
  *    0   4  CRC-32C of bytes 4..64, seeded with   14   2  zero
@@ -45,8 +45,8 @@
  *    0   4  line count                             0   8  entries
  *    4   4  probe count                            8   8  tombstones
  *    8   4  hash: 1 = murmur3 x64-128, low 64     16   8  key and value bytes
- *   12  52  zero                                  24   8  smallest sequence
- *   64   .  64-byte lines (bloom.h)               32   8  largest sequence
+ *   12  52  zero                                  24   8  smallest sequence *
+ *   64   .  64-byte lines (bloom.h)               32   8  largest sequence *
  *                                                 40   4  data blocks
  *                                                 44   4  index levels
  *                                                 48   4  target block size of the writer
@@ -54,6 +54,9 @@
  *                                                 56   4  smallest key's size
  *                                                 60   4  largest key's size
  *                                                 64   .  smallest key, largest key
+ *
+ * The range of sequences (*) is that of the operations the table was made from. An entry that every reader sees
+ * and that had no older version anywhere is settled: it stands in its block with sequence 1, whatever it had.
  *
  * Example: PUT "k" = "v" at sequence 1, no filter, id 00 01 .. 0f: 512 bytes, tail size 0x1a6.
  *

@@ -2,6 +2,7 @@
 #include "table_reader.h"
 
 #include "allocator.h"
+#include "block_fold.h"
 
 void lsm_table_retain(lsm_table *table) { __atomic_add_fetch(&table->references, 1, __ATOMIC_RELAXED); }
 
@@ -123,6 +124,7 @@ static int unpack_one(const lsm_table *table, uint32_t ordinal, lsm_block *store
             lsm_codec_item item = {.input = {stored->data, stored->size}, .output = block->data,
                                    .output_capacity = header.raw_size};
             code = decompress(table, offset, &item, 1, error);
+            if (code == 0) lsm_block_unfold(block->data, block->size);
         }
         lsm_block_release(stored);
     }
@@ -220,6 +222,8 @@ int lsm_table_unpack(const lsm_table *table, uint32_t first, const uint8_t *stor
     }
     if (code == 0 && compressed_count != 0)
         code = decompress(table, offsets[0], items, compressed_count, error);
+    for (size_t i = 0; i < compressed_count && code == 0; i++)
+        lsm_block_unfold(items[i].output, items[i].output_size);
     lsm_free(items);
     for (uint32_t i = 0; i < count && code == 0; i++) code = parse_block(table, first + i, blocks[i], error);
     if (code == 0) return 0;
