@@ -7,12 +7,13 @@ WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]') \
            pyproject.toml setup.py MANIFEST.in
 
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench bench-kernels lint clean
 
 help:
 	@echo "make demo    build, then index the Python standard library and answer queries"
 	@echo "make test    build, then run everything that must be green"
 	@echo "make bench   compare with plyvel and rocksdict on this machine"
+	@echo "make bench-kernels   nanoseconds per operation of each kernel, beside its floor"
 	@echo "make lint    style and types only"
 	@echo "make clean   remove everything that was built"
 
@@ -24,6 +25,9 @@ test: $(VENV)/installed-test
 
 bench: $(VENV)/installed-bench
 	@$(BIN)/python benchmarks/side_by_side.py $(BENCH)
+
+bench-kernels: $(VENV)/installed-bench
+	@$(BIN)/python -m pytest benchmarks/kernels $(BENCH)
 
 lint: $(VENV)/installed-test
 	@$(BIN)/python tools/run_tests.py tests/test_style.py tests/test_checkers.py tests/test_layers.py

@@ -51,11 +51,16 @@ def build(directory: Path, program: str, kernels: list[str], flags: list[str]) -
     if not _supports(flags, directory):
         pytest.skip(f"the C compiler cannot build with {' '.join(flags)}")
     output = directory / program
-    sources = [str(PROGRAMS / f"{program}.c"), *(str(KERNELS / f"{name}.c") for name in kernels)]
-    command = [*_compiler(), *BASE_FLAGS, *flags, *sources, "-o", str(output)]
+    sources = [PROGRAMS / f"{program}.c", *(KERNELS / f"{name}.c" for name in kernels)]
+    compile_sources(output, sources, flags)
+    return output
+
+
+def compile_sources(output: Path, sources: list[Path], flags: list[str]) -> None:
+    """One run of the compiler over sources that may include the kernels' headers."""
+    command = [*_compiler(), *BASE_FLAGS, *flags, *map(str, sources), "-o", str(output)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    return output
 
 
 def run(executable: Path, *arguments: object, stdin: bytes = b"") -> str:

@@ -1,0 +1,1 @@
+"""Measurements: beside other engines, in little memory, and kernel by kernel."""
