@@ -119,7 +119,8 @@ class Options:
     """'zstd' or None. A block that does not shrink is stored as it is."""
 
     compression_level: int = _option(1, _Integer(-7, 19))
-    """The level of zstd. Raising it: smaller files, slower compaction."""
+    """The level of zstd for data in its last place. What will soon be merged with older data is
+    compressed at -1 at most. Raising it: smaller files, slower compaction."""
 
     # --- durability and background work
 

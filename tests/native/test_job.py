@@ -156,6 +156,23 @@ def test_an_entry_is_settled_once_nobody_can_ask_for_its_age():
     assert unsettled(snapshots=[110], keep=[(b"00", b"00")]) == [entries[0], *entries[11:]]
 
 
+def test_what_will_be_merged_again_is_compressed_for_speed():
+    """Outside `keep` the level asked for is used, and one that is faster still everywhere."""
+    text = test_what_will_be_merged_again_is_compressed_for_speed.__doc__.encode() * 3
+    rng = random.Random(7)
+    entries = [
+        (b"%04d" % i, i + 1, KIND_PUT, bytes(rng.sample(text, len(text)))) for i in range(300)
+    ]
+    lab = TableLab()
+
+    def size(**rules):
+        job = lab.job(memtables=[memtable_of(entries)], compression="zstd", **rules)
+        return sum(summary.file_size for summary in job.run())
+
+    assert size(compression_level=6) < 0.9 * size(compression_level=6, keep=[EVERY_KEY])
+    assert size(compression_level=-5) == size(compression_level=-5, keep=[EVERY_KEY])
+
+
 def test_settled_entries_stay_below_every_later_version():
     lab = TableLab()
     old = lab.run([(b"k", 1, KIND_PUT, b"first"), (b"l", 2, KIND_PUT, b"second")])

@@ -20,6 +20,7 @@ cdef class Store:
     cdef uint64_t sequence       # of the newest applied operation
     cdef uint64_t rotate_memory_bytes
     cdef uint64_t rotate_log_bytes
+    cdef uint64_t slow_check_at  # bytes_written at which _slow_down is asked again
     cdef uint64_t put_count, delete_count, get_count, batch_count, bytes_written
     cdef uint64_t block_reads, bytes_read, bloom_skips
 

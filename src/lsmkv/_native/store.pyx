@@ -74,6 +74,9 @@ cdef extern from "constants.h" nogil:
 cdef enum:
     KEYS_PER_YIELD = 256
     WAIT_SLICE_MS = 50
+    # Under pressure the control plane is asked once in so many bytes: asking costs microseconds,
+    # and a pause for less could not be slept precisely.
+    SLOW_CHECK_BYTES = 16384
 
 
 @cython.no_gc_clear  # raw pointers into `active` and `log`: they go together, in __dealloc__
@@ -225,8 +228,11 @@ cdef class Store:
                         "a write from inside a write (a finalizer or merge function) is refused"
                     )
                 self.gate.wait_signal(seen, WAIT_SLICE_MS)
-            elif self.gate.flags & GATE_SLOW and not slowed:
+            elif (self.gate.flags & GATE_SLOW and not slowed
+                    and self.bytes_written >= self.slow_check_at):
                 slowed = not self._slow_down()
+                if slowed:
+                    self.slow_check_at = self.bytes_written + SLOW_CHECK_BYTES
             else:
                 return 0
 

@@ -1,5 +1,5 @@
-/* Folding and unfolding heads (block_fold.h). Both walk groups of at most 64 through a buffer on the stack; the
- * loops over a plane are the compiler's to vectorise. */
+/* Folding and unfolding heads (block_fold.h). Both walk groups of at most 64 through a buffer on the stack;
+ * the loops over a plane are the compiler's to vectorise. */
 #include "block_fold.h"
 
 #include <string.h>

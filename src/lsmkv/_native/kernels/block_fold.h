@@ -1,13 +1,13 @@
 /* Folding: the heads of a block, rearranged for the compressor and back. Only compressed blocks are folded.
  *
- * Heads ascend, so most bytes of the difference to the head before are zero, and the others are alike from entry
- * to entry - but interleaved, eight bytes an entry, a compressor of bytes does not see it. Folding takes the
- * heads in groups of 64 (the last group may be smaller, k heads) and replaces each group by its differences,
- * byte plane by byte plane:
+ * Heads ascend, so most bytes of the difference to the head before are zero, and the others are alike from
+ * entry to entry - but interleaved, eight bytes an entry, a compressor of bytes does not see it. Folding takes
+ * the heads in groups of 64 (the last group may be smaller, k heads) and replaces each group by its
+ * differences, byte plane by byte plane:
  *
  *     off   size  of a group of k heads
- *       0      k  byte 0 (lowest) of head[i] - head[i - 1], for i in the group; modulo 2^64, the head before the
- *                 block's first is 0
+ *       0      k  byte 0 (lowest) of head[i] - head[i - 1], for i in the group; modulo 2^64, the head before
+ *                 the block's first is 0
  *       k      k  byte 1
  *     ...
  *     7*k      k  byte 7

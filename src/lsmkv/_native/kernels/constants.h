@@ -10,8 +10,8 @@
 #define LSM_BATCH_SIZE_MAX ((size_t)1024 * 1024 * 1024 + 128 * 1024)
 #define LSM_SEQUENCE_MAX ((uint64_t)0x00FFFFFFFFFFFFFF)     /* 56 bits, one per operation */
 /* What a merge writes for an entry that every reader sees and that has no older version anywhere: such a
- * sequence orders nothing any more, and equal ones take no space. The first operation's own, so below or equal
- * to every other. */
+ * sequence orders nothing any more, and equal ones take no space. The first operation's own, so not above any
+ * other. */
 #define LSM_SEQUENCE_SETTLED ((uint64_t)1)
 
 /* Operation kinds (persistent: log operations and the kind column of blocks). */

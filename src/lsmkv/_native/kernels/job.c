@@ -142,12 +142,9 @@ static int must_keep(job_state *state) {
     return state->keep_next > 0 && lsm_slice_compare(key, state->keep_largest) <= 0;
 }
 
-/* Whether nobody needs to know any more how old this version of the key at hand is: every reader sees it, or a
- * newer one, and nothing older of the key exists outside the job. What is older inside the job is dropped. */
-static inline int is_settled(job_state *state, uint64_t sequence) {
-    const lsm_job *job = state->job;
-    if (job->snapshot_count != 0 && sequence > job->snapshots[0]) return 0;
-    return !must_keep(state);
+/* Whether every reader sees this version or a newer one: what is older inside the job is dropped. */
+static inline int is_seen_by_all(const lsm_job *job, uint64_t sequence) {
+    return job->snapshot_count == 0 || sequence <= job->snapshots[0];
 }
 
 /* REQUIRES: `state->key` is the entry's key; `is_first`: no newer version of it came before. */
@@ -155,7 +152,7 @@ static int is_dropped(job_state *state, uint64_t trailer, int is_first) {
     const lsm_job *job = state->job;
     uint64_t sequence = lsm_trailer_sequence(trailer);
     if (!is_first && !snapshot_between(job, sequence, state->previous_sequence)) return 1;
-    return lsm_trailer_kind(trailer) == LSM_KIND_DELETE && is_settled(state, sequence);
+    return lsm_trailer_kind(trailer) == LSM_KIND_DELETE && is_seen_by_all(job, sequence) && !must_keep(state);
 }
 
 /* Whether the output being written should end before the key at hand. */
@@ -213,10 +210,12 @@ static int write_entry(job_state *state) {
     if (state->builder == NULL) status = open_output(state);
     if (status == 0) {
         lsm_slice key = lsm_key_buffer_slice(&state->key);
-        status = is_settled(state, lsm_trailer_sequence(input->trailer))
-                     ? lsm_table_builder_add_settled(state->builder, key, input->trailer, input->value,
-                                                     state->error)
-                     : lsm_table_builder_add(state->builder, key, input->trailer, input->value, state->error);
+        uint64_t trailer = input->trailer;
+        int has_older = must_keep(state); /* outside the job, so both will be merged again */
+        if (has_older) lsm_table_builder_expect_rewrite(state->builder);
+        status = !has_older && is_seen_by_all(job, lsm_trailer_sequence(trailer))
+                     ? lsm_table_builder_add_settled(state->builder, key, trailer, input->value, state->error)
+                     : lsm_table_builder_add(state->builder, key, trailer, input->value, state->error);
     }
     if (LSM_UNLIKELY(status != 0)) return status;
     job->entries_out++;

@@ -8,6 +8,7 @@
  *   with it) and its key lies in none of the `keep` ranges (the key ranges of older runs outside the job);
  * - a put under the same two conditions is settled: it gets LSM_SEQUENCE_SETTLED instead of its sequence, and
  *   the output's range of sequences still covers the one it had;
+ * - blocks with keys in `keep` ranges are compressed for speed: they will be merged again soon;
  * - a user key is never split over two outputs;
  * - input out of order is refused as damage, never written down;
  * - every output is synced before it is reported; the directory is the caller's.

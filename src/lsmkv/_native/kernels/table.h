@@ -52,10 +52,13 @@ int lsm_table_builder_create(lsm_vfs *vfs, const char *path, const lsm_table_opt
  * and written a run (about 1 MB) at a time. The first failure is repeated by every later call. */
 int lsm_table_builder_add(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
                           lsm_error *error);
-/* The same for an entry whose age no longer matters: stored with LSM_SEQUENCE_SETTLED. Its sequence still counts
- * in the summary's range. REQUIRES: the oldest version of its key. */
-int lsm_table_builder_add_settled(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, lsm_slice value,
-                                  lsm_error *error);
+/* The same for an entry whose age no longer matters: stored with LSM_SEQUENCE_SETTLED. Its sequence still
+ * counts in the summary's range. REQUIRES: the oldest version of its key. */
+int lsm_table_builder_add_settled(lsm_table_builder *builder, lsm_slice key, uint64_t trailer,
+                                  lsm_slice value, lsm_error *error);
+/* What is added next will soon be merged again with older data: the run of blocks it lies in is compressed
+ * fast (zstd -1) unless the options ask for something faster still. */
+void lsm_table_builder_expect_rewrite(lsm_table_builder *builder);
 /* Bytes the file would have if it were finished now, compression guessed. */
 uint64_t lsm_table_builder_size_estimate(const lsm_table_builder *builder);
 uint64_t lsm_table_builder_entry_count(const lsm_table_builder *builder);

@@ -55,8 +55,9 @@
  *                                                 60   4  largest key's size
  *                                                 64   .  smallest key, largest key
  *
- * The range of sequences (*) is that of the operations the table was made from. An entry that every reader sees
- * and that had no older version anywhere is settled: it stands in its block with sequence 1, whatever it had.
+ * The range of sequences (*) is that of the operations the table was made from. An entry that every reader
+ * sees and that had no older version anywhere is settled: it stands in its block with sequence 1, whatever it
+ * had.
  *
  * Example: PUT "k" = "v" at sequence 1, no filter, id 00 01 .. 0f: 512 bytes, tail size 0x1a6.
  *

@@ -40,6 +40,7 @@ struct lsm_table_builder {
     lsm_pending_block *run;
     lsm_codec_item *items;
     size_t run_count, run_capacity;
+    int rewrite_expected;   /* of something in the run */
     uint64_t flushed_raw, flushed_stored;
 
     uint64_t *hashes;       /* one per distinct user key, for the filter */
