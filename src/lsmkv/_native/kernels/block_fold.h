@@ -1,8 +1,8 @@
 /* Folding: the heads of a block, rearranged for the compressor and back. Only compressed blocks are folded.
  *
  * Heads ascend, so most bytes of the difference to the head before are zero, and the others are alike from
- * entry to entry - but interleaved, eight bytes an entry, a compressor of bytes does not see it. Folding takes
- * the heads in groups of 64 (the last group may be smaller, k heads) and replaces each group by its
+ * entry to entry - but interleaved, eight bytes an entry, a compressor of bytes does not see it. Folding
+ * takes the heads in groups of 64 (the last group may be smaller, k heads) and replaces each group by its
  * differences, byte plane by byte plane:
  *
  *     off   size  of a group of k heads
