@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 WHEEL  := $(VENV)/wheels/lsmkv-*.whl
-SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]') \
+SOURCES := $(shell find src benchmarks/lsmkv_bench -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
 .PHONY: help demo test bench bench-kernels lint clean
@@ -12,7 +12,7 @@ SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -n
 help:
 	@echo "make demo    build, then index the Python standard library and answer queries"
 	@echo "make test    build, then run everything that must be green"
-	@echo "make bench   compare with plyvel and rocksdict on this machine"
+	@echo "make bench   compare with other embedded databases on this machine"
 	@echo "make bench-kernels   nanoseconds per operation of each kernel, beside its floor"
 	@echo "make lint    style and types only"
 	@echo "make clean   remove everything that was built"
@@ -24,7 +24,7 @@ test: $(VENV)/installed-test
 	@$(BIN)/python tools/run_tests.py $(TESTS)
 
 bench: $(VENV)/installed-bench
-	@$(BIN)/python benchmarks/side_by_side.py $(BENCH)
+	@$(BIN)/lsmkv bench $(BENCH)
 
 bench-kernels: $(VENV)/installed-bench
 	@$(BIN)/python -m pytest benchmarks/kernels $(BENCH)

@@ -189,6 +189,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
                 "native_blocks": native_blocks,
                 **self._counters(),
                 **vars(self._engine_counters),
+                "compaction_pending": self._is_compaction_pending(),
                 "levels": level_statistics(self._tree.version),
             }
 

@@ -274,6 +274,12 @@ class Engine(EditingStore):
             self._carry_out(compaction)
             return True
 
+    def _is_compaction_pending(self) -> bool:
+        """Whether one is due, or runs: until it ends its inputs are in the tree, and it is due."""
+        snapshot = self._oldest_snapshot()
+        version, options = self._tree.version, self._options
+        return pick_compaction(version, options, oldest_snapshot=snapshot) is not None
+
     def _compact_range(self, keys: KeyRange) -> None:
         """Bring everything in the range to the bottom level, step by step; others may write
         meanwhile."""
