@@ -48,7 +48,7 @@ KERNEL_COMPONENTS: Layers = (
     {"vfs", "vfs_buffer", "fork", "bus_guard", "vfs_posix", "vfs_posix_log"}
     | {"vfs_memory", "vfs_memory_crash", "vfs_memory_tree", "vfs_fault", "vfs_fault_plan"},
     {"codec", "codec_zstd"},
-    {"node", "block_format", "block_fold", "block", "block_builder", "cache"},
+    {"node", "block_format", "block_fold", "block", "block_builder", "cache", "block_pool"},
     {"memtable", "memtable_tree", "memtable_cursor"},
     {"log", "log_reader", "log_writer", "log_replay", "commit_group"},
     {"merge", "view"},

@@ -8,6 +8,7 @@ from lsmkv._native import memory
 from lsmkv._native.block import PUT
 from lsmkv._native.table import TableSpace, table_layout
 from lsmkv._native.vfs import MemoryFileSystem
+from tests.support import c_program
 from tests.support.table_cases import PATH, make, write
 
 ENTRIES = [(b"%06d" % i, 1, PUT, b"%06d" % i * 15) for i in range(1000)]
@@ -151,4 +152,34 @@ def test_closing_a_table_empties_its_slots():
     del tables
     assert space.cache_stats()["usage_bytes"] == 0
     del space, file_system
+    assert memory.usage() == before
+
+
+HUGE_PAGE_SIZE = 2 << 20
+
+
+def test_slots_of_the_pool_never_overlap_and_all_come_back(tmp_path):
+    """A C program under sanitizers; an empty pool keeps at most one chunk of a size class."""
+    program = c_program.build(
+        tmp_path, "block_pool_check", ["block_pool", "allocator"], [*c_program.SANITIZED]
+    )
+    most, when_empty = map(int, c_program.run(program, 1, 200_000).split())
+    assert most > 20 * HUGE_PAGE_SIZE
+    assert when_empty <= 98 * HUGE_PAGE_SIZE
+
+
+def test_a_large_cache_takes_its_blocks_from_huge_pages():
+    """Once some megabytes are cached; what it counts is what the slots take, and closing gives all
+    of it back."""
+    before = memory.usage()
+    entries = [(b"%06d" % i, 1, PUT, bytes(2000)) for i in range(6000)]
+    file_system, space, table = make(entries, 64 << 20, block_size=4096, compression=None)
+    for entry in entries:
+        assert table.get(entry[0]) == entry[1:]
+    stats = space.cache_stats()
+    assert stats["misses"] == stats["insertions"] == 6000 // 2
+    block_size = 192 + 32 + 2 * 2009  # and some bytes that vary
+    assert 4 << 20 < stats["usage_bytes"] < 3000 * (block_size * 17 // 16 + 64)
+    assert memory.usage()[0] - before[0] > 2 * HUGE_PAGE_SIZE
+    del table, space, file_system
     assert memory.usage() == before

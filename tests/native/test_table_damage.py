@@ -262,6 +262,7 @@ def test_forgeries_lifetimes_and_waits_under_sanitizers(tmp_path):
         "murmur3",
         "crc32c",
         "cache",
+        "block_pool",
     ]
     files = ["file_pool", "vfs_memory", "vfs_memory_tree", "fork", "codec_zstd"]
     flags = [*c_program.SANITIZED, "-lpthread"]

@@ -26,6 +26,7 @@ cdef extern from "cache.h" nogil:
         lsm_block *hand
     void lsm_cache_init(lsm_cache *cache, size_t capacity)
     void lsm_cache_clear(lsm_cache *cache)
+    void lsm_cache_close(lsm_cache *cache)
     void lsm_cache_insert(lsm_cache *cache, lsm_block **slot, lsm_block *block)
     void lsm_cache_remove(lsm_cache *cache, lsm_block *block)
     lsm_block *lsm_block_create(size_t size)

@@ -116,7 +116,7 @@ cdef class TableSpace:
 
     def __dealloc__(self):
         if self.cache != NULL:
-            lsm_cache_clear(self.cache)
+            lsm_cache_close(self.cache)
             lsm_free(self.cache)
         lsm_file_pool_destroy(self.pool)
 

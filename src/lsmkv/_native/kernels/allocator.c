@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { HEADER_SIZE = 16, LINE_SIZE = 64 };
 
@@ -82,4 +83,27 @@ void lsm_free_aligned(void *pointer) {
     if (pointer == NULL) return;
     account(-(int64_t)size_of(pointer), -1);
     free((uint8_t *)pointer - LINE_SIZE);
+}
+
+/* Mapped with room to align, of which the ends are given back. */
+void *lsm_alloc_huge_page(void) {
+    if (must_fail()) return NULL;
+    size_t size = LSM_HUGE_PAGE_SIZE;
+    uint8_t *mapped = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return NULL;
+    size_t before = (size - ((uintptr_t)mapped & (size - 1))) & (size - 1);
+    uint8_t *page = mapped + before;
+    if (before != 0) munmap(mapped, before);
+    munmap(page + size, size - before);
+#ifdef MADV_HUGEPAGE
+    (void)madvise(page, size, MADV_HUGEPAGE); /* advice only */
+#endif
+    account((int64_t)size, 1);
+    return page;
+}
+
+void lsm_free_huge_page(void *pointer) {
+    if (pointer == NULL) return;
+    account(-(int64_t)LSM_HUGE_PAGE_SIZE, -1);
+    munmap(pointer, LSM_HUGE_PAGE_SIZE);
 }

@@ -32,4 +32,10 @@ void lsm_free(void *pointer);                  /* NULL is allowed */
 void *lsm_alloc_aligned(size_t size);
 void lsm_free_aligned(void *pointer);
 
+/* One huge page's worth of memory, aligned to it and advised to be one: for what is visited at random.
+ * Zeroed; resident as a whole once touched, where the system grants it. */
+enum { LSM_HUGE_PAGE_SIZE = 2 * 1024 * 1024 };
+void *lsm_alloc_huge_page(void);
+void lsm_free_huge_page(void *pointer); /* NULL is allowed */
+
 #endif

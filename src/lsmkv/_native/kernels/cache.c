@@ -12,19 +12,39 @@
 _Static_assert(sizeof(lsm_block) <= LSM_BLOCK_DATA_OFFSET - LSM_BLOCK_HEADER_ROOM,
                "the record leaves header room");
 
-lsm_block *lsm_block_create(size_t size) {
-    if (size > SIZE_MAX - LSM_BLOCK_DATA_OFFSET) return NULL;
-    uint8_t *base = lsm_alloc_aligned(LSM_BLOCK_DATA_OFFSET + size);
+/* A small cache is not worth pages of two megabytes, nor is a cache that holds little yet. */
+enum { POOL_CAPACITY_MIN = 32 << 20, POOL_USAGE_MIN = 4 << 20 };
+
+static lsm_block *block_at(uint8_t *base, size_t size, lsm_block_chunk *chunk) {
     if (base == NULL) return NULL;
     lsm_block *block = (lsm_block *)base;
-    *block = (lsm_block){.data = base + LSM_BLOCK_DATA_OFFSET, .size = size, .references = 1};
+    *block = (lsm_block){.data = base + LSM_BLOCK_DATA_OFFSET, .size = size, .references = 1, .chunk = chunk};
     return block;
+}
+
+lsm_block *lsm_block_create(size_t size) {
+    if (size > SIZE_MAX - LSM_BLOCK_DATA_OFFSET) return NULL;
+    return block_at(lsm_alloc_aligned(LSM_BLOCK_DATA_OFFSET + size), size, NULL);
+}
+
+lsm_block *lsm_cache_create_block(lsm_cache *cache, size_t size) {
+    if (cache->pool == NULL && cache->capacity >= POOL_CAPACITY_MIN && cache->usage >= POOL_USAGE_MIN) {
+        cache->pool = lsm_block_pool_create();
+    }
+    lsm_block_chunk *chunk = NULL;
+    uint8_t *base = NULL;
+    if (cache->pool != NULL && size <= SIZE_MAX - LSM_BLOCK_DATA_OFFSET) {
+        base = lsm_block_pool_take(cache->pool, LSM_BLOCK_DATA_OFFSET + size, &chunk);
+    }
+    return base != NULL ? block_at(base, size, chunk) : lsm_block_create(size);
 }
 
 void lsm_block_release(lsm_block *block) {
     if (block == NULL) return;
     LSM_ASSERT(block->references > 0);
-    if (--block->references == 0) lsm_free_aligned(block);
+    if (--block->references != 0) return;
+    if (block->chunk != NULL) lsm_block_pool_give(block->chunk, block);
+    else lsm_free_aligned(block);
 }
 
 void lsm_cache_init(lsm_cache *cache, size_t capacity) {
@@ -74,6 +94,12 @@ void lsm_cache_clear(lsm_cache *cache) {
         lsm_cache_remove(cache, cache->hand);
         cache->evictions++;
     }
+}
+
+void lsm_cache_close(lsm_cache *cache) {
+    lsm_cache_clear(cache);
+    lsm_block_pool_close(cache->pool);
+    cache->pool = NULL;
 }
 
 void lsm_cache_insert(lsm_cache *cache, lsm_block **slot, lsm_block *block) {

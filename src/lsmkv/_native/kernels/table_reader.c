@@ -107,9 +107,14 @@ static int decompress(const lsm_table *table, uint64_t offset, lsm_codec_item *i
     return code;
 }
 
+/* A block for the cache, or with `cache` NULL for nobody but its reader. */
+static lsm_block *create_block(lsm_cache *cache, size_t size) {
+    return cache != NULL ? lsm_cache_create_block(cache, size) : lsm_block_create(size);
+}
+
 /* `stored` came from the file, its header in the room before its data. Takes it over. */
-static int unpack_one(const lsm_table *table, uint32_t ordinal, lsm_block *stored, lsm_error *error,
-                      lsm_block **out) {
+static int unpack_one(const lsm_table *table, uint32_t ordinal, lsm_cache *cache, lsm_block *stored,
+                      lsm_error *error, lsm_block **out) {
     uint64_t offset = table->index.block_offsets[ordinal];
     lsm_stored_header header;
     lsm_block *block = stored;
@@ -117,7 +122,7 @@ static int unpack_one(const lsm_table *table, uint32_t ordinal, lsm_block *store
                                 LSM_TABLE_BLOCK_HEADER_SIZE + stored->size,
                                 LSM_STORED_DATA, table->summary.id, offset, &header, table->path, error);
     if (code == 0 && header.codec != LSM_CODEC_RAW) {
-        block = lsm_block_create(header.raw_size);
+        block = create_block(cache, header.raw_size);
         if (block == NULL) {
             code = no_memory(table, offset, error);
         } else {
@@ -140,7 +145,9 @@ static int unpack_one(const lsm_table *table, uint32_t ordinal, lsm_block *store
 static int load_block(lsm_table *table, uint32_t ordinal, lsm_read_context *context, lsm_block **out) {
     uint64_t offset = table->index.block_offsets[ordinal];
     size_t size = (size_t)(table->index.block_offsets[ordinal + 1] - offset);
-    lsm_block *stored = lsm_block_create(size - LSM_TABLE_BLOCK_HEADER_SIZE);
+    lsm_cache *cache = context->use_cache ? table->cache : NULL;
+    int seems_raw = size >= table->block_size - table->block_size / 4; /* then it is what will be kept */
+    lsm_block *stored = create_block(seems_raw ? cache : NULL, size - LSM_TABLE_BLOCK_HEADER_SIZE);
     if (stored == NULL) return no_memory(table, offset, context->error);
     int code = lsm_file_pool_acquire(table->pool, &table->file, context->error);
     if (code == 0) {
@@ -153,7 +160,7 @@ static int load_block(lsm_table *table, uint32_t ordinal, lsm_read_context *cont
         return code;
     }
     context->block_reads++;
-    return unpack_one(table, ordinal, stored, context->error, out);
+    return unpack_one(table, ordinal, cache, stored, context->error, out);
 }
 
 static lsm_block *cached_block(lsm_table *table, uint32_t ordinal) {
