@@ -95,6 +95,19 @@ def test_counters_count_what_is_done() -> None:
         assert sum(level["tombstone_count"] for level in stats["levels"]) == 0
 
 
+def test_a_compaction_that_is_due_is_told_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    with lsmkv.open(":memory:", **(SMALL | {"level0_trigger": 2})) as db:
+        assert db.stats()["compaction_pending"] is False
+        with monkeypatch.context() as patch:
+            patch.setattr(db, "_compact_step", lambda: False)
+            for number in range(4):
+                db.put(b"%d" % number, b"x" * 100)
+                db.flush()
+            assert db.stats()["compaction_pending"] is True
+        db.compact()
+        assert db.stats()["compaction_pending"] is False
+
+
 def test_reads_of_blocks_are_counted() -> None:
     with lsmkv.open(":memory:", **(SMALL | {"write_buffer_size": 1 << 20})) as db:
         db.put_many({b"%04d" % number: b"%d" % number * 9 for number in range(500)})

@@ -24,7 +24,7 @@ from lsmkv_bench.engines.interface import SESSION_OPERATIONS, Engine, Pair
 from lsmkv_bench.histogram import Histogram
 from lsmkv_bench.meters import Stopwatch
 from lsmkv_bench.results import Latency, Outcome
-from lsmkv_bench.sequences import shuffled
+from lsmkv_bench.sequences import picked, shuffled
 
 CHECKED_KEYS = 1000
 
@@ -49,9 +49,8 @@ class Laboratory:
         self.outcomes: list[Outcome] = []
         self._folder = folder
         self._path = folder
-        self._memory_before = 0
-        keys = data.keys
-        self.shuffled_keys = [keys[position] for position in shuffled(len(keys), seed=1)]
+        self._memory_before: int | None = None
+        self.shuffled_keys = picked(data.keys, shuffled(len(data.keys), seed=1))
 
     # --- databases -------------------------------------------------------------------------------
 
@@ -61,7 +60,9 @@ class Laboratory:
         path = self._path = self._folder / name
         gc.collect()
         gc.freeze()  # the data set is no work for the collector
-        self._memory_before = meters.memory_bytes()
+        meters.give_back_memory()
+        if self._memory_before is None:  # later ones would count what an earlier database left
+            self._memory_before = meters.memory_bytes()
         self.engine.open(path, is_durable=is_durable)
         try:
             yield path
@@ -89,8 +90,8 @@ class Laboratory:
         self.outcomes[-1] = replace(self.outcomes[-1], latency=latency)
 
     def memory_bytes(self) -> int:
-        """What the process holds beyond what it held before the database was opened."""
-        return max(0, meters.memory_bytes() - self._memory_before)
+        """What the process holds beyond what it held before its first database was opened."""
+        return max(0, meters.memory_bytes() - (self._memory_before or 0))
 
     def write(
         self,

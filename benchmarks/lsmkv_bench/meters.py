@@ -6,6 +6,7 @@ memory: file pages belong to the system, which takes them back when it needs the
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import time
@@ -26,6 +27,13 @@ def memory_bytes(process: int | str = "self") -> int:
     except OSError:
         return 0
     return sum(1024 * int(size) for size in MEMORY_LINE.findall(status))
+
+
+def give_back_memory() -> None:
+    """Return what the C library keeps of freed memory to the system, where that can be asked."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def written_bytes() -> int | None:

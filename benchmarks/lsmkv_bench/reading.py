@@ -38,7 +38,7 @@ def _read_count(lab: Laboratory) -> int:
 def _random_keys(lab: Laboratory) -> list[bytes]:
     keys = lab.data.keys
     positions = sequences.uniform(len(keys), _read_count(lab), READRANDOM_SEED)
-    return [keys[position] for position in positions]
+    return sequences.picked(keys, positions)
 
 
 def readrandomcold(lab: Laboratory) -> None:
@@ -54,13 +54,13 @@ def readrandom(lab: Laboratory) -> None:
 def readhot(lab: Laboratory) -> None:
     keys = lab.data.keys
     positions = sequences.hot(len(keys), _read_count(lab), READHOT_SEED)
-    get_each(lab, "readhot", [keys[position] for position in positions])
+    get_each(lab, "readhot", sequences.picked(keys, positions))
 
 
 def readmissing(lab: Laboratory) -> None:
     absent = lab.data.absent
     positions = sequences.uniform(len(absent), _read_count(lab), READMISSING_SEED)
-    get_each(lab, "readmissing", [absent[position] for position in positions])
+    get_each(lab, "readmissing", sequences.picked(absent, positions))
 
 
 def get_each(
@@ -101,7 +101,7 @@ def seekrandom(lab: Laboratory) -> None:
     """To keys that are there and keys that are not."""
     source = lab.data.keys + lab.data.absent
     count = max(1, _read_count(lab) // SEEKS_PER_READ)
-    keys = [source[position] for position in sequences.uniform(len(source), count, SEEK_SEED)]
+    keys = sequences.picked(source, sequences.uniform(len(source), count, SEEK_SEED))
     watch = Stopwatch()
     with lab.engine.reading() as reading:
         seek = reading.seeker()

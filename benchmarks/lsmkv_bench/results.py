@@ -63,7 +63,7 @@ class Outcome:
     live_bytes: int | None = None  # keys and values a reader can see: space amplification's divisor
     written_bytes: int | None = None  # by the process to the disk, logs included
     user_bytes: int | None = None  # keys and values handed in: write amplification's divisor
-    # Resident: anonymous and shared, no file pages, beyond what there was before the database was.
+    # Resident: anonymous and shared, no file pages, beyond what there was before any database was.
     memory_peak_bytes: int | None = None
     tree_shape: str | None = None  # e.g. "L0 0, L1 3, L6 12 tables"
     check: str = ""  # equal for every engine that did the same work

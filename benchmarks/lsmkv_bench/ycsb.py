@@ -22,7 +22,7 @@ from lsmkv_bench.histogram import Histogram
 from lsmkv_bench.laboratory import Laboratory
 from lsmkv_bench.meters import Stopwatch
 from lsmkv_bench.results import Latency
-from lsmkv_bench.sequences import Zipfian, zipfian
+from lsmkv_bench.sequences import Zipfian, made_anew, zipfian
 
 SCAN_LENGTH_MAX = 100
 READ, WRITE, SCAN, MODIFY = range(4)
@@ -118,12 +118,12 @@ def _chooser(distribution: str, known: list[bytes], seed: int) -> Callable[[], b
     """A function that gives the next key asked for."""
     if distribution == "uniform":
         source = random.Random(seed + 1000)
-        return lambda: known[int(source.random() * len(known))]
+        return lambda: made_anew(known[int(source.random() * len(known))])
     if distribution == "latest":
         ranks = Zipfian(len(known), seed + 1000)
-        return lambda: known[-1 - ranks.next_rank(len(known))]
+        return lambda: made_anew(known[-1 - ranks.next_rank(len(known))])
     positions = zipfian(len(known), seed + 1000)
-    return lambda: known[next(positions)]
+    return lambda: made_anew(known[next(positions)])
 
 
 def _carry_out(writing: Writing, operations: list[Operation]) -> None:

@@ -30,6 +30,7 @@ from lsmkv_bench.engines.interface import (
 
 QUIET_SECONDS = 0.05
 LEVEL_COUNT = 7
+BLOCK_SIZE = 4096  # RocksDB's default; the cache estimates by it how many entries it will have
 WINDOW_BITS, STRATEGY, DICTIONARY_BYTES = -14, 0, 0  # as RocksDB has them by default
 WRITE_BUFFERS = 4  # one active and three frozen, as many as lsmkv lets wait
 BUSY = (
@@ -104,7 +105,8 @@ class RocksdictEngine:
     def settings(self) -> dict[str, str]:
         return {
             "version": metadata.version("rocksdict"),
-            "cache": f"{CACHE_SIZE_BYTES >> 20} MiB of blocks",
+            "cache": f"{CACHE_SIZE_BYTES >> 20} MiB of blocks, HyperClockCache",
+            "index in blocks": "binary and hash",
             "write buffer": f"{WRITE_BUFFER_SIZE_BYTES >> 20} MiB, {WRITE_BUFFERS} at most",
             "filter": f"{BLOOM_BITS} bits per key",
             "compression": f"zstd level {ZSTD_LEVEL}",
@@ -147,7 +149,8 @@ def _options() -> rocksdict.Options:
     options.set_compression_type(rocksdict.DBCompressionType.zstd())
     options.set_compression_options(WINDOW_BITS, ZSTD_LEVEL, STRATEGY, DICTIONARY_BYTES)
     table = rocksdict.BlockBasedOptions()
-    table.set_block_cache(rocksdict.Cache(CACHE_SIZE_BYTES))
+    table.set_block_cache(rocksdict.Cache.new_hyper_clock_cache(CACHE_SIZE_BYTES, BLOCK_SIZE))
     table.set_bloom_filter(BLOOM_BITS, False)
+    table.set_data_block_index_type(rocksdict.DataBlockIndexType.binary_and_hash())
     options.set_block_based_table_factory(table)
     return options
