@@ -12,7 +12,7 @@
 #include "allocator.h"
 #include "block_pool.h"
 
-enum { SLOTS = 3000, SIZE_MAX_ASKED = 70000 };
+enum { SLOTS = 3000, SIZE_MAX_ASKED = 1200000 };
 
 typedef struct slot {
     uint8_t *bytes; /* NULL: not taken */
@@ -38,16 +38,17 @@ static void require(int condition, const char *what) {
 }
 
 static void take(lsm_block_pool *pool, slot *taken) {
-    size_t size = draw(4) == 0 ? 1 + draw(SIZE_MAX_ASKED) : 4000 + draw(300);
+    size_t limit = draw(20) == 0 ? SIZE_MAX_ASKED : 20000;
+    size_t size = draw(4) == 0 ? 1 + draw(limit) : 4000 + draw(300);
     size_t slot_size = lsm_block_pool_slot_size(size);
     taken->bytes = lsm_block_pool_take(pool, size, &taken->chunk);
     require((taken->bytes != NULL) == (slot_size != 0), "a slot for every size that has one");
     if (taken->bytes == NULL) return;
     require(((uintptr_t)taken->bytes & 63) == 0, "alignment");
-    require(slot_size >= size && (size <= 1024 || slot_size <= size + size / 16 + 64), "slot size");
-    taken->size = slot_size;
+    require(slot_size >= size && (size <= 1024 || slot_size <= (size + size / 16 + 64) / 8 * 9), "slot size");
+    taken->size = size;
     taken->pattern = (uint8_t)draw(256);
-    memset(taken->bytes, taken->pattern, slot_size);
+    memset(taken->bytes, taken->pattern, size);
 }
 
 static void give(slot *taken) {

@@ -7,10 +7,10 @@
 #include "allocator.h"
 
 enum {
-    LINE_SIZE = 64,
     CLASSES_PER_DOUBLING = 16,
     SMALLEST_SHIFT = 10, /* 1 KiB is the smallest slot */
-    LARGEST_SHIFT = 16,  /* 64 KiB the largest: thirty to a chunk */
+    WASTE_DIVISOR = 8,   /* of a chunk no more may be left over than this part */
+    LARGEST_SHIFT = 20,  /* 1 MiB the largest: two to a chunk */
     CLASS_COUNT = (LARGEST_SHIFT - SMALLEST_SHIFT) * CLASSES_PER_DOUBLING + 1
 };
 
@@ -19,6 +19,7 @@ typedef struct free_slot {
 } free_slot;
 
 struct lsm_block_chunk {
+    uint8_t *slots;
     lsm_block_pool *pool;
     lsm_block_chunk *next, *previous; /* among those of the class with room; not there when full */
     free_slot *freed;
@@ -26,8 +27,6 @@ struct lsm_block_chunk {
     uint32_t fresh;                   /* offset of the first slot never taken */
     uint32_t taken;
 };
-
-_Static_assert(sizeof(lsm_block_chunk) <= LINE_SIZE, "slots begin one line into the chunk");
 
 struct lsm_block_pool {
     lsm_block_chunk *with_room[CLASS_COUNT];
@@ -54,7 +53,9 @@ static uint32_t class_of(size_t size, size_t *slot_size) {
 
 size_t lsm_block_pool_slot_size(size_t size) {
     size_t slot_size;
-    return class_of(size, &slot_size) == CLASS_COUNT ? 0 : slot_size;
+    if (class_of(size, &slot_size) == CLASS_COUNT) return 0;
+    size_t share = LSM_HUGE_PAGE_SIZE / (LSM_HUGE_PAGE_SIZE / slot_size);
+    return share <= slot_size + slot_size / WASTE_DIVISOR ? share : 0;
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------- */
@@ -79,10 +80,14 @@ static void unlink_chunk(lsm_block_chunk *chunk) {
 }
 
 static lsm_block_chunk *add_chunk(lsm_block_pool *pool, uint32_t class_index, size_t slot_size) {
-    lsm_block_chunk *chunk = lsm_alloc_huge_page();
+    lsm_block_chunk *chunk = lsm_alloc(sizeof *chunk);
     if (chunk == NULL) return NULL;
-    *chunk = (lsm_block_chunk){.pool = pool, .slot_size = (uint32_t)slot_size, .class_index = class_index,
-                               .fresh = LINE_SIZE};
+    *chunk = (lsm_block_chunk){.pool = pool, .slot_size = (uint32_t)slot_size, .class_index = class_index};
+    chunk->slots = lsm_alloc_huge_page();
+    if (chunk->slots == NULL) {
+        lsm_free(chunk);
+        return NULL;
+    }
     pool->chunk_count++;
     link_first(chunk);
     return chunk;
@@ -90,7 +95,8 @@ static lsm_block_chunk *add_chunk(lsm_block_pool *pool, uint32_t class_index, si
 
 static void free_chunk(lsm_block_chunk *chunk) {
     lsm_block_pool *pool = chunk->pool;
-    lsm_free_huge_page(chunk);
+    lsm_free_huge_page(chunk->slots);
+    lsm_free(chunk);
     pool->chunk_count--;
     if (pool->closed && pool->chunk_count == 0) lsm_free(pool);
 }
@@ -115,8 +121,8 @@ void lsm_block_pool_close(lsm_block_pool *pool) {
 
 void *lsm_block_pool_take(lsm_block_pool *pool, size_t size, lsm_block_chunk **chunk_out) {
     size_t slot_size;
+    if (lsm_block_pool_slot_size(size) == 0) return NULL;
     uint32_t class_index = class_of(size, &slot_size);
-    if (class_index == CLASS_COUNT) return NULL;
     lsm_block_chunk *chunk = pool->with_room[class_index];
     if (chunk == NULL) chunk = add_chunk(pool, class_index, slot_size);
     if (chunk == NULL) return NULL;
@@ -125,7 +131,7 @@ void *lsm_block_pool_take(lsm_block_pool *pool, size_t size, lsm_block_chunk **c
         slot = chunk->freed;
         chunk->freed = chunk->freed->next;
     } else {
-        slot = (uint8_t *)chunk + chunk->fresh;
+        slot = chunk->slots + chunk->fresh;
         chunk->fresh += chunk->slot_size;
     }
     chunk->taken++;

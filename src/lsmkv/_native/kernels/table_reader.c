@@ -146,8 +146,7 @@ static int load_block(lsm_table *table, uint32_t ordinal, lsm_read_context *cont
     uint64_t offset = table->index.block_offsets[ordinal];
     size_t size = (size_t)(table->index.block_offsets[ordinal + 1] - offset);
     lsm_cache *cache = context->use_cache ? table->cache : NULL;
-    int seems_raw = size >= table->block_size - table->block_size / 4; /* then it is what will be kept */
-    lsm_block *stored = create_block(seems_raw ? cache : NULL, size - LSM_TABLE_BLOCK_HEADER_SIZE);
+    lsm_block *stored = create_block(cache, size - LSM_TABLE_BLOCK_HEADER_SIZE);
     if (stored == NULL) return no_memory(table, offset, context->error);
     int code = lsm_file_pool_acquire(table->pool, &table->file, context->error);
     if (code == 0) {
