@@ -7,6 +7,7 @@ with lsmkv.open("path") as db:
         ...
 """
 
+from lsmkv._native.arrays import Column
 from lsmkv._native.snapshot import Snapshot
 from lsmkv.api import destroy, open, repair
 from lsmkv.batch import WriteBatch
@@ -33,6 +34,7 @@ __all__ = [
     "WriteBatch",
     "View",
     "Prefixed",
+    "Column",
     "Options",
     "Error",
     "CorruptionError",

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from lsmkv import filenames
+from lsmkv._native.columns import ColumnStore
 from lsmkv._native.commit import CommitGroup
 from lsmkv._native.job import Counter
 from lsmkv._native.log import LogWriter
 from lsmkv._native.memtable import Memtable
 from lsmkv._native.readstate import ReadState
-from lsmkv._native.store import Store
 from lsmkv._native.table import TableSpace
 from lsmkv._native.version import Version as NativeVersion
 from lsmkv._native.vfs import FileSystem
@@ -88,7 +88,7 @@ def read_state(active: Memtable, frozen: Sequence[Frozen], native: NativeVersion
     return ReadState((active, *(entry.memtable for entry in reversed(frozen))), native)
 
 
-class EditingStore(Store):
+class EditingStore(ColumnStore):
     """A store with a tree of tables and the manifest that describes it."""
 
     def __init__(self, parts: Parts) -> None:

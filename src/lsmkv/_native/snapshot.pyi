@@ -1,7 +1,12 @@
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lsmkv._native.arrays import Column
+from lsmkv._native.columns import ColumnScan
 from lsmkv._native.scan import Scan
 from lsmkv._native.store import Store
 from lsmkv._native.types import Buffer
@@ -54,6 +59,25 @@ class Snapshot:
         reverse: bool = False,
         limit: int | None = None,
     ) -> Scan: ...
+    @overload
+    def get_columns(
+        self, keys: Column | NDArray[Any], *, width: None = None
+    ) -> tuple[Column, NDArray[np.bool_]]: ...
+    @overload
+    def get_columns(
+        self, keys: Column | NDArray[Any], *, width: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]: ...
+    def scan_columns(
+        self,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        batch_count: int = 65536,
+        batch_bytes: int = ...,
+    ) -> ColumnScan: ...
     def close(self) -> None: ...
     def _pin_state(self) -> None: ...
     def __enter__(self) -> Self: ...

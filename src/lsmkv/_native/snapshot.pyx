@@ -6,11 +6,20 @@ sources of before.
 """
 
 cimport cython
+from cpython.number cimport PyNumber_Index
 from lsmkv._native.buffers cimport Slice, acquire_key, release
+from lsmkv._native.columns cimport (
+    ColumnScan,
+    InputColumn,
+    key_column,
+    new_column_scan,
+    read_columns,
+)
 from lsmkv._native.gate cimport may_read, no_gate
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.scan cimport SCAN_ITEMS, SCAN_KEYS, SCAN_VALUES, Scan, ScanShape, new_scan
 
+from lsmkv._native.arrays import require_numpy
 from lsmkv.errors import ClosedError
 
 lsm_memory_attach(shared_state())
@@ -63,6 +72,15 @@ cdef class Snapshot:
         self.check()
         return self.store.lookup_many(wanted, self.sequence, self.current())
 
+    def get_columns(self, keys, *, width=None):
+        """(values, found) as of that moment; see DB.get_columns()."""
+        cdef InputColumn wanted
+        require_numpy()
+        width = None if width is None else PyNumber_Index(width)
+        wanted = key_column(keys)
+        self.check()
+        return read_columns(self.store, self.current(), self.sequence, wanted, width)
+
     def __getitem__(self, key):
         value = self.get(key)
         if value is None:
@@ -90,6 +108,14 @@ cdef class Snapshot:
     def values(self, start=None, stop=None, *, prefix=None, bint reverse=False, limit=None):
         """Iterate values in key order; arguments as for DB.scan()."""
         return self.open_scan(start, stop, prefix, reverse, limit, SCAN_VALUES)
+
+    def scan_columns(self, start=None, stop=None, *, prefix=None, bint reverse=False, limit=None,
+                     batch_count=65536, batch_bytes=8 << 20):
+        """Iterate (keys, values) batches of that moment; arguments as for DB.scan_columns()."""
+        cdef ColumnScan scan = new_column_scan(batch_count, batch_bytes)
+        self.check()
+        scan.attach(self.gate, self.current(), self.sequence)
+        return scan.open(start, stop, prefix, reverse, limit)
 
     cdef Scan open_scan(self, object start, object stop, object prefix, bint reverse, object limit,
                         ScanShape shape):

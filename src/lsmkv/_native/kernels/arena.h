@@ -44,6 +44,12 @@ static inline int lsm_arena_reserve(lsm_arena *arena, size_t size) {
     return lsm_arena_grow(arena, size);
 }
 
+/* Where the next take of `size` bytes will lie: room that may be filled before it is taken.
+ * REQUIRES: covered by a reserve. */
+static inline void *lsm_arena_peek(const lsm_arena *arena, size_t size) {
+    return size <= arena->left ? arena->cursor : arena->spare_cursor;
+}
+
 /* REQUIRES: covered by a reserve. Never NULL. `size` keeps the alignment: chunks begin at a cache line, and
  * every take is a multiple of what the arena's user wants to be aligned to. */
 static inline void *lsm_arena_take(lsm_arena *arena, size_t size) {

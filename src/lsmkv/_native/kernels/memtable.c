@@ -4,8 +4,6 @@
 #include "allocator.h"
 #include "memtable_tree.h"
 
-enum { RECORD_ALIGNMENT = 8 };
-
 lsm_memtable *lsm_memtable_create(void) {
     lsm_memtable *memtable = lsm_calloc(1, sizeof *memtable);
     if (memtable == NULL) return NULL;
@@ -32,31 +30,14 @@ void lsm_memtable_release(lsm_memtable *memtable) {
     lsm_free(memtable);
 }
 
-static size_t record_size(size_t key_size, size_t value_size) {
-    size_t size = sizeof(lsm_record) + key_size + value_size;
-    return (size + RECORD_ALIGNMENT - 1) & ~(size_t)(RECORD_ALIGNMENT - 1);
-}
-
 int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t payload_size) {
     size_t record_bytes;
-    size_t overhead = sizeof(lsm_record) + RECORD_ALIGNMENT - 1;
+    size_t overhead = sizeof(lsm_record) + LSM_RECORD_ALIGNMENT - 1;
     if (__builtin_mul_overflow(operation_count, overhead, &record_bytes)) return LSM_E_MEMORY;
     if (__builtin_add_overflow(record_bytes, payload_size, &record_bytes)) return LSM_E_MEMORY;
     int status = lsm_arena_reserve(&memtable->record_arena, record_bytes);
     if (status != 0) return status;
     return lsm_arena_reserve(&memtable->node_arena, lsm_tree_worst_case(memtable, operation_count));
-}
-
-static const lsm_record *write_record(lsm_memtable *memtable, lsm_slice key, uint64_t trailer,
-                                      lsm_slice value) {
-    lsm_record *record = lsm_arena_take(&memtable->record_arena, record_size(key.size, value.size));
-    record->trailer = trailer;
-    record->key_size = (uint32_t)key.size;
-    record->value_size = (uint32_t)value.size;
-    uint8_t *bytes = (uint8_t *)(record + 1);
-    if (key.size != 0) memcpy(bytes, key.data, key.size);
-    if (value.size != 0) memcpy(bytes + key.size, value.data, value.size);
-    return record;
 }
 
 /* Whether the target, which sorts after the last entry of `last_leaf`, belongs to it all the same. */
@@ -111,9 +92,18 @@ static int try_replace(lsm_memtable *memtable, lsm_tree_node *leaf, uint32_t ind
     if (lsm_record_sequence(old) <= pinned_sequence || !lsm_kind_is_known(old_kind)) return 0;
     if (!lsm_kind_is_known(lsm_trailer_kind(record->trailer))) return 0;
     leaf->records[index] = record;
-    memtable->usage.garbage_bytes += record_size(old->key_size, old->value_size);
+    memtable->usage.garbage_bytes += lsm_record_size(old->key_size, old->value_size);
     memtable->usage.tombstone_count -= old_kind == LSM_KIND_DELETE;
     return 1;
+}
+
+static void put_in_place(lsm_memtable *memtable, lsm_tree_node *leaf, uint32_t index,
+                         const lsm_record *record, uint64_t pinned_sequence) {
+    memtable->usage.tombstone_count += lsm_trailer_kind(record->trailer) == LSM_KIND_DELETE;
+    if (has_key(leaf, index, lsm_record_key_slice(record)) &&
+        try_replace(memtable, leaf, index, record, pinned_sequence)) return;
+    lsm_tree_insert(memtable, leaf, index, record);
+    memtable->usage.entry_count++;
 }
 
 void lsm_memtable_insert(lsm_memtable *memtable, lsm_slice key, uint64_t trailer, lsm_slice value,
@@ -129,13 +119,24 @@ void lsm_memtable_insert(lsm_memtable *memtable, lsm_slice key, uint64_t trailer
         leaf = descend(memtable, &target, &index);
         memtable->path_is_valid = leaf == memtable->last_leaf;
     }
-    const lsm_record *record = write_record(memtable, key, trailer, value);
-    usage->tombstone_count += lsm_trailer_kind(trailer) == LSM_KIND_DELETE;
+    void *room = lsm_arena_take(&memtable->record_arena, lsm_record_size(key.size, value.size));
+    const lsm_record *record = lsm_record_write(room, key, trailer, value);
     if (usage->entry_count == 0) usage->first_sequence = sequence;
     usage->last_sequence = sequence;
-    if (has_key(leaf, index, key) && try_replace(memtable, leaf, index, record, pinned_sequence)) return;
-    lsm_tree_insert(memtable, leaf, index, record);
-    usage->entry_count++;
+    put_in_place(memtable, leaf, index, record, pinned_sequence);
+}
+
+void lsm_memtable_link(lsm_memtable *memtable, const lsm_record *record, uint64_t pinned_sequence) {
+    lsm_target target = {lsm_record_key(record), record->key_size, lsm_record_sequence(record)};
+    uint32_t index;
+    lsm_tree_node *leaf = memtable->last_leaf;
+    /* In key order the leaf of the key before is the likeliest, whether or not the two are neighbours. */
+    if (!memtable->path_is_valid || !try_last_leaf(memtable, &target, &index)) {
+        leaf = descend(memtable, &target, &index);
+        memtable->path_is_valid = leaf == memtable->last_leaf;
+        if (leaf->next != NULL) lsm_leaf_prefetch(leaf->next);
+    }
+    put_in_place(memtable, leaf, index, record, pinned_sequence);
 }
 
 void lsm_memtable_get(const lsm_memtable *memtable, lsm_slice key, uint64_t sequence, lsm_found *found) {

@@ -41,6 +41,26 @@ typedef struct lsm_record {
     uint32_t value_size;
 } lsm_record;
 
+enum { LSM_RECORD_ALIGNMENT = 8 };
+
+static inline size_t lsm_record_size(size_t key_size, size_t value_size) {
+    size_t size = sizeof(lsm_record) + key_size + value_size;
+    return (size + LSM_RECORD_ALIGNMENT - 1) & ~(size_t)(LSM_RECORD_ALIGNMENT - 1);
+}
+
+/* Writes a record where it will stay. REQUIRES: lsm_record_size bytes of room, aligned. */
+static inline const lsm_record *lsm_record_write(void *room, lsm_slice key, uint64_t trailer,
+                                                 lsm_slice value) {
+    lsm_record *record = room;
+    record->trailer = trailer;
+    record->key_size = (uint32_t)key.size;
+    record->value_size = (uint32_t)value.size;
+    uint8_t *bytes = (uint8_t *)(record + 1);
+    if (key.size != 0) memcpy(bytes, key.data, key.size);
+    if (value.size != 0) memcpy(bytes + key.size, value.data, value.size);
+    return record;
+}
+
 static inline const uint8_t *lsm_record_key(const lsm_record *record) {
     return (const uint8_t *)(record + 1);
 }
@@ -156,6 +176,11 @@ static inline lsm_tree_position lsm_tree_seek(const lsm_memtable *memtable, cons
 /* Puts `record` at `index` of the leaf that `memtable->path` leads to, splitting where there is no room.
  * REQUIRES: covered by a reserve, the path valid, `index` the place of the record in node order. */
 void lsm_tree_insert(lsm_memtable *memtable, lsm_tree_node *leaf, uint32_t index, const lsm_record *record);
+
+/* Puts a record that the caller wrote into its place in the tree, as lsm_memtable_insert does with its own:
+ * for loading many (column_load.h), best in key order. Sequences of the usage are the caller's to keep.
+ * REQUIRES: covered by a reserve; the record in the record arena, its sequence above every one of its key. */
+void lsm_memtable_link(lsm_memtable *memtable, const lsm_record *record, uint64_t pinned_sequence);
 
 /* An empty leaf from the node arena, with neighbours unset. REQUIRES: covered by a reserve. */
 lsm_tree_node *lsm_tree_new_leaf(lsm_memtable *memtable);
