@@ -10,7 +10,7 @@ SOURCES = Path(__file__).resolve().parent.parent / "src"
 NATIVE = SOURCES / "lsmkv" / "_native"
 
 NATIVE_LAYERS: Layers = (
-    {"memory", "failure", "types", "trace", "segment", "summary"},
+    {"memory", "failure", "types", "trace", "segment", "summary", "arrays"},
     {"cursor", "buffers", "hashing", "codec", "vfs"},
     {"bloom", "block", "memtable", "merge", "vfs_fault"},
     {"log", "table"},
@@ -18,6 +18,7 @@ NATIVE_LAYERS: Layers = (
     {"readstate", "job"},
     {"scan"},
     {"store"},
+    {"columns"},
     {"snapshot", "upsert"},
 )
 
@@ -56,7 +57,7 @@ KERNEL_COMPONENTS: Layers = (
     | {"table_index_builder", "table_open", "table_reader", "table_tail_writer", "table_writer"}
     | {"file_pool"},
     {"version", "run_cursor"},
-    {"job"},
+    {"job", "columns", "column_load", "column_read", "column_scan"},
 )
 
 

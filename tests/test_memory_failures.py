@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import lsmkv
-from lsmkv import kernel
+from lsmkv import Column, kernel
 from lsmkv._native import memory
 from lsmkv._native.vfs import MemoryFileSystem
 
@@ -73,14 +73,18 @@ def operations(subject: Subject) -> Iterator[Callable[[], object]]:
         yield lambda key=key, value=value: subject.put(key, value)
     many = {b"many %d" % number: b"x" * 40 for number in range(10)}
     yield lambda: subject.write(many, lambda: db.put_many(many))
+    rows = {b"row %d" % number: b"%d" % number * 50 for number in range(30)}
+    yield lambda: subject.write(rows, lambda: put_columns(db, rows))
     yield lambda: subject.write({b"00": None}, lambda: db.delete(b"00"))
     yield lambda: subject.write({b"01": b"merged"}, lambda: kernel.merge_batch(
         db, [(b"01", b"merged")], lambda _key, _old, new: new))  # fmt: skip
     changes = {b"batch": b"y" * 5000, b"02": None}
     yield lambda: subject.write(changes, lambda: batch(db, changes))
     yield lambda: read(subject)
+    yield lambda: read_columns(subject)
     yield db.flush
     yield lambda: read(subject)
+    yield lambda: read_columns(subject)
     yield lambda: subject.put(b"after", b"the flush")
     yield db.sync
     yield db.compact
@@ -98,6 +102,20 @@ def batch(db: lsmkv.DB, changes: dict[bytes, bytes | None]) -> None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
+
+
+def put_columns(db: lsmkv.DB, rows: dict[bytes, bytes]) -> None:
+    db.put_columns(Column.from_bytes(rows.keys()), Column.from_bytes(rows.values()))
+
+
+def read_columns(subject: Subject) -> None:
+    keys = [key for key, _ in sorted(subject.model.items())]
+    with subject.db.snapshot() as snapshot:
+        values, found = snapshot.get_columns(Column.from_bytes(keys))
+        assert found.all()
+        assert values.to_list() == [subject.model[key] for key in keys]
+    scanned = [key for keys, _ in subject.db.scan_columns(batch_count=7) for key in keys.to_list()]
+    assert scanned == keys
 
 
 def read(subject: Subject) -> None:

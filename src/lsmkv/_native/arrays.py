@@ -6,6 +6,7 @@ numpy is imported here alone, and only when an array has to be made: reading nee
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ class Column:
         """The rows as bytes objects."""
         data = bytes(self.data)
         bounds = [int(offset) for offset in self.offsets]
-        return [data[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+        return [data[start:stop] for start, stop in itertools.pairwise(bounds)]
 
     def to_rows(self, width: int) -> NDArray[np.uint8]:
         """A view of shape (rows, width), without a copy; ValueError unless all rows have that

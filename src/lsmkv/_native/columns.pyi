@@ -8,9 +8,7 @@ from lsmkv._native.scan import Scan
 from lsmkv._native.store import Store
 from lsmkv._native.types import Buffer
 
-class NativeBytes:
-    def __buffer__(self, flags: int, /) -> memoryview: ...
-
+class NativeBytes: ...
 class InputColumn: ...
 
 class ColumnStore(Store):
@@ -38,4 +36,4 @@ class ColumnStore(Store):
     ) -> ColumnScan: ...
 
 class ColumnScan(Scan):
-    def __next__(self) -> tuple[Column, Column]: ...  # type: ignore[override]
+    def __next__(self) -> tuple[Column, Column]: ...

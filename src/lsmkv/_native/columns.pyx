@@ -107,7 +107,7 @@ cdef str format_of(const Py_buffer *buffer):
     return (<bytes> buffer.format).decode() if buffer.format != NULL else "B"
 
 
-cdef bint sorts_as_bytes(str form, int dimensions):
+cdef bint sorts_as_bytes(str form, int dimensions) except -1:
     """Whether items of this format are in the order of their bytes, read from the first one on."""
     if dimensions == 2:
         return form == "B"

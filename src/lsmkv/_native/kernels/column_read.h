@@ -1,7 +1,8 @@
 /* Reading columns: many point reads at once, sorted and side by side, mostly without the core lock.
  *
- * A read goes through its keys a window at a time: the window is sorted (by eight bytes of each key: neighbours
- * share index nodes and blocks), then looked up slice by slice, and its values put in the order of the rows.
+ * A read goes through its keys a window at a time: the window is sorted (by eight bytes of each key, so that
+ * neighbours share index nodes and blocks), then looked up slice by slice, and its values put in the order of
+ * the rows.
  * The sources are searched as a single read searches them, newest first, but a whole slice at a time:
  *
  *     active memtable    with the lock: it may grow meanwhile

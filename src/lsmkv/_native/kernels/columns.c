@@ -33,9 +33,9 @@ static int check_offsets(const int64_t *offsets, size_t count, size_t data_size,
 int lsm_column_open(lsm_column *column, const uint8_t *data, size_t data_size, const void *offsets,
                     size_t offset_width, size_t count, size_t row_max, const char *what, lsm_error *error) {
     *column = (lsm_column){0};
-    if (count >= SIZE_MAX / sizeof(int64_t)) return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, NULL, "rows");
-    int64_t *copies = lsm_alloc((count + 1) * sizeof *copies);
-    if (copies == NULL) return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, NULL, "rows");
+    int64_t *copies = NULL;
+    if (count < SIZE_MAX / sizeof *copies) copies = lsm_alloc((count + 1) * sizeof *copies);
+    if (copies == NULL) return lsm_fail(error, LSM_E_MEMORY, LSM_NO_OFFSET, NULL, "no memory for offsets");
     if (offset_width == sizeof(int64_t)) {
         memcpy(copies, offsets, (count + 1) * sizeof *copies);
     } else {

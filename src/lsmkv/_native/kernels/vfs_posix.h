@@ -20,6 +20,7 @@ typedef struct posix_log {
     uint64_t allocated;
     uint64_t step;      /* how far the next allocation goes ahead */
     size_t reserved;
+    int is_aside;       /* the record being made is a large one: it lies in `buffer` */
     int guard;          /* slot in the SIGBUS table */
     int poisoned;       /* atomic: set by the SIGBUS handler, never cleared */
     uint64_t touched;   /* up to here pages were faulted in, or it is not worth it yet */

@@ -7,10 +7,11 @@
  * steps of 1, 4, 16, 16, ... MB, and a window of it is mapped shared. log_reserve makes sure that the window
  * and the allocated space reach far enough, so that the caller's stores cannot run out of space; log_commit
  * moves the committed length and nothing else. Bytes stored into the mapping are in the page cache at once:
- * they survive a kill exactly as written ones do. The window is MADV_RANDOM (without it first touches stall
- * for tens of milliseconds on readahead and large folios) and MADV_DONTFORK (a child must not write the
- * parent's log). Should the file be cut under us, the SIGBUS guard (bus_guard.h) sets `poisoned`, and commit
- * and sync fail.
+ * they survive a kill exactly as written ones do. A record of `aside_size` or more is written all the same:
+ * one write costs half of what faulting in so many fresh pages does. The window is MADV_RANDOM (without it
+ * first touches stall for tens of milliseconds on readahead and large folios) and MADV_DONTFORK (a child
+ * must not write the parent's log). Should the file be cut under us, the SIGBUS guard (bus_guard.h) sets
+ * `poisoned`, and commit and sync fail.
  */
 #define _GNU_SOURCE
 #include "vfs_posix.h"
@@ -31,6 +32,7 @@ static const uint64_t step_first = 1 * MIB;
 static const uint64_t step_max = 16 * MIB;
 static const uint64_t window_size_min = 64 * MIB;
 static const uint64_t touch_size = MIB / 8;
+static const uint64_t aside_size = MIB / 4;
 
 static uint64_t page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
 
@@ -148,6 +150,15 @@ int posix_log_start(lsm_file *base, int mode, lsm_error *error) {
     return LSM_OK;
 }
 
+static int reserve_buffer(posix_file *file, size_t size, uint8_t **room, lsm_error *error) {
+    posix_log *log = &file->log;
+    if (lsm_log_buffer_reserve(&log->buffer, size) != LSM_OK) {
+        return lsm_fail(error, LSM_E_MEMORY, log->committed, file->base.path, "log_reserve");
+    }
+    *room = log->buffer.data;
+    return LSM_OK;
+}
+
 int posix_log_reserve(lsm_file *base, size_t size, uint8_t **room, lsm_error *error) {
     posix_file *file = (posix_file *)base;
     posix_log *log = &file->log;
@@ -162,6 +173,8 @@ int posix_log_reserve(lsm_file *base, size_t size, uint8_t **room, lsm_error *er
             int code = grow_allocation(file, end, error);
             if (code != LSM_OK) return code;
         }
+        log->is_aside = size >= aside_size;
+        if (LSM_UNLIKELY(log->is_aside)) return reserve_buffer(file, size, room, error);
         if (LSM_UNLIKELY(end > log->window_offset + log->window_size)) {
             int code = replace_window(file, end, error);
             if (code != LSM_OK) return code;
@@ -172,19 +185,27 @@ int posix_log_reserve(lsm_file *base, size_t size, uint8_t **room, lsm_error *er
         return LSM_OK;
     }
     if (log->mode != LSM_LOG_WRITTEN) return lsm_fail_system(error, EINVAL, 0, base->path, "log_reserve");
-    if (lsm_log_buffer_reserve(&log->buffer, size) != LSM_OK) {
-        return lsm_fail(error, LSM_E_MEMORY, log->committed, base->path, "log_reserve");
+    return reserve_buffer(file, size, room, error);
+}
+
+static int commit_mapped(posix_file *file, size_t size, lsm_error *error) {
+    posix_log *log = &file->log;
+    if (LSM_UNLIKELY(is_poisoned(log))) return fail_poisoned(file, error);
+    if (LSM_LIKELY(!log->is_aside)) {
+        LSM_ASSERT(size <= log->reserved);
+        return LSM_OK;
     }
-    *room = log->buffer.data;
-    return LSM_OK;
+    LSM_ASSERT(size <= log->buffer.reserved);
+    /* What a failure leaves behind lies in allocated space, where the next record goes. */
+    return posix_write_all(file, log->committed, log->buffer.data, size, "log_commit", error);
 }
 
 int posix_log_commit(lsm_file *base, size_t size, lsm_error *error) {
     posix_file *file = (posix_file *)base;
     posix_log *log = &file->log;
     if (LSM_LIKELY(log->mode == LSM_LOG_MAPPED)) {
-        LSM_ASSERT(size <= log->reserved);
-        if (LSM_UNLIKELY(is_poisoned(log))) return fail_poisoned(file, error);
+        int code = commit_mapped(file, size, error);
+        if (LSM_UNLIKELY(code != LSM_OK)) return code;
     } else if (log->mode == LSM_LOG_WRITTEN) {
         LSM_ASSERT(size <= log->buffer.reserved);
         int code = posix_write_all(file, log->committed, log->buffer.data, size, "log_commit", error);
