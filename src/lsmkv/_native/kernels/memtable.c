@@ -30,6 +30,16 @@ void lsm_memtable_release(lsm_memtable *memtable) {
     lsm_free(memtable);
 }
 
+/* Of its worst case a large batch takes a small part. With room for two, the next ones go on where it ended,
+ * instead of beginning a chunk each and leaving it nearly empty; pages that are not touched cost nothing. */
+static int reserve_nodes(lsm_memtable *memtable, size_t operation_count) {
+    lsm_arena *arena = &memtable->node_arena;
+    size_t size = lsm_tree_worst_case(memtable, operation_count);
+    int is_large = size > LSM_ARENA_CHUNK_MAX && size > arena->left && size > arena->spare_left;
+    if (is_large && size <= SIZE_MAX / 2 && lsm_arena_reserve(arena, 2 * size) == 0) return 0;
+    return lsm_arena_reserve(arena, size);
+}
+
 int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t payload_size) {
     size_t record_bytes;
     size_t overhead = sizeof(lsm_record) + LSM_RECORD_ALIGNMENT - 1;
@@ -37,7 +47,7 @@ int lsm_memtable_reserve(lsm_memtable *memtable, size_t operation_count, size_t 
     if (__builtin_add_overflow(record_bytes, payload_size, &record_bytes)) return LSM_E_MEMORY;
     int status = lsm_arena_reserve(&memtable->record_arena, record_bytes);
     if (status != 0) return status;
-    return lsm_arena_reserve(&memtable->node_arena, lsm_tree_worst_case(memtable, operation_count));
+    return reserve_nodes(memtable, operation_count);
 }
 
 /* Whether the target, which sorts after the last entry of `last_leaf`, belongs to it all the same. */

@@ -32,7 +32,7 @@ static const uint64_t step_first = 1 * MIB;
 static const uint64_t step_max = 16 * MIB;
 static const uint64_t window_size_min = 64 * MIB;
 static const uint64_t touch_size = MIB / 8;
-static const uint64_t aside_size = MIB / 4;
+static const uint64_t aside_size = MIB / 16;
 
 static uint64_t page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
 
