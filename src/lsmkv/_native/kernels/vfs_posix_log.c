@@ -188,6 +188,15 @@ int posix_log_reserve(lsm_file *base, size_t size, uint8_t **room, lsm_error *er
     return reserve_buffer(file, size, room, error);
 }
 
+/* A write would fill up a file that was cut, where a store into the mapping notices it. */
+static int is_cut(posix_file *file) {
+    struct stat status;
+    int is_whole = fstat(file->descriptor.fd, &status) == 0 &&
+                   (uint64_t)status.st_size >= file->log.allocated;
+    if (!is_whole) __atomic_store_n(&file->log.poisoned, 1, __ATOMIC_SEQ_CST);
+    return !is_whole;
+}
+
 static int commit_mapped(posix_file *file, size_t size, lsm_error *error) {
     posix_log *log = &file->log;
     if (LSM_UNLIKELY(is_poisoned(log))) return fail_poisoned(file, error);
@@ -196,6 +205,7 @@ static int commit_mapped(posix_file *file, size_t size, lsm_error *error) {
         return LSM_OK;
     }
     LSM_ASSERT(size <= log->buffer.reserved);
+    if (is_cut(file)) return fail_poisoned(file, error);
     /* What a failure leaves behind lies in allocated space, where the next record goes. */
     return posix_write_all(file, log->committed, log->buffer.data, size, "log_commit", error);
 }
