@@ -35,20 +35,20 @@ def _read_count(lab: Laboratory) -> int:
     return min(lab.effort.reads, len(lab.data.keys))
 
 
-def _random_keys(lab: Laboratory) -> list[bytes]:
+def random_keys(lab: Laboratory) -> list[bytes]:
     keys = lab.data.keys
     positions = sequences.uniform(len(keys), _read_count(lab), READRANDOM_SEED)
     return sequences.picked(keys, positions)
 
 
 def readrandomcold(lab: Laboratory) -> None:
-    keys = _random_keys(lab)
+    keys = random_keys(lab)
     lab.reopen()
     get_each(lab, "readrandomcold", keys, is_warm=False)
 
 
 def readrandom(lab: Laboratory) -> None:
-    get_each(lab, "readrandom", _random_keys(lab))
+    get_each(lab, "readrandom", random_keys(lab))
 
 
 def readhot(lab: Laboratory) -> None:
@@ -84,7 +84,7 @@ def get_each(
 
 
 def multireadrandom(lab: Laboratory) -> None:
-    keys = _random_keys(lab)
+    keys = random_keys(lab)
     calls = [keys[start : start + KEYS_PER_CALL] for start in range(0, len(keys), KEYS_PER_CALL)]
     watch = Stopwatch()
     with lab.engine.reading() as reading:
@@ -146,7 +146,7 @@ def _pairs_checksum(pairs: Iterable[Pair]) -> str:
 
 def readwhilewriting(lab: Laboratory, reader_count: int) -> None:
     """What is timed are the reads, all threads together; the writer puts as fast as it can."""
-    keys = _random_keys(lab)
+    keys = random_keys(lab)
     shares = [keys[number::reader_count] for number in range(reader_count)]
     done = threading.Event()
     watch = Stopwatch()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TypeAlias
 
-from lsmkv_bench import filling, reading, ycsb
+from lsmkv_bench import bulk, filling, reading, ycsb
 from lsmkv_bench.laboratory import Laboratory
 
 Workload: TypeAlias = Callable[[Laboratory], None]
@@ -20,6 +20,7 @@ FILLS: Mapping[str, Workload] = {
     "fillseq": filling.fillseq,
     "fillseqbatch": filling.fillseqbatch,
     "fillbatch": filling.fillbatch,
+    "fillcolumns": bulk.fillcolumns,
     "fillsync1": partial(filling.fillsync, thread_count=1),
     "fillsync8": partial(filling.fillsync, thread_count=8),
 }
@@ -29,6 +30,7 @@ READS: Mapping[str, Workload] = {
     "readhot": reading.readhot,
     "readmissing": reading.readmissing,
     "multireadrandom": reading.multireadrandom,
+    "readcolumns": bulk.readcolumns,
     "seekrandom": reading.seekrandom,
     "readseq": reading.readseq,
     "readreverse": reading.readreverse,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 CACHE_SIZE_BYTES = 256 << 20
 WRITE_BUFFER_SIZE_BYTES = 64 << 20
@@ -81,6 +81,27 @@ class Engine(Protocol):
 
     def settings(self) -> dict[str, str]:
         """The version and whatever is not the library's default."""
+
+
+class Bulk(Protocol):
+    """The calls a library has for bulk work, with whatever forms of data they take."""
+
+    keys_per_call: int
+
+    def prepare(self, lab: Any, keys: list[bytes]) -> list[object]:
+        """The keys with their values, in portions for write(). `lab`: laboratory.Laboratory."""
+
+    def write(self, portion: Any) -> None:
+        """Store one portion."""
+
+    def prepare_keys(self, keys: list[bytes]) -> object:
+        """What read() takes."""
+
+    def read(self, keys: Any) -> object:
+        """Their values, as the library gives them."""
+
+    def values(self, result: Any) -> list[bytes | None]:
+        """What a read returned, one by one."""
 
 
 def drained_seconds(

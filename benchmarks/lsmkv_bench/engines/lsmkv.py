@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import lsmkv
 from lsmkv_bench.engines.interface import (
@@ -15,6 +16,7 @@ from lsmkv_bench.engines.interface import (
     CACHE_SIZE_BYTES,
     WRITE_BUFFER_SIZE_BYTES,
     ZSTD_LEVEL,
+    Bulk,
     Pairs,
     Reading,
     Writing,
@@ -22,6 +24,8 @@ from lsmkv_bench.engines.interface import (
 )
 
 QUIET_SECONDS = 0.05
+ROWS_PER_CALL = 100_000
+KEYS_PER_CALL = 10_000
 
 
 class LsmkvEngine:
@@ -76,6 +80,9 @@ class LsmkvEngine:
         self._db.compact()
         self.drain()
 
+    def bulk(self) -> Bulk:
+        return _Columns(self._db)
+
     def tree_shape(self) -> str:
         tables = [(level["level"], level["table_count"]) for level in self._db.stats()["levels"]]
         counts = [f"L{level} {count}" for level, count in tables if count]
@@ -91,6 +98,7 @@ class LsmkvEngine:
             "synced by default": "every second, in the background",
             "reads of many": "get_many()",
             "batches": "put_many()",
+            "bulk": "put_columns() and get_columns() of numpy arrays",
             "seeks": "one scan, seek()",
         }
 
@@ -106,3 +114,35 @@ class LsmkvEngine:
             return pairs
 
         return seek_and_take
+
+
+class _Columns:
+    """See interface.Bulk: keys and values as columns of offsets and bytes."""
+
+    keys_per_call = KEYS_PER_CALL
+
+    def __init__(self, db: lsmkv.DB) -> None:
+        self._db = db
+
+    def prepare(self, lab: Any, keys: list[bytes]) -> list[object]:
+        values = cycle(lab.data.values)
+        portions: list[object] = []
+        for start in range(0, len(keys), ROWS_PER_CALL):
+            part = keys[start : start + ROWS_PER_CALL]
+            column = lsmkv.Column.from_bytes(list(islice(values, len(part))))
+            portions.append((lsmkv.Column.from_bytes(part), column))
+        return portions
+
+    def write(self, portion: Any) -> None:
+        self._db.put_columns(*portion)
+
+    def prepare_keys(self, keys: list[bytes]) -> object:
+        return lsmkv.Column.from_bytes(keys)
+
+    def read(self, keys: Any) -> object:
+        return self._db.get_columns(keys)
+
+    def values(self, result: Any) -> list[bytes | None]:
+        values, found = result
+        rows = values.to_list()
+        return [row if there else None for row, there in zip(rows, found, strict=True)]
