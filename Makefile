@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 WHEEL  := $(VENV)/wheels/lsmkv-*.whl
-SOURCES := $(shell find src benchmarks/lsmkv_bench -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
+SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
 .PHONY: help demo test bench bench-kernels lint clean
