@@ -1,8 +1,7 @@
 """Who holds what while a plan is being made: the one mutable value of the planner.
-
-Partitions have `copies` holders each. A copy that nobody holds yet belongs to NOBODY, so that giving
-it away is a replacement like any other. What a replacement may do, `openings` says; that holds for
-owners (hosts and racks) and for first owners (one of the owners) alike.
+ Partitions have `copies` holders each. A copy that nobody holds yet belongs to NOBODY, so that
+giving it away is a replacement like any other. What a replacement may do, `openings` says; that
+holds for owners (hosts and racks) and for first owners (one of the owners) alike.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Bringing an assignment within the limits of every member, with as few new copies as possible.
-
-The problem is a flow of least cost: copies flow from partitions to members, each member takes between
-`low` and `high`, a copy where there was none costs 1. It is solved in steps, each as cheap as the
-plain case allows:
+ The problem is a flow of least cost: copies flow from partitions to members, each member takes
+between `low` and `high`, a copy where there was none costs 1. It is solved in steps, each as cheap
+as the plain case allows:
 
     fill     copies that nobody holds go to the nearest member with room
     shift    a member with too few takes the nearest partitions from members with too many

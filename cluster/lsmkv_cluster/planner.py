@@ -80,8 +80,8 @@ def plan(previous: Owners, members: Iterable[Member], replicas: Mapping[str, int
         if not site.copies:
             continue
         placed = _Placement(site, previous)
-        for row, owners in zip(rows, placed.rows(), strict=True):
-            row += [site.members[number].id for number in owners]
+        for row, numbers in zip(rows, placed.rows(), strict=True):
+            row += [site.members[number].id for number in numbers]
         relaxed += placed.relaxed()
     owners = tuple(tuple(row) for row in rows)
     return Plan(owners, moves_between(previous, owners), tuple(relaxed))
@@ -206,7 +206,11 @@ def _first_owners(
         for row, mask in zip(first, masks, strict=True)
     ]
     assignment = Assignment(
-        owners.nobody, 1, kept, [set_of(row) for row in first], lambda partition, _: masks[partition]
+        owners.nobody,
+        1,
+        kept,
+        [set_of(row) for row in first],
+        lambda partition, _: masks[partition],
     )
     balance(assignment, limits, columns)
     return assignment

@@ -4,10 +4,10 @@
                ^ tokens: each member has many, in number proportional to its weight
          ^ a partition walks clockwise from here: b, a, c
 
-Tokens are the first 64 bits of MurmurHash3 (x64, 128 bits, seed 0) of the member's id and the token's
-index as 4 bytes, little-endian. A partition stands where its first slot does, slots being spread
-evenly over the ring: so the order depends neither on the number of partitions nor on other members.
-Two tokens at one place are in the order of the ids.
+Tokens are the first 64 bits of MurmurHash3 (x64, 128 bits, seed 0) of the member's id and the
+token's index as 4 bytes, little-endian. A partition stands where its first slot does, slots being
+spread evenly over the ring: so the order depends neither on the number of partitions nor on other
+members. Two tokens at one place are in the order of the ids.
 
 The ring prefers, it does not own: the planner turns preferences into a table that is balanced and
 moves little, and the order says who stands in for an owner that is away. Pure and the same

@@ -1,9 +1,8 @@
 """The last step to the fewest copies: exchanges after which fewer have to be made.
-
-`balance` is nearly always exact, and a count says so: no table within the limits needs fewer copies
-than members lack, or than do not fit. Where a plan makes more, it may contain an exchange in a ring
-of members, each giving a partition to the next, that saves one. Without such a ring a flow has least
-cost (Klein 1967), so the loop ends with the fewest copies that any allowed table makes.
+ `balance` is nearly always exact, and a count says so: no table within the limits needs fewer
+copies than members lack, or than do not fit. Where a plan makes more, it may contain an exchange in
+a ring of members, each giving a partition to the next, that saves one. Without such a ring a flow
+has least cost (Klein 1967), so the loop ends with the fewest copies that any allowed table makes.
 
 The ring may pass the pool: a member that holds more than its low limit can give without taking, one
 below its high limit can take without giving.
@@ -66,9 +65,7 @@ def _least_copies(assignment: Assignment, limits: Limits) -> int:
     return max(lack, assignment.copies * len(assignment.rows) - kept)
 
 
-def _edges(
-    assignment: Assignment, limits: Limits, banned: set[tuple[int, int]]
-) -> Iterator[_Edge]:
+def _edges(assignment: Assignment, limits: Limits, banned: set[tuple[int, int]]) -> Iterator[_Edge]:
     """The cheapest from each member to each other, perhaps after dearer ones, and the pool's."""
     pool = assignment.nobody
     for member in range(pool):

@@ -9,7 +9,14 @@ import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["Layers", "c_includes", "cython_imports", "python_imports", "violations"]
+__all__ = [
+    "Layers",
+    "all_imports",
+    "c_includes",
+    "cython_imports",
+    "python_imports",
+    "violations",
+]
 
 Layers = Sequence[Collection[str]]  # lowest first
 
@@ -18,13 +25,18 @@ _CYTHON_IMPORT = re.compile(r"^\s*c?import\s+(lsmkv[\w.]*)", re.MULTILINE)
 _C_INCLUDE = re.compile(r'^\s*#\s*include\s+"(?:[\w./]*/)?(\w+)\.h"', re.MULTILINE)
 
 
-def python_imports(text: str, modules: Collection[str]) -> set[str]:
+def python_imports(text: str, modules: Collection[str], package: str = "lsmkv") -> set[str]:
     """The modules of ours that `text` imports; `modules` tells submodules from other names."""
+    return {name for name in all_imports(text, modules) if name.split(".")[0] == package}
+
+
+def all_imports(text: str, modules: Collection[str]) -> set[str]:
+    """The same for modules of anybody."""
     found: set[str] = set()
     for node in _runtime_nodes(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "lsmkv"}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lsmkv":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
             found |= _targets(str(node.module), [alias.name for alias in node.names], modules)
     return found
 

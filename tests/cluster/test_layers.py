@@ -1,0 +1,83 @@
+"""The cluster's modules import lower layers only, and none of them can reach the outside world.
+
+A new module gets a place in LAYERS. What a machine may not do it cannot do by accident: no sockets,
+no clock, no threads, no files, no global random numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.imports import Layers, all_imports, violations
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "lsmkv_cluster"
+SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
+
+LAYERS: Layers = (
+    {"errors"},
+    {"slots", "members", "keyspaces"},
+    {"ring", "owners", "site"},
+    {"fair", "assignment", "topology"},
+    {"balance", "topology_format"},
+    {"savings"},
+    {"planner"},
+)
+
+# The engine's public names and the surface that it made for the cluster.
+ENGINE = {"lsmkv", "lsmkv.kernel"}
+BANNED = set(
+    "asyncio concurrent datetime io multiprocessing os pathlib random secrets select selectors "
+    "shutil signal socket socketserver ssl subprocess tempfile threading time uuid uvloop".split()
+)
+
+FILE_LINES_MAX = 400
+
+
+MODULES = {f"{PACKAGE}.{path.stem}" for path in SOURCES}
+IMPORTS = {
+    path.stem: all_imports(path.read_text(encoding="utf-8"), MODULES)
+    for path in SOURCES
+    if path.stem != "__init__"
+}
+
+
+def test_modules_import_lower_layers_only():
+    own = {
+        name: {target.removeprefix(f"{PACKAGE}.") for target in targets & MODULES}
+        for name, targets in IMPORTS.items()
+    }
+    assert violations(own, LAYERS) == []
+
+
+def test_of_the_engine_they_import_the_public_names_and_the_kernel():
+    for name, targets in IMPORTS.items():
+        engine = {target for target in targets if target.split(".")[0] == "lsmkv"}
+        assert engine <= ENGINE, name
+
+
+def test_they_cannot_reach_the_outside_world():
+    for name, targets in IMPORTS.items():
+        assert {target.split(".")[0] for target in targets} & BANNED == set(), name
+
+
+def test_the_engine_does_not_import_the_cluster():
+    for path in sorted((ROOT / "src").rglob("*.py*")):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pyi"):
+            assert PACKAGE not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_the_package_itself_holds_nothing():
+    text = (ROOT / "cluster" / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    assert all_imports(text, MODULES) == set()
+
+
+def test_every_file_is_small():
+    sizes = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {name: size for name, size in sizes.items() if size > FILE_LINES_MAX} == {}
+
+
+def test_an_import_of_anything_is_seen():
+    text = "import socket\nfrom os.path import join\nfrom lsmkv_cluster import ring\n"
+    assert all_imports(text, {"lsmkv_cluster.ring"}) == {"socket", "os.path", "lsmkv_cluster.ring"}
+    assert all_imports("def f():\n    import time\n", set()) == {"time"}
