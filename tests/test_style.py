@@ -16,7 +16,7 @@ from tests.support.style_rules import Complaints
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "lsmkv"
 KERNELS = PACKAGE / "_native" / "kernels"
-FOLDERS = [ROOT / name for name in ("src", "tests", "benchmarks", "tools")]
+FOLDERS = [ROOT / name for name in ("src", "cluster", "tests", "benchmarks", "tools")]
 
 PYTHON_COLUMNS = 100
 C_COLUMNS = 110
@@ -81,7 +81,9 @@ def test_nothing_runs_code_from_data_or_catches_everything():
 def test_only_the_command_line_prints():
     paths = [
         path
-        for path in files(".py", folders=[PACKAGE, ROOT / "benchmarks", ROOT / "tools"])
+        for path in files(
+            ".py", folders=[PACKAGE, *(ROOT / name for name in ("cluster", "benchmarks", "tools"))]
+        )
         if not any(path.is_relative_to(folder) for folder in PRINTING_FOLDERS)
     ]
     assert_none(complaints(paths, rules.python_prints))

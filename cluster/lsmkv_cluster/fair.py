@@ -26,7 +26,10 @@ __all__ = ["Bound", "FairShares", "fair_shares"]
 
 @dataclass(frozen=True)
 class Bound:
-    """A host or rack whose share is not in proportion to its weight, because a rule is stronger."""
+    """A host or rack whose share is not in proportion to its weight, because a rule is stronger.
+
+    The last one is the host that makes up most, by ratio, for what others cannot take.
+    """
 
     kind: str  # "host" or "rack"
     name: str
@@ -51,6 +54,7 @@ def fair_shares(site: Site, partition_count: int) -> FairShares:
 
     shares = [Fraction(0)] * len(weights)
     bounds: list[Bound] = []
+    hosts: list[Bound] = []
     for rack in racks:
         inner = rack.level_of(rack.at(level))
         for host in rack.hosts:
@@ -58,11 +62,14 @@ def fair_shares(site: Site, partition_count: int) -> FairShares:
             for number in host.numbers:
                 shares[number] = given * weights[number] / host.weight
             wanted = total * host.weight / total_weight
+            hosts.append(Bound("host", host.name, wanted, given))
             if given == partition_count and given < wanted:
-                bounds.append(Bound("host", host.name, wanted, given))
+                bounds.append(hosts[-1])
         wanted = total * rack.weight / total_weight
         if rack.is_bounded(level) and rack.at(level) != wanted:
             bounds.append(Bound("rack", rack.name, wanted, rack.at(level)))
+    if bounds:
+        bounds.append(max(hosts, key=lambda host: host.given / host.wanted))
     first = tuple(Fraction(partition_count * weight, total_weight) for weight in weights)
     return FairShares(tuple(shares), first, tuple(bounds))
 

@@ -229,20 +229,19 @@ def _relaxed_rules(site: Site) -> list[Relaxed]:
         return found  # no racks were declared
     for rack, quota in site.quotas.items():
         if quota.most > 1:
-            few = "there are" if quota.most == site.even_most else "the others have too few hosts,"
-            reason = (
-                f"up to {quota.most} of {site.copies} copies in rack {rack}: "
-                f"{few} {len(site.racks)} racks"
-            )
+            is_even = quota.most == site.even_most
+            why = f"there are {len(site.racks)} racks" if is_even else "others have too few hosts"
+            reason = f"up to {quota.most} of {site.copies} copies in rack {rack}: {why}"
             found.append(Relaxed(Constraint.RACKS, site.dc, reason))
     return found
 
 
 def _relaxed_load(site: Site, bound: Bound) -> Relaxed:
-    rule = {
-        "host": "a host keeps a partition once",
-        "rack": "copies are spread over racks",
-    }[bound.kind]
+    rule = (
+        "a host keeps a partition once" if bound.kind == "host" else "copies are spread over racks"
+    )
+    if bound.given > bound.wanted:
+        rule = "others cannot take more"
     reason = (
         f"{bound.kind} {bound.name} has {float(bound.given):.0f} copies, by weight it would have "
         f"{float(bound.wanted):.0f}: {rule}"

@@ -26,10 +26,30 @@ LAYERS: Layers = (
 
 # The engine's public names and the surface that it made for the cluster.
 ENGINE = {"lsmkv", "lsmkv.kernel"}
-BANNED = set(
-    "asyncio concurrent datetime io multiprocessing os pathlib random secrets select selectors "
-    "shutil signal socket socketserver ssl subprocess tempfile threading time uuid uvloop".split()
-)
+BANNED = {
+    "asyncio",
+    "concurrent",
+    "datetime",
+    "io",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "random",
+    "secrets",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
+    "socket",
+    "socketserver",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "uuid",
+    "uvloop",
+}
 
 FILE_LINES_MAX = 400
 
