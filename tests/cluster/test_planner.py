@@ -29,7 +29,7 @@ from lsmkv_cluster.ring import Ring, position_of_slot
 from lsmkv_cluster.slots import Partitioning
 from tests.support.datadriven import Case, run_script, scripts
 from tests.support.members import make_member, member_id
-from tests.support.reference_placement import fewest_copies
+from tests.support.reference_placement import fewest_copies, is_fewest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests" / "testdata" / "cluster" / "planner"
@@ -198,6 +198,8 @@ def test_plans_keep_the_rules_and_move_the_fewest_copies(
             fewest_copies(site, owners) for site in sites_of(members, replicas) if site.copies
         )
         assert made.copies_made == ideal
+        for site in sites_of(members, replicas):
+            assert not site.copies or is_fewest(site, owners, made.owners)
         again = plan(made.owners, members, replicas)
         assert (again.owners, again.moves) == (made.owners, ())
         owners = made.owners
@@ -245,6 +247,15 @@ def test_one_join_moves_its_share_and_one_owner_of_a_partition(count: int, racks
     assert max(len(move.gains) for move in made.moves) == 1
     back = plan(made.owners, members, {"east": 3})
     assert back.copies_made == received
+
+
+def test_wasted_moves_are_noticed():
+    """The reference that plans of any size are compared with can say no."""
+    members = mixed(6, 1)
+    [site] = sites_of(members, {"east": 3})
+    before = plan(no_owners(24), members, {"east": 3}).owners
+    assert is_fewest(site, before, before)
+    assert not is_fewest(site, before[1:] + before[:1], before)
 
 
 def test_owners_follow_the_ring_where_balance_lets_them():

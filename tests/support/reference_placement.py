@@ -8,14 +8,14 @@ unit along a cheapest path, found by relaxing arcs until nothing changes (Bellma
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import ceil, floor
 
 from lsmkv_cluster.fair import fair_shares
 from lsmkv_cluster.site import Site
 
-__all__ = ["fewest_copies"]
+__all__ = ["fewest_copies", "is_fewest"]
 
 OBLIGED = -1_000_000
 
@@ -90,3 +90,59 @@ def fewest_copies(site: Site, before: Sequence[Sequence[bytes]]) -> int:
     copies = total - obligations * OBLIGED
     assert 0 <= copies < -OBLIGED, "a least amount could not be met"
     return copies
+
+
+def is_fewest(
+    site: Site, before: Sequence[Sequence[bytes]], after: Sequence[Sequence[bytes]]
+) -> bool:
+    """Whether no allowed table makes fewer copies than `after`, which is one; fast enough for any.
+
+    A flow has least cost exactly if what may still be changed contains no circle of negative cost:
+    then relaxing arcs comes to an end.
+    """
+    arcs = list(_changeable(site, before, after))
+    best: dict[object, int] = {}
+    for _ in range(4 * len(before) * len(site.members) + 4):
+        is_done = True
+        for start, end, cost in arcs:
+            if best.get(start, 0) + cost < best.get(end, 0):
+                best[end] = best.get(start, 0) + cost
+                is_done = False
+        if is_done:
+            return True
+        if min(best.values()) < -2 * len(site.members) - 2:
+            return False  # a path without a circle meets each member once
+    return False
+
+
+def _changeable(
+    site: Site, before: Sequence[Sequence[bytes]], after: Sequence[Sequence[bytes]]
+) -> Iterator[tuple[object, object, int]]:
+    fair = fair_shares(site, len(before)).copies
+    numbers = {member.id: number for number, member in enumerate(site.members)}
+    rows = [{numbers[id] for id in row if id in numbers} for row in after]
+    for number, share in enumerate(fair):
+        load = sum(number in row for row in rows)
+        if load < ceil(share):
+            yield ("member", number), "sink", 0
+        if load > floor(share):
+            yield "sink", ("member", number), 0
+    for partition, row in enumerate(rows):
+        for rack, quota in site.quotas.items():
+            node = ("rack", partition, rack)
+            count = sum(site.members[number].rack == rack for number in row)
+            if count < quota.most:
+                yield ("partition", partition), node, 0
+            if count > quota.least:
+                yield node, ("partition", partition), 0
+            for host in site.racks[rack]:
+                there = (node, ("host", partition, host))
+                is_used = any(number in row for number in site.hosts[host])
+                yield (*(there[::-1] if is_used else there), 0)
+        for number, member in enumerate(site.members):
+            cost = 0 if member.id in before[partition] else 1
+            host_node, member_node = ("host", partition, member.host), ("member", number)
+            if number in row:
+                yield member_node, host_node, -cost
+            else:
+                yield host_node, member_node, cost
