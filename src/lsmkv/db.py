@@ -255,6 +255,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
                         self._finish_log()
                     finally:
                         self._release()
+                        memory.trim()
             self._closing_thread = None
 
     def _stop_work(self) -> None:

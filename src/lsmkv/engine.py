@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lsmkv import filenames
+from lsmkv._native import memory
 from lsmkv._native.commit import CommitGroup
 from lsmkv._native.job import Job
 from lsmkv._native.log import LogWriter
@@ -429,6 +430,7 @@ class Engine(EditingStore):
         """Sync what was written since the last tick; a failure makes the store read-only."""
         if self._commits is None or self.closed:
             return
+        memory.trim(only_if_idle=True)
         try:
             self._delete_obsolete()
             sequence = self._sequence

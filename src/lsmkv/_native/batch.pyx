@@ -6,7 +6,13 @@ Format of an operation: log.h. The buffer holds copies: callers may change their
 from lsmkv._native.buffers cimport Slice, acquire_key, acquire_value, release
 from lsmkv._native.failure cimport LSM_E_MEMORY, raise_error
 from lsmkv._native.log cimport lsm_log_encode, lsm_log_operation_size
-from lsmkv._native.memory cimport lsm_free, lsm_memory_attach, lsm_realloc, shared_state
+from lsmkv._native.memory cimport (
+    lsm_free,
+    lsm_memory_attach,
+    lsm_prefer_huge_pages,
+    lsm_realloc,
+    shared_state,
+)
 
 from lsmkv.errors import ClosedError
 
@@ -42,6 +48,7 @@ cdef class OperationBuffer:
                 raise_error(LSM_E_MEMORY, NULL)
             self.data = grown
             self.capacity = capacity
+            lsm_prefer_huge_pages(grown, capacity)
         lsm_log_encode(self.data + self.size, kind, key, value, &key_copy, &value_copy)
         self.size = needed
         self.count += 1

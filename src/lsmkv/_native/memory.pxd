@@ -12,8 +12,10 @@ cdef extern from "allocator.h" nogil:
     void *lsm_alloc(size_t size)
     void *lsm_calloc(size_t count, size_t size)
     void *lsm_realloc(void *pointer, size_t size)
+    void lsm_prefer_huge_pages(const void *block, size_t size)
     void lsm_free(void *pointer)
     void *lsm_alloc_aligned(size_t size)
     void lsm_free_aligned(void *pointer)
+    void lsm_trim_chunks(int only_if_idle)
 
 cdef lsm_memory_state *shared_state() noexcept nogil

@@ -19,6 +19,12 @@ def usage():
     return process_state.bytes, process_state.blocks
 
 
+def trim(*, bint only_if_idle=False):
+    """Give memory that is kept for the next memtables back to the system; `only_if_idle`: unless
+    some of it was used since the last call."""
+    lsm_trim_chunks(only_if_idle)
+
+
 def call_count():
     """How many allocations the kernels have asked for since the process started."""
     return process_state.calls

@@ -17,6 +17,7 @@ cdef class Store:
     cdef LogWriter log           # the current segment
     cdef lsm_log_writer *writer  # of `log`
     cdef CommitGroup commits
+    cdef OperationBuffer spare   # of put_many, empty; None while in use
     cdef uint64_t sequence       # of the newest applied operation
     cdef uint64_t rotate_memory_bytes
     cdef uint64_t rotate_log_bytes

@@ -74,6 +74,7 @@ cdef extern from "constants.h" nogil:
 cdef enum:
     KEYS_PER_YIELD = 256
     WAIT_SLICE_MS = 50
+    SPARE_CAPACITY_MAX = 4194304  # bytes of the buffer that put_many keeps for the next time
     # Under pressure the control plane is asked once in so many bytes: asking costs microseconds,
     # and a pause for less could not be slept precisely.
     SLOW_CHECK_BYTES = 16384
@@ -122,12 +123,20 @@ cdef class Store:
 
     def put_many(self, pairs, *, bint sync=False):
         """Set every (key, value) of an iterable or mapping in one atomic write."""
-        cdef OperationBuffer operations = OperationBuffer()
+        cdef OperationBuffer operations = self.spare
+        self.spare = None  # an iterable may come here again
+        if operations is None:
+            operations = OperationBuffer()
         if hasattr(pairs, "items"):
             pairs = pairs.items()
-        for key, value in pairs:
-            operations.add_pair(key, value)
-        self.write_many(operations, sync)
+        try:
+            for key, value in pairs:
+                operations.add_pair(key, value)
+            self.write_many(operations, sync)
+        finally:
+            operations.clear()
+            if operations.capacity <= SPARE_CAPACITY_MAX:
+                self.spare = operations
 
     def _write(self, OperationBuffer operations not None, bint sync=False):
         """Apply a buffer of operations in one atomic write. ClosedError if it was written or

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEADER_SIZE = 16, LINE_SIZE = 64 };
+enum { HEADER_SIZE = 16, LINE_SIZE = 64, PAGE_SIZE = 4096 };
 
 static lsm_memory_state private_state;
 static lsm_memory_state *state = &private_state;
@@ -69,9 +69,7 @@ void lsm_free(void *pointer) {
     free((uint8_t *)pointer - HEADER_SIZE);
 }
 
-void *lsm_alloc_aligned(size_t size) {
-    if (size == 0) size = 1;
-    if (size > SIZE_MAX - 2 * LINE_SIZE || must_fail()) return NULL;
+static void *allocate_aligned(size_t size) {
     void *base = NULL;
     if (posix_memalign(&base, LINE_SIZE, size + LINE_SIZE) != 0) return NULL;
     memcpy((uint8_t *)base + LINE_SIZE - HEADER_SIZE, &size, sizeof size);
@@ -79,10 +77,66 @@ void *lsm_alloc_aligned(size_t size) {
     return (uint8_t *)base + LINE_SIZE;
 }
 
+void *lsm_alloc_aligned(size_t size) {
+    if (size == 0) size = 1;
+    if (size > SIZE_MAX - 2 * LINE_SIZE || must_fail()) return NULL;
+    return allocate_aligned(size);
+}
+
 void lsm_free_aligned(void *pointer) {
     if (pointer == NULL) return;
     account(-(int64_t)size_of(pointer), -1);
     free((uint8_t *)pointer - LINE_SIZE);
+}
+
+/* Only advice: the range is widened to whole pages (neighbouring blocks then share huge pages), the result
+ * ignored. */
+void lsm_prefer_huge_pages(const void *block, size_t size) {
+#ifdef MADV_HUGEPAGE
+    if (size < LSM_HUGE_PAGE_SIZE) return;
+    uintptr_t begin = (uintptr_t)block & ~(uintptr_t)(PAGE_SIZE - 1);
+    (void)madvise((void *)begin, (uintptr_t)block + size - begin, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)size;
+#endif
+}
+
+/* Slots are taken and filled by one atomic exchange each: never a lock, which a thread of the parent might
+ * hold at a fork. */
+void *lsm_alloc_chunk(void) {
+    if (must_fail()) return NULL;
+    for (int i = 0; i < LSM_CHUNKS_KEPT_MAX; i++) {
+        if (__atomic_load_n(&state->chunks[i], __ATOMIC_RELAXED) == NULL) continue;
+        void *chunk = __atomic_exchange_n(&state->chunks[i], NULL, __ATOMIC_ACQUIRE);
+        if (chunk == NULL) continue;
+        __atomic_add_fetch(&state->recycled, 1, __ATOMIC_RELAXED);
+        account((int64_t)LSM_CHUNK_SIZE, 1);
+        return chunk;
+    }
+    void *chunk = allocate_aligned(LSM_CHUNK_SIZE);
+    if (chunk != NULL) lsm_prefer_huge_pages(chunk, LSM_CHUNK_SIZE);
+    return chunk;
+}
+
+void lsm_free_chunk(void *chunk) {
+    if (chunk == NULL) return;
+    account(-(int64_t)LSM_CHUNK_SIZE, -1);
+    for (int i = 0; i < LSM_CHUNKS_KEPT_MAX; i++) {
+        void *expected = NULL;
+        if (__atomic_compare_exchange_n(&state->chunks[i], &expected, chunk, 0, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED)) return;
+    }
+    free((uint8_t *)chunk - LINE_SIZE);
+}
+
+void lsm_trim_chunks(int only_if_idle) {
+    int32_t recycled = __atomic_exchange_n(&state->recycled, 0, __ATOMIC_RELAXED);
+    if (only_if_idle && recycled != 0) return;
+    for (int i = 0; i < LSM_CHUNKS_KEPT_MAX; i++) {
+        void *chunk = __atomic_exchange_n(&state->chunks[i], NULL, __ATOMIC_ACQUIRE);
+        if (chunk != NULL) free((uint8_t *)chunk - LINE_SIZE);
+    }
 }
 
 /* Mapped with room to align, of which the ends are given back. */
@@ -95,9 +149,7 @@ void *lsm_alloc_huge_page(void) {
     uint8_t *page = mapped + before;
     if (before != 0) munmap(mapped, before);
     munmap(page + size, size - before);
-#ifdef MADV_HUGEPAGE
-    (void)madvise(page, size, MADV_HUGEPAGE); /* advice only */
-#endif
+    lsm_prefer_huge_pages(page, size);
     account((int64_t)size, 1);
     return page;
 }

@@ -2,15 +2,13 @@
 #include "arena.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
-#include "allocator.h"
-
-enum { LINE_SIZE = 64, PAGE_SIZE = 4096, HUGE_PAGE_SIZE = 2 * 1024 * 1024 };
+enum { LINE_SIZE = 64 };
 
 /* Stands at the beginning of each chunk; the first take follows one cache line later. */
 struct lsm_arena_chunk {
     lsm_arena_chunk *next;
+    size_t size; /* header included */
 };
 
 void lsm_arena_init(lsm_arena *arena) {
@@ -18,28 +16,29 @@ void lsm_arena_init(lsm_arena *arena) {
     arena->next_size = LSM_ARENA_CHUNK_MIN;
 }
 
+/* In huge pages: a memtable is visited at random. Measured at 0.4 and 1 M entries: puts and gets take 5 to
+ * 30 % less time, freeing half. */
+static lsm_arena_chunk *allocate_chunk(size_t size) {
+    lsm_arena_chunk *chunk = size == LSM_CHUNK_SIZE ? lsm_alloc_chunk() : lsm_alloc_aligned(size);
+    if (chunk == NULL) return NULL;
+    if (size != LSM_CHUNK_SIZE) lsm_prefer_huge_pages(chunk, size);
+    chunk->size = size;
+    return chunk;
+}
+
+static void free_chunk(lsm_arena_chunk *chunk) {
+    if (chunk->size == LSM_CHUNK_SIZE) lsm_free_chunk(chunk);
+    else lsm_free_aligned(chunk);
+}
+
 void lsm_arena_destroy(lsm_arena *arena) {
     lsm_arena_chunk *chunk = arena->chunks;
     while (chunk != NULL) {
         lsm_arena_chunk *next = chunk->next;
-        lsm_free_aligned(chunk);
+        free_chunk(chunk);
         chunk = next;
     }
     lsm_arena_init(arena);
-}
-
-/* Asks for huge pages: a memtable is visited at random, and with small pages every visit misses the TLB too.
- * Measured at 0.4 and 1 M entries: puts and gets take 5 to 30 % less time, freeing half. Only advice, so
- * the range is widened to whole pages (neighbouring chunks then share huge pages) and the result ignored. */
-static void prefer_huge_pages(const void *chunk, size_t size) {
-#ifdef MADV_HUGEPAGE
-    if (size < HUGE_PAGE_SIZE) return;
-    uintptr_t begin = (uintptr_t)chunk & ~(uintptr_t)(PAGE_SIZE - 1);
-    (void)madvise((void *)begin, (uintptr_t)chunk + size - begin, MADV_HUGEPAGE);
-#else
-    (void)chunk;
-    (void)size;
-#endif
 }
 
 int lsm_arena_grow(lsm_arena *arena, size_t size) {
@@ -47,9 +46,8 @@ int lsm_arena_grow(lsm_arena *arena, size_t size) {
     size_t room = (size + LINE_SIZE - 1) & ~(size_t)(LINE_SIZE - 1);
     int is_regular = room + LINE_SIZE <= arena->next_size;
     if (is_regular) room = arena->next_size - LINE_SIZE;
-    lsm_arena_chunk *chunk = lsm_alloc_aligned(room + LINE_SIZE);
+    lsm_arena_chunk *chunk = allocate_chunk(room + LINE_SIZE);
     if (chunk == NULL) return LSM_E_MEMORY;
-    prefer_huge_pages(chunk, room + LINE_SIZE);
     if (is_regular && arena->next_size < LSM_ARENA_CHUNK_MAX) arena->next_size *= 2;
     chunk->next = arena->chunks;
     arena->chunks = chunk;

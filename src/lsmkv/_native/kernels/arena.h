@@ -14,10 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "allocator.h"
 #include "status.h"
 
 #define LSM_ARENA_CHUNK_MIN ((size_t)16 * 1024)
-#define LSM_ARENA_CHUNK_MAX ((size_t)4 * 1024 * 1024)
+#define LSM_ARENA_CHUNK_MAX LSM_CHUNK_SIZE
 
 typedef struct lsm_arena_chunk lsm_arena_chunk;
 

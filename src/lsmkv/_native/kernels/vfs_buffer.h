@@ -31,6 +31,7 @@ static inline int lsm_log_buffer_reserve(lsm_log_buffer *buffer, size_t size) {
         uint8_t *data = lsm_alloc(capacity);
         if (data == NULL && !too_large) return LSM_E_MEMORY;
         if (data != NULL) {
+            lsm_prefer_huge_pages(data, capacity);
             lsm_free(buffer->data);
             buffer->data = data;
             buffer->capacity = capacity;
