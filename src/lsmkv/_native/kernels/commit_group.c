@@ -3,8 +3,11 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "allocator.h"
+
+enum { GATHER_NS_MAX = 1000000 };
 
 struct lsm_commit_group {
     lsm_vfs *vfs;
@@ -14,7 +17,11 @@ struct lsm_commit_group {
     /* under the mutex */
     lsm_log_writer *segments[LSM_LIVE_SEGMENTS_MAX]; /* oldest first, the current one last */
     uint32_t count;
-    int syncing;         /* a leader works outside the mutex on a copy of `segments` */
+    int syncing;         /* a leader gathers, or works outside the mutex on a copy of `segments` */
+    uint32_t waiting;    /* callers whose sequence is not durable yet, the leader included */
+    uint32_t expected;   /* how many the last sync served: so many may be back soon */
+    uint64_t sync_ns;    /* what the last sync took */
+    pthread_cond_t arrived; /* for a leader that gathers */
     int directory_dirty; /* a segment was added since the last directory sync */
     int poisoned;
     lsm_error error;
@@ -37,6 +44,11 @@ lsm_commit_group *lsm_commit_group_create(lsm_vfs *vfs, const char *directory) {
     group->vfs = vfs;
     pthread_mutex_init(&group->mutex, NULL);
     pthread_cond_init(&group->changed, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&group->arrived, &attributes);
+    pthread_condattr_destroy(&attributes);
     return group;
 }
 
@@ -119,14 +131,36 @@ static void forget_older(lsm_commit_group *group, uint32_t synced_count) {
     group->count -= done;
 }
 
-/* REQUIRES: the mutex, which is released while the disk works. */
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* REQUIRES: the mutex. Writers that were served together come back together, one after the other: a leader
+ * that went ahead with the first of them would make the others wait for a sync of their own. It waits for as
+ * many as last time, but no longer than a sync takes; who does not come is not expected again. */
+static void gather(lsm_commit_group *group) {
+    uint64_t limit_ns = group->sync_ns < GATHER_NS_MAX ? group->sync_ns : GATHER_NS_MAX;
+    if (group->waiting >= group->expected || limit_ns == 0) return;
+    uint64_t deadline_ns = now_ns() + limit_ns;
+    struct timespec deadline = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+    while (group->waiting < group->expected && !group->poisoned) {
+        if (pthread_cond_timedwait(&group->arrived, &group->mutex, &deadline) != 0) break;
+    }
+}
+
+/* REQUIRES: the mutex, which is released while others gather and while the disk works. */
 static void lead(lsm_commit_group *group) {
     lsm_log_writer *segments[LSM_LIVE_SEGMENTS_MAX];
+    group->syncing = 1;
+    gather(group);
+    uint32_t served = group->waiting;
     uint32_t count = group->count;
     int directory_dirty = group->directory_dirty;
     memcpy(segments, group->segments, count * sizeof *segments);
-    group->syncing = 1;
     group->directory_dirty = 0;
+    uint64_t started_ns = now_ns();
     uint64_t target = __atomic_load_n(&group->committed, __ATOMIC_ACQUIRE);
     pthread_mutex_unlock(&group->mutex);
 
@@ -135,6 +169,8 @@ static void lead(lsm_commit_group *group) {
 
     pthread_mutex_lock(&group->mutex);
     group->syncing = 0;
+    group->expected = served;
+    group->sync_ns = now_ns() - started_ns;
     if (status == LSM_OK) {
         forget_older(group, count);
         if (target > group->durable) __atomic_store_n(&group->durable, target, __ATOMIC_RELEASE);
@@ -151,6 +187,8 @@ int lsm_commit_group_sync(lsm_commit_group *group, uint64_t sequence, lsm_error 
     uint64_t committed = __atomic_load_n(&group->committed, __ATOMIC_ACQUIRE);
     if (sequence > committed) sequence = committed;
     pthread_mutex_lock(&group->mutex);
+    group->waiting++;
+    pthread_cond_signal(&group->arrived);
     while (group->durable < sequence && group->count != 0 && !group->poisoned) {
         if (group->syncing) {
             pthread_cond_wait(&group->changed, &group->mutex);
@@ -162,6 +200,7 @@ int lsm_commit_group_sync(lsm_commit_group *group, uint64_t sequence, lsm_error 
         if (error != NULL) *error = group->error;
         status = group->error.code;
     }
+    group->waiting--;
     pthread_mutex_unlock(&group->mutex);
     return status;
 }

@@ -5,6 +5,9 @@
  * while an earlier one has a hole), after a directory sync when a segment is new. The first failure poisons
  * the group for ever: the kernel may have marked the lost pages clean, so nothing after it can be trusted.
  *
+ * A leader first waits for as many writers as the last sync served, for no longer than that sync took: with
+ * eight writers a sync then serves seven or eight of them instead of one and seven in turn.
+ *
  * Thread rules: add and committed are called by the owner of the writer (core lock); sync and drop by
  * any thread, without the core lock.
  */
