@@ -216,6 +216,14 @@ class TestSnapshots:
         db.compact()
         assert sum(level["entry_count"] for level in db.stats()["levels"]) == 100
 
+    def test_keys_written_again_in_order(self, tmp_path: Path) -> None:
+        """Small tables of level 0 are merged again and again, and stay in the order of writing."""
+        with lsmkv.open(tmp_path / "db", write_buffer_size=4096, background="inline") as db:
+            for turn in range(3):
+                for number in range(1000):
+                    db.put(b"%04d" % number, b"%d" % turn * 50)
+            assert set(db.values()) == {b"2" * 50}
+
 
 class TestLifeTime:
     def test_everything_after_close_raises_closed_error(self, tmp_path: Path) -> None:

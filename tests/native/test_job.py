@@ -156,6 +156,27 @@ def test_an_entry_is_settled_once_nobody_can_ask_for_its_age():
     assert unsettled(snapshots=[110], keep=[(b"00", b"00")]) == [entries[0], *entries[11:]]
 
 
+def test_the_range_of_sequences_survives_every_later_merge():
+    """Settled entries count as their tables do, or a newer table of level 0 would seem to reach
+    back before an older one."""
+    lab = TableLab()
+    old = [(b"a%d" % i, 100 + i, KIND_PUT, b"") for i in range(5)]
+    new = [(b"b%d" % i, 200 + i, KIND_PUT, b"") for i in range(5)]
+
+    def merged_again(*inputs, **rules):
+        runs = [[lab.slice(summary)] for summary in inputs]
+        (summary,) = lab.job(runs=runs, **rules).run()
+        assert {entry[1] for entry in contents(lab, [summary])} == {1}
+        return summary
+
+    [first], [second] = [lab.job(memtables=[memtable_of(part)]).run() for part in (new, old)]
+    for rules in ({}, {"keep": [EVERY_KEY]}):
+        both = merged_again(first, second, **rules)
+        assert (both.first_sequence, both.last_sequence) == (100, 204)
+        again = merged_again(both, **rules)
+        assert (again.first_sequence, again.last_sequence) == (100, 204)
+
+
 def test_what_will_be_merged_again_is_compressed_for_speed():
     """Outside `keep` the level asked for is used, and one that is faster still everywhere."""
     text = test_what_will_be_merged_again_is_compressed_for_speed.__doc__.encode() * 3

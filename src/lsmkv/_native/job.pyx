@@ -83,6 +83,7 @@ cdef class Job:
         self.space = space
         self.counter = counter
         self.memtables = tuple(memtables)
+        runs = [tuple(slices) for slices in runs]
         self.inputs = Version([(0, slices) for slices in runs])
         self.readahead_size = readahead_size
         self.set_rules(sorted(set(snapshots)), sorted(keep), sorted(cuts))
@@ -90,6 +91,9 @@ cdef class Job:
         self.job.table.block_size = block_size
         self.job.table.compression_level = compression_level
         self.job.table.bloom_bits_per_key = bloom_bits_per_key
+        merged = [piece.table.summary() for slices in runs for piece in slices]
+        self.job.table.settled_first = min([table.first_sequence for table in merged], default=0)
+        self.job.table.settled_last = max([table.last_sequence for table in merged], default=0)
         if compression is not None and compression != "zstd":
             raise ValueError(f"unknown compression {compression!r}")
         self.job.codec = zstd_codec()

@@ -43,6 +43,8 @@ cdef extern from "table.h" nogil:
         int compress
         int compression_level
         double bloom_bits_per_key
+        uint64_t settled_first
+        uint64_t settled_last
     ctypedef struct lsm_table_summary:
         uint8_t id[16]
         uint64_t number

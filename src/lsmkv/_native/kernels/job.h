@@ -7,7 +7,7 @@
  * - a tombstone is dropped when it is not newer than any snapshot (so everything older of its key is dropped
  *   with it) and its key lies in none of the `keep` ranges (the key ranges of older runs outside the job);
  * - a put under the same two conditions is settled: it gets LSM_SEQUENCE_SETTLED instead of its sequence, and
- *   the output's range of sequences still covers the one it had;
+ *   the output's range of sequences still covers the one it had, now and whenever it is merged again;
  * - blocks with keys in `keep` ranges are compressed for speed: they will be merged again soon;
  * - a user key is never split over two outputs;
  * - input out of order is refused as damage, never written down;
@@ -35,7 +35,8 @@ typedef struct lsm_job {
     const lsm_slice *cuts;        /* ascending user keys: prefer to start a new output at these once it has
                                      reached half its size (boundaries of the next level) */
     uint32_t cut_count;
-    lsm_table_options table;      /* id is replaced per output: murmur3_x64_128, seed 0, of the 24 bytes
+    lsm_table_options table;      /* settled_first and _last: the range of all tables that are merged;
+                                     id is replaced per output: murmur3_x64_128, seed 0, of the 24 bytes
                                      id_seed[0], id_seed[1], file number, each little-endian */
     uint64_t id_seed[2];          /* random, from outside, never used for two jobs */
     uint64_t output_size_max;     /* target file bytes of an output */

@@ -23,6 +23,8 @@ typedef struct lsm_table_options {
     int compress;                  /* 0: every block raw */
     int compression_level;
     double bloom_bits_per_key;     /* 0: no filter */
+    /* The sequences that entries which arrive settled may have had; last 0: they count as they are. */
+    uint64_t settled_first, settled_last;
 } lsm_table_options;
 
 /* What a finished table is, as the manifest records it. Keys are owned by the summary. */

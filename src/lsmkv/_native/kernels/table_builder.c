@@ -277,6 +277,16 @@ static int note_new_key(lsm_table_builder *builder, lsm_slice key, lsm_error *er
     return lsm_key_buffer_set(&builder->last_key, key) ? fail_memory(builder, error) : 0;
 }
 
+/* An entry that arrives settled was merged before: its table's range is all that is known of its age. */
+static void widen_range(lsm_table_builder *builder, uint64_t sequence) {
+    const lsm_table_options *options = &builder->options;
+    int was_settled = sequence == LSM_SEQUENCE_SETTLED && options->settled_last != 0;
+    uint64_t first = was_settled ? options->settled_first : sequence;
+    uint64_t last = was_settled ? options->settled_last : sequence;
+    if (first < builder->first_sequence) builder->first_sequence = first;
+    if (last > builder->last_sequence) builder->last_sequence = last;
+}
+
 /* `stored` is the trailer that goes into the block. */
 static int add_entry(lsm_table_builder *builder, lsm_slice key, uint64_t trailer, uint64_t stored,
                      lsm_slice value, lsm_error *error) {
@@ -296,13 +306,11 @@ static int add_entry(lsm_table_builder *builder, lsm_slice key, uint64_t trailer
     code = lsm_block_builder_add(builder->block, key, stored, value);
     if (code)
         return lsm_fail(error, code, LSM_NO_OFFSET, builder->path, "an entry does not fit into a block");
-    uint64_t sequence = lsm_trailer_sequence(trailer);
     builder->last_trailer = trailer;
     builder->entry_count++;
     builder->tombstone_count += lsm_trailer_kind(trailer) == LSM_KIND_DELETE;
     builder->raw_size += entry_size;
-    if (sequence < builder->first_sequence) builder->first_sequence = sequence;
-    if (sequence > builder->last_sequence) builder->last_sequence = sequence;
+    widen_range(builder, lsm_trailer_sequence(trailer));
     return 0;
 }
 

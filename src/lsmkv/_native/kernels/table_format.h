@@ -55,7 +55,7 @@
  *                                                 60   4  largest key's size
  *                                                 64   .  smallest key, largest key
  *
- * The range of sequences (*) is that of the operations the table was made from. An entry that every reader
+ * The range of sequences (*) covers the operations the table was made from. An entry that every reader
  * sees and that had no older version anywhere is settled: it stands in its block with sequence 1, whatever it
  * had.
  *
