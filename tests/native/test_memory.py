@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lsmkv._native import memory
-from lsmkv._native.merge import KIND_PUT
 from lsmkv._native.memtable import Memtable
+from lsmkv._native.merge import KIND_PUT
 
 MIB = 1 << 20
 
