@@ -1,8 +1,15 @@
 """Shared by all tests. Helpers with logic live in tests/support and have tests of their own."""
 
 import gc
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """A shell's background job starts with Ctrl-C ignored, and then Python does not raise it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
