@@ -12,7 +12,7 @@ NATIVE = SOURCES / "lsmkv" / "_native"
 NATIVE_LAYERS: Layers = (
     {"memory", "failure", "types", "trace", "segment", "summary", "arrays"},
     {"cursor", "buffers", "hashing", "codec", "vfs"},
-    {"bloom", "block", "memtable", "merge", "vfs_fault"},
+    {"bloom", "block", "memtable", "merge", "merkle", "vfs_fault"},
     {"log", "table"},
     {"commit", "batch", "slices", "version", "gate"},
     {"readstate", "job"},
@@ -50,6 +50,7 @@ KERNEL_COMPONENTS: Layers = (
     | {"vfs_memory", "vfs_memory_crash", "vfs_memory_tree", "vfs_fault", "vfs_fault_plan"},
     {"codec", "codec_zstd"},
     {"node", "block_format", "block_fold", "block", "block_builder", "cache", "block_pool"},
+    {"siphash", "merkle"},
     {"memtable", "memtable_tree", "memtable_cursor"},
     {"log", "log_reader", "log_writer", "log_replay", "commit_group"},
     {"merge", "view"},
