@@ -11,10 +11,15 @@ from lsmkv import filenames, manifest_format
 from lsmkv._native.block import DELETE, PUT, Block
 from lsmkv._native.bloom import BloomFilter
 from lsmkv._native.log import SegmentReader
+from lsmkv._native.merkle import MerkleTree
 from lsmkv._native.table import TableSpace
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv.filenames import FileKind
 from lsmkv.version import LogRef, TableKey
+from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
+from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
+from lsmkv_cluster.operations import Operation
+from lsmkv_cluster.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "lsmkv"
@@ -102,7 +107,7 @@ def test_block():
 
 def test_table():
     image = bytearray(512)
-    for offset, data in hexadecimal(block("0 4c534d4b")).items():
+    for offset, data in hexadecimal(block("0 4c534d4b 5654424c")).items():
         image[offset : offset + len(data)] = data
     filesystem = MemoryFileSystem()
     with filesystem.open("/example.sst", "x") as file:
@@ -132,3 +137,50 @@ def test_manifest_line():
     assert (edit.number, edit.removed, edit.added) == (7, (TableKey(12, None),), ())
     assert edit.live_logs == (LogRef(29, None),)
     assert manifest_format.encode_edit(edit) == line
+
+
+def joined(pieces: dict[int, bytes], size: int) -> bytes:
+    """The pieces at their offsets, zeros between them."""
+    image = bytearray(size)
+    for offset, data in pieces.items():
+        image[offset : offset + len(data)] = data
+    return bytes(image)
+
+
+def test_merkle_checkpoint():
+    data = joined(hexadecimal(block("0 4c534d4b 564d4b4c")), 40 + 16 * 8)
+    tree = MerkleTree.from_checkpoint(data)
+    assert (tree.start, tree.span_bits, tree.depth, tree.entry_count) == (1 << 56, 44, 1, 1)
+    assert tree.level(1) == (0, 0, 0, 0x1122334455667788, *[0] * 12)
+    assert tree.checkpoint() == data
+
+
+def test_frame():
+    data = joined(hexadecimal(block("0 4c534d46")), 74)
+    operations = (Operation(0x0301, b"kv"),)
+    frame = Frame(
+        FrameKind.REQUEST, Lane.DATA, bytes(range(16)), operations, 7, 30_000_000_000, request_id=5
+    )
+    assert encode_frame(frame) == data
+    decoder = FrameDecoder(bytes(range(16)))
+    decoder.admit(Lane.DATA)
+    decoder.feed(data)
+    assert decoder.next_frame() == frame
+
+
+def test_hello():
+    data = joined(hexadecimal(block("0 01010202")), 55)
+    ids = bytes(range(0x10, 0x20)), bytes(range(0x20, 0x30))
+    hello = Hello(1, 2, Lane.DATA, 3, 2, *ids, boot_number=4 << 32 | 9, name="n1")
+    assert encode_hello(hello) == data
+    assert decode_hello(data) == hello
+
+
+def test_datagram():
+    data = joined(hexadecimal(block("0 4c534d44")), 82)
+    key, cluster_id, node_id = b"k" * 32, bytes(range(16)), bytes(range(0x10, 0x20))
+    operations = (Operation(0x0201, b"kv"),)
+    assert DatagramSealer(key, cluster_id, node_id, 4 << 32 | 9).seal(operations) == data
+    found = DatagramOpener([key], cluster_id).open(data)
+    assert (found.node_id, found.boot_number, found.sequence) == (node_id, 4 << 32 | 9, 1)
+    assert found.operations == operations

@@ -15,10 +15,10 @@ PACKAGE = "lsmkv_cluster"
 SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 LAYERS: Layers = (
-    {"errors"},
-    {"slots", "members", "keyspaces"},
-    {"ring", "owners", "site"},
-    {"fair", "assignment", "topology"},
+    {"errors", "coding", "refusals", "replay_window"},
+    {"slots", "members", "keyspaces", "operations"},
+    {"ring", "owners", "site", "wire", "datagram"},
+    {"fair", "assignment", "topology", "handshake"},
     {"balance", "topology_format"},
     {"savings"},
     {"planner"},
