@@ -5,8 +5,10 @@
     export_range   the pairs of a range in bounded chunks, as of one moment
     drop_range     forget a key range in one atomic manifest edit, without per-key deletes
     digest_range   an order-independent digest of a range's live pairs, to compare two stores
+    MerkleTree     where two stores differ; entry_hash and key_token place an entry in it
 
-All of them work on an open lsmkv.DB. Nothing else in the engine is meant for other packages.
+The functions work on an open lsmkv.DB; a tree stands by itself. Nothing else in the engine is meant
+for other packages.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lsmkv._native.merkle import MerkleTree, entry_hash, key_token
 from lsmkv._native.upsert import merge_batch
 from lsmkv.keys import key_range
 
@@ -22,7 +25,16 @@ if TYPE_CHECKING:
     from lsmkv._native.types import Buffer
     from lsmkv.db import DB
 
-__all__ = ["merge_batch", "export_range", "drop_range", "digest_range", "RangeDigest"]
+__all__ = [
+    "merge_batch",
+    "export_range",
+    "drop_range",
+    "digest_range",
+    "RangeDigest",
+    "MerkleTree",
+    "entry_hash",
+    "key_token",
+]
 
 CHUNK_SIZE = 1 << 20  # bytes of keys and values
 

@@ -17,8 +17,8 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 LAYERS: Layers = (
     {"errors", "coding", "refusals", "replay_window"},
     {"slots", "members", "keyspaces", "operations"},
-    {"ring", "owners", "site", "wire", "datagram"},
-    {"fair", "assignment", "topology", "handshake"},
+    {"ring", "owners", "site", "wire", "datagram", "antientropy_messages"},
+    {"fair", "assignment", "topology", "handshake", "antientropy_exchange"},
     {"balance", "topology_format"},
     {"savings"},
     {"planner"},
