@@ -83,7 +83,7 @@ def test_the_source_distribution_has_all_sources_and_nothing_generated(source: P
     def listing(root: Path) -> set[str]:
         return {
             str(path.relative_to(root))
-            for folder in ("src", "benchmarks/lsmkv_bench")
+            for folder in ("src", "benchmarks/lsmkv_bench", "cluster")
             for path in (root / folder).rglob("*")
             if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".c", ".h", ".so", ".typed", ".css")
         }
@@ -102,13 +102,12 @@ def test_a_wheel_built_from_it_has_every_module_and_no_c(wheel: Path) -> None:
     modules = {Path(name).name.split(".")[0] for name in names if name.endswith(".so")}
     assert modules == {path.stem for path in (ROOT / "src/lsmkv/_native").glob("*.pyx")}
     assert "lsmkv/py.typed" in names
-    bench = {name for name in names if name.startswith("lsmkv_bench/")}
-    sources = (ROOT / "benchmarks").rglob("lsmkv_bench/**/*")
-    assert bench == {
-        str(path.relative_to(ROOT / "benchmarks"))
-        for path in sources
-        if path.suffix in (".py", ".css")
-    }
+    for package in (ROOT / "benchmarks/lsmkv_bench", ROOT / "cluster/lsmkv_cluster"):
+        assert {name for name in names if name.startswith(f"{package.name}/")} == {
+            str(path.relative_to(package.parent))
+            for path in package.rglob("*")
+            if path.suffix in (".py", ".css", ".typed")
+        }
     assert [name for name in names if name.endswith((".c", ".pyx"))] == []
 
 
