@@ -244,6 +244,16 @@ def test_messages_and_result_are_bounded_when_everything_differs():
     assert found.ranges == tuple(sorted(found.ranges, key=lambda part: part.first))
 
 
+def test_what_the_answerer_left_out_is_told():
+    """One node of level 1 differs, and in it more nodes of level 2 than an answer may have."""
+    inside = {name: record for name, record in some_entries(4000).items() if name[2] < 1}
+    limits = ExchangeLimits(node_count_max=8, range_count_max=1000)
+    found = compare(tree_of(inside), tree_of({}), limits=limits)
+    nodes = {(part.first - START) >> (SPAN_BITS - 8) for part in found.ranges}
+    assert len(nodes) == 8
+    assert not found.complete
+
+
 def test_moving_the_cursor_reaches_everything():
     """Rounds that repair what they report, or cannot: every range is reported within one turn."""
     here, there = tree_of(some_entries(5000)), tree_of({})

@@ -69,6 +69,7 @@ def test_equals_the_definition(arrivals):
         assert window.judge(node_id, BOOT, sequence) is expected
         if expected is Verdict.FRESH:
             known.add(sequence)
+        assert window._senders[node_id].seen < 1 << WINDOW_SIZE  # no more than a window is kept
 
 
 def test_a_restarted_sender_begins_anew_and_its_past_is_over():
