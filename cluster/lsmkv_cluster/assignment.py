@@ -1,5 +1,6 @@
 """Who holds what while a plan is being made: the one mutable value of the planner.
- Partitions have `copies` holders each. A copy that nobody holds yet belongs to NOBODY, so that
+
+Partitions have `copies` holders each. A copy that nobody holds yet belongs to NOBODY, so that
 giving it away is a replacement like any other. What a replacement may do, `openings` says; that
 holds for owners (hosts and racks) and for first owners (one of the owners) alike.
 """

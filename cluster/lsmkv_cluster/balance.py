@@ -1,5 +1,6 @@
 """Bringing an assignment within the limits of every member, with as few new copies as possible.
- The problem is a flow of least cost: copies flow from partitions to members, each member takes
+
+The problem is a flow of least cost: copies flow from partitions to members, each member takes
 between `low` and `high`, a copy where there was none costs 1. It is solved in steps, each as cheap
 as the plain case allows:
 

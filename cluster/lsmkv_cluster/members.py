@@ -1,5 +1,6 @@
 """Members: the nodes that a topology document names, and where they stand.
- A member is known by its id, random and never used again: a node that comes back with an empty
+
+A member is known by its id, random and never used again: a node that comes back with an empty
 store is another member, whatever its name. Names, too, are unique, for the people who read them.
 `host` is what fails together with the process, `rack` and `dc` what fails or is cut off together;
 all members of a host are in the same rack.

@@ -1,5 +1,6 @@
 """The topology document: everything that all members of a cluster must agree on.
- Documents form a chain: epoch e + 1 names the hash of its parent, epoch e; the first has epoch 1
+
+Documents form a chain: epoch e + 1 names the hash of its parent, epoch e; the first has epoch 1
 and no parent. A document never changes, a change is the next one. Who is up or down does not stand
 in it.
 

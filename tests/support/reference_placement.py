@@ -1,5 +1,6 @@
 """The fewest copies that any allowed owner table has to make, by a plain flow of least cost.
- Slow and obvious, for tests of the planner: partitions send `copies` units through their racks
+
+Slow and obvious, for tests of the planner: partitions send `copies` units through their racks
 (least to most), hosts (one) and members (1 where the member has no copy yet) into the members'
 limits. A least amount is an arc so cheap that no solution leaves it empty. Each round sends one
 unit along a cheapest path, found by relaxing arcs until nothing changes (Bellman and Ford).
