@@ -37,6 +37,7 @@ def all_imports(text: str, modules: Collection[str]) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide their direction"
             found |= _targets(str(node.module), [alias.name for alias in node.names], modules)
     return found
 
