@@ -20,36 +20,10 @@ from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
 from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
 from lsmkv_cluster.operations import Operation
 from lsmkv_cluster.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
+from tests.support.worked_examples import BLOCKS, block, hexadecimal, joined
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "lsmkv"
-TEXT = (ROOT / "FORMATS.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```text(?: from=(\S+))?\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-
-
-def block(first_words: str) -> list[str]:
-    """The lines of the one block that begins with these words."""
-    found = [
-        text
-        for _, text in BLOCKS
-        if text.split()[: len(first_words.split())] == first_words.split()
-    ]
-    assert len(found) == 1, first_words
-    return found[0].splitlines()
-
-
-def hexadecimal(lines: list[str]) -> dict[int, bytes]:
-    """The bytes of a dump by offset: up to 16 a line, then an explanation."""
-    found: dict[int, bytes] = {}
-    end = 0
-    for line in lines:
-        offset, text = re.findall(r"^\s*(?:(\d+)(?:: |  ))?(.*)$", line)[0]
-        groups = re.match(r"(?:(?:[0-9a-f]{2}){1,4}(?: {1,3}|$))+", text)
-        assert groups is not None, line
-        start = int(offset) if offset else end
-        found[start] = bytes.fromhex(groups[0])[:16]
-        end = start + len(found[start])
-    return found
 
 
 def test_the_tables_are_those_of_the_sources():
@@ -106,12 +80,10 @@ def test_block():
 
 
 def test_table():
-    image = bytearray(512)
-    for offset, data in hexadecimal(block("0 4c534d4b 5654424c")).items():
-        image[offset : offset + len(data)] = data
+    image = joined(hexadecimal(block("0 4c534d4b 5654424c")), 512)
     filesystem = MemoryFileSystem()
     with filesystem.open("/example.sst", "x") as file:
-        file.append(bytes(image))
+        file.append(image)
     table = TableSpace(filesystem).open("/example.sst", 1)
     assert list(table.entries()) == [(b"k", 1, PUT, b"v")]
     assert table.summary().id == bytes(range(16))
@@ -137,14 +109,6 @@ def test_manifest_line():
     assert (edit.number, edit.removed, edit.added) == (7, (TableKey(12, None),), ())
     assert edit.live_logs == (LogRef(29, None),)
     assert manifest_format.encode_edit(edit) == line
-
-
-def joined(pieces: dict[int, bytes], size: int) -> bytes:
-    """The pieces at their offsets, zeros between them."""
-    image = bytearray(size)
-    for offset, data in pieces.items():
-        image[offset : offset + len(data)] = data
-    return bytes(image)
 
 
 def test_merkle_checkpoint():

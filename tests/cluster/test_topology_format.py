@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from crc32c import crc32c
@@ -24,11 +22,11 @@ from lsmkv_cluster.topology_format import (
     successor,
 )
 from tests.support.members import make_member, make_topology
+from tests.support.worked_examples import block, hexadecimal, joined
 
 TOPOLOGY = make_topology()
 HASH = "97b577a56d8232b6e78fd1ca8a567945a12900c4f1cd0f50a1a9e43f6d4a2a4b"
 BYTES = encode_topology(TOPOLOGY)
-FORMATS = Path(__file__).resolve().parents[2] / "FORMATS.md"
 
 
 def resealed(data: bytes) -> bytes:
@@ -37,21 +35,8 @@ def resealed(data: bytes) -> bytes:
     return data[:12] + checksum.to_bytes(4, "little") + data[16:]
 
 
-def example() -> bytes:
-    """The bytes of the worked example in FORMATS.md."""
-    text = FORMATS.read_text(encoding="utf-8")
-    [block] = re.findall(r"^```text from=\S+\n(  0: 4c534d4b 56544f50.*?)^```", text, re.M | re.S)
-    found = b""
-    for line in block.splitlines():
-        offset, groups = re.findall(r"^ *(\d+): ((?:[0-9a-f]+(?: |$))+)", line)[0]
-        assert int(offset) == len(found), line
-        found += bytes.fromhex(groups)
-    return found
-
-
 def test_the_worked_example():
-    data = example()
-    assert len(data) == 158
+    data = joined(hexadecimal(block("0: 4c534d4b 56544f50")), 158)
     member = Member(
         bytes(range(16, 32)),
         "n1",
