@@ -26,7 +26,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from lsmkv_cluster.coding import Malformed, Reader, Writer
+from lsmkv_cluster.coding import Reader, Writer
+from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.operations import Machine, opcode
 
 __all__ = [
@@ -178,10 +179,7 @@ def decode_answer(payload: bytes) -> Answer:
     reader = Reader(payload)
     exchange, step = reader.u64(), reader.u16()
     depth = _read_depth(reader)
-    number = reader.u8()
-    if number not in _OUTCOMES:
-        raise Malformed(f"outcome {number}")
-    outcome = _OUTCOMES[number]
+    outcome = reader.one_of(Outcome)
     level = _read_level(reader)
     partial = _at_most(reader.u8(), 1, "a truth value")
     nodes = _read_nodes(reader, level, FANOUT if outcome is Outcome.NARROWED else 0)
@@ -191,6 +189,3 @@ def decode_answer(payload: bytes) -> Answer:
         raise Malformed(f"nodes on level {level} of {depth}")
     reader.end()
     return Answer(exchange, step, depth, outcome, level, bool(partial), nodes)
-
-
-_OUTCOMES = {int(outcome): outcome for outcome in Outcome}

@@ -5,27 +5,29 @@
     sized            a varint, then that many bytes
 
 A Reader never moves past the end of its bytes, checks a size against its limit before it slices,
-and raises Malformed with the position for anything that its writer cannot have written; `end()`
-refuses what is left over. Every value has exactly one encoding, so equal payloads are equal bytes.
-What a Writer is asked to write and cannot is a mistake of ours: ValueError.
+and raises Malformed for anything that its writer cannot have written; `end()` refuses what is left
+over, and `position` says where it stopped. Every value has exactly one encoding, so equal payloads
+are equal bytes. What a Writer is asked to write and cannot is a mistake of ours: ValueError.
 """
 
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
+from typing import TypeVar
 
-__all__ = ["U64_MAX", "Malformed", "Reader", "Writer"]
+from lsmkv_cluster.errors import Malformed
+
+__all__ = ["U64_MAX", "Reader", "Writer"]
 
 U64_MAX = (1 << 64) - 1
 VARINT_SIZE_MAX = 10
 
+_Number = TypeVar("_Number", bound=IntEnum)
+
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
-
-
-class Malformed(Exception):
-    """Bytes of a peer that no writer of ours can have written."""
 
 
 class Reader:
@@ -33,10 +35,15 @@ class Reader:
 
     __slots__ = ("_data", "_end", "_position")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, position: int = 0) -> None:
         self._data = data
-        self._position = 0
+        self._position = position
         self._end = len(data)
+
+    @property
+    def position(self) -> int:
+        """How many bytes lie before what will be read next."""
+        return self._position
 
     @property
     def left(self) -> int:
@@ -66,6 +73,14 @@ class Reader:
     def u64s(self, count: int) -> tuple[int, ...]:
         """`count` u64 in one step."""
         return struct.unpack_from(f"<{count}Q", self._data, self._advance(8 * count))
+
+    def one_of(self, numbers: type[_Number]) -> _Number:
+        """A u8 that is one of these."""
+        number = self.u8()
+        try:
+            return numbers(number)
+        except ValueError:
+            raise Malformed(f"unknown {numbers.__name__.lower()} {number}") from None
 
     def varint(self, limit: int = U64_MAX) -> int:
         """Malformed also for a value above `limit`: counts and sizes are checked where they are

@@ -37,9 +37,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from lsmkv_cluster.coding import U64_MAX, Malformed
+from lsmkv_cluster.coding import U64_MAX
+from lsmkv_cluster.errors import Malformed, ProtocolError
+from lsmkv_cluster.members import CLUSTER_ID_SIZE, MEMBER_ID_SIZE
 from lsmkv_cluster.operations import Operation, decode_operations, encode_operations
-from lsmkv_cluster.refusals import ProtocolError, Refusal
+from lsmkv_cluster.refusals import Refusal
 
 __all__ = [
     "DATAGRAM_SIZE_MAX",
@@ -87,8 +89,8 @@ class DatagramSealer:
     __slots__ = ("_boot_number", "_cluster_id", "_key", "_node_id", "_sequence")
 
     def __init__(self, key: bytes, cluster_id: bytes, node_id: bytes, boot_number: int) -> None:
-        if len(cluster_id) != 16 or len(node_id) != 16:
-            raise ValueError("cluster and node ids have 16 bytes")
+        if len(cluster_id) != CLUSTER_ID_SIZE or len(node_id) != MEMBER_ID_SIZE:
+            raise ValueError(f"ids of {len(cluster_id)} and {len(node_id)} bytes")
         if not 0 < boot_number <= U64_MAX:
             raise ValueError(f"boot number {boot_number}")
         self._key = _checked_key(key)

@@ -1,10 +1,11 @@
-"""What the cluster raises besides the engine's exceptions."""
+"""What the cluster raises besides the engine's exceptions, all below the engine's Error."""
 
 from __future__ import annotations
 
 from lsmkv import Error
+from lsmkv_cluster.refusals import Refusal
 
-__all__ = ["TopologyError"]
+__all__ = ["Malformed", "ProtocolError", "TopologyError"]
 
 
 class TopologyError(Error, ValueError):
@@ -13,3 +14,17 @@ class TopologyError(Error, ValueError):
     Raised for documents of our own making and for bytes from a peer or a disk alike: neither is
     ever believed in part.
     """
+
+
+class Malformed(Error):
+    """Bytes that no writer of ours can have written. Who knows what they were to be says so with
+    an exception of its own."""
+
+
+class ProtocolError(Error):
+    """The peer broke the protocol; `refusal` says how. Nothing of what it sent is kept."""
+
+    def __init__(self, refusal: Refusal, message: str) -> None:
+        super().__init__(f"{refusal.name.lower().replace('_', ' ')}: {message}")
+        self.refusal = refusal
+        self.message = message

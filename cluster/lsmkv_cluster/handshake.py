@@ -34,14 +34,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lsmkv_cluster.coding import Malformed, Reader, Writer
+from lsmkv_cluster.coding import Reader, Writer
+from lsmkv_cluster.errors import Malformed, ProtocolError
+from lsmkv_cluster.members import MEMBER_ID_SIZE
 from lsmkv_cluster.operations import Machine, Operation, opcode
-from lsmkv_cluster.refusals import ProtocolError, Refusal
+from lsmkv_cluster.refusals import Refusal
 from lsmkv_cluster.wire import HANDSHAKE_LIMITS, Frame, FrameKind, Lane, encode_frame, known_lane
 
 __all__ = [
     "HELLO",
-    "ID_SIZE",
+    "INCARNATION_SIZE",
     "PROTOCOL_VERSION_MAX",
     "PROTOCOL_VERSION_MIN",
     "REFUSED",
@@ -64,7 +66,7 @@ REFUSED = opcode(Machine.CONNECTION, 2)
 PROTOCOL_VERSION_MIN = 1
 PROTOCOL_VERSION_MAX = 1
 HELLO_FORMAT = 1
-ID_SIZE = 16
+INCARNATION_SIZE = 16  # bytes, random
 NAME_SIZE_MAX = 64  # bytes of UTF-8
 MESSAGE_SIZE_MAX = 200  # bytes of UTF-8
 
@@ -115,7 +117,8 @@ def boot_number(start_count: int, random_bits: int) -> int:
 def encode_hello(hello: Hello) -> bytes:
     writer = Writer().u8(HELLO_FORMAT).u8(hello.version_min).u8(hello.version_max).u8(hello.lane)
     writer.u32(hello.feature_level_max).u32(hello.feature_level)
-    writer.fixed(hello.node_id, ID_SIZE).fixed(hello.incarnation, ID_SIZE)
+    writer.fixed(hello.node_id, MEMBER_ID_SIZE)
+    writer.fixed(hello.incarnation, INCARNATION_SIZE)
     return writer.u64(hello.boot_number).text(hello.name, NAME_SIZE_MAX).finish()
 
 
@@ -139,8 +142,8 @@ def decode_hello(payload: bytes) -> Hello:
             lane,
             feature_level_max,
             feature_level,
-            node_id=reader.fixed(ID_SIZE),
-            incarnation=reader.fixed(ID_SIZE),
+            node_id=reader.fixed(MEMBER_ID_SIZE),
+            incarnation=reader.fixed(INCARNATION_SIZE),
             boot_number=reader.u64(),
             name=reader.text(NAME_SIZE_MAX),
         )

@@ -20,6 +20,7 @@ from enum import IntEnum
 from lsmkv_cluster.errors import TopologyError
 
 __all__ = [
+    "CLUSTER_ID_SIZE",
     "MEMBER_ID_SIZE",
     "MEMBERS_MAX",
     "ADDRESSES_MAX",
@@ -34,6 +35,7 @@ __all__ = [
     "default_host",
 ]
 
+CLUSTER_ID_SIZE = 16  # bytes, random
 MEMBER_ID_SIZE = 16  # bytes, random
 MEMBERS_MAX = 1024
 ADDRESSES_MAX = 8  # faces of one member

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from lsmkv_cluster.coding import Malformed
+from lsmkv_cluster.errors import Malformed
 
 __all__ = [
     "OPERATION_HEADER_SIZE",

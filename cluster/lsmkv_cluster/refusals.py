@@ -1,4 +1,4 @@
-"""Why something that came over the wire is not taken: one number and one exception for each reason.
+"""Why something that came over the wire is not taken: one number for each reason.
 
 A Refusal ends the connection (or drops the datagram) as a whole; the number travels to the peer in
 a refusal frame, so that its log can say why. What concerns a single operation is an
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["ProtocolError", "Refusal"]
+__all__ = ["Refusal"]
 
 
 class Refusal(IntEnum):
@@ -32,12 +32,3 @@ class Refusal(IntEnum):
     UNAUTHENTIC = 15  # datagram: no key of ours made this MAC
     NO_HANDSHAKE = 16  # another frame came before the handshake
     NOT_A_MEMBER = 17
-
-
-class ProtocolError(Exception):
-    """The peer broke the protocol; `refusal` says how. Nothing of what it sent is kept."""
-
-    def __init__(self, refusal: Refusal, message: str) -> None:
-        super().__init__(f"{refusal.name.lower().replace('_', ' ')}: {message}")
-        self.refusal = refusal
-        self.message = message

@@ -21,13 +21,12 @@ from typing import TypeVar
 
 from lsmkv_cluster.errors import TopologyError
 from lsmkv_cluster.keyspaces import KEYSPACES_MAX, Keyspace
-from lsmkv_cluster.members import Member, MemberId, check_members, check_name
+from lsmkv_cluster.members import CLUSTER_ID_SIZE, Member, MemberId, check_members, check_name
 from lsmkv_cluster.owners import Owners
 from lsmkv_cluster.ring import Ring, position_of_slot
 from lsmkv_cluster.slots import Partitioning, slot_of
 
 __all__ = [
-    "CLUSTER_ID_SIZE",
     "DOCUMENT_HASH_SIZE",
     "DATA_CENTRES_MAX",
     "REPLICAS_MAX",
@@ -35,7 +34,6 @@ __all__ = [
     "Topology",
 ]
 
-CLUSTER_ID_SIZE = 16  # bytes, random
 DOCUMENT_HASH_SIZE = 32  # bytes
 DATA_CENTRES_MAX = 16
 REPLICAS_MAX = 15  # copies in one data centre

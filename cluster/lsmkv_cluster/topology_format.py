@@ -53,14 +53,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from enum import IntEnum
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from crc32c import crc32c
 
-from lsmkv_cluster.errors import TopologyError
+from lsmkv_cluster.coding import Reader, Writer
+from lsmkv_cluster.errors import Malformed, TopologyError
 from lsmkv_cluster.keyspaces import Consistency, Keyspace, Level, Mode, Resolution
 from lsmkv_cluster.members import MEMBER_ID_SIZE, Address, Member, MemberState
 from lsmkv_cluster.topology import DOCUMENT_HASH_SIZE, DataCentre, Topology
@@ -76,7 +76,6 @@ _HEADER = struct.Struct("<IHHQ16s32sQHHH")
 _HEADER_SIZE = _PREFIX.size + _HEADER.size
 _FLAG_BEST_EFFORT = 1
 
-_Number = TypeVar("_Number", bound=IntEnum)
 _Thing = TypeVar("_Thing")
 
 
@@ -95,7 +94,7 @@ def successor(topology: Topology, **changes: Any) -> Topology:
 
 
 def encode_topology(topology: Topology) -> bytes:
-    body = b"".join(_pieces(topology))
+    body = _body(topology)
     rest = (
         _HEADER.pack(
             _HEADER_SIZE + len(body),
@@ -119,34 +118,37 @@ def _checksum(rest: bytes) -> int:
     return crc32c(rest, crc32c(_PREFIX.pack(MAGIC, FORMAT_VERSION, 0)[:12]))
 
 
-def _pieces(topology: Topology) -> Iterator[bytes]:
+def _body(topology: Topology) -> bytes:
     centre_numbers = {centre.name: n for n, centre in enumerate(topology.data_centres)}
     member_numbers = {
         member.id: number.to_bytes(2, "little") for number, member in enumerate(topology.members)
     }
+    writer = Writer()
     for centre in topology.data_centres:
-        yield _text(centre.name) + bytes([centre.replicas])
+        _write_text(writer, centre.name)
+        writer.u8(centre.replicas)
     for member in topology.members:
-        yield member.id + struct.pack(
-            "<BHB", member.state, member.weight, centre_numbers[member.dc]
-        )
-        yield _text(member.name) + _text(member.rack) + _text(member.host)
-        yield bytes([len(member.addresses)])
+        writer.fixed(member.id, MEMBER_ID_SIZE).u8(member.state).u16(member.weight)
+        writer.u8(centre_numbers[member.dc])
+        for text in (member.name, member.rack, member.host):
+            _write_text(writer, text)
+        writer.u8(len(member.addresses))
         for address in member.addresses:
-            yield _text(address.face) + _text(address.location)
+            _write_text(writer, address.face)
+            _write_text(writer, address.location)
     for keyspace in topology.keyspaces:
-        yield struct.pack("<H", len(keyspace.prefix)) + keyspace.prefix
+        writer.u16(len(keyspace.prefix)).fixed(keyspace.prefix, len(keyspace.prefix))
         for consistency in (keyspace.read, keyspace.write):
-            yield bytes([consistency.level, consistency.count])
+            writer.u8(consistency.level).u8(consistency.count)
         flags = _FLAG_BEST_EFFORT if keyspace.best_effort else 0
-        yield bytes([keyspace.mode, keyspace.resolution, flags])
+        writer.u8(keyspace.mode).u8(keyspace.resolution).u8(flags)
     for row in topology.owners:
-        yield bytes([len(row)]) + b"".join(member_numbers[id] for id in row)
+        writer.u8(len(row)).fixed(b"".join([member_numbers[id] for id in row]), 2 * len(row))
+    return writer.finish()
 
 
-def _text(text: str) -> bytes:
-    data = text.encode("ascii")
-    return bytes([len(data)]) + data
+def _write_text(writer: Writer, text: str) -> None:
+    writer.u8(len(text)).fixed(text.encode("ascii"), len(text))
 
 
 # --- from bytes
@@ -163,23 +165,29 @@ def decode_topology(data: bytes) -> Topology:
         raise TopologyError("not a topology")
     if version != FORMAT_VERSION:
         raise TopologyError(f"a topology of format {version}, which this version does not know")
-    rest = data[_PREFIX.size :]
-    if _checksum(rest) != checksum:
+    if _checksum(data[_PREFIX.size :]) != checksum:
         raise TopologyError("a topology with a wrong checksum")
-    size, feature_level, partitions, epoch, cluster_id, parent, key_seed, *counts = _HEADER.unpack(
-        rest[: _HEADER.size]
-    )
+    size, *header = _HEADER.unpack_from(data, _PREFIX.size)
     if size != len(data):
         raise TopologyError(f"a topology of {len(data)} bytes that claims {size}")
-    reader = _Reader(data, _HEADER_SIZE)
+    reader = Reader(data, _HEADER_SIZE)
+    try:
+        return _document(header, reader)
+    except Malformed as error:
+        raise TopologyError(f"a topology, at byte {reader.position}: {error}") from error
+
+
+def _document(header: Sequence[Any], reader: Reader) -> Topology:
+    """The document of these fields and what follows them."""
+    feature_level, partitions, epoch, cluster_id, parent, key_seed, *counts = header
     centre_count, member_count, keyspace_count = counts
-    centres = tuple(reader.data_centre() for _ in reader.items(centre_count, 2))
-    members = tuple(reader.member(centres) for _ in reader.items(member_count, 24))
-    keyspaces = tuple(reader.keyspace() for _ in reader.items(keyspace_count, 9))
+    centres = tuple(_data_centre(reader) for _ in _items(reader, centre_count, 2))
+    members = tuple(_member(reader, centres) for _ in _items(reader, member_count, 24))
+    keyspaces = tuple(_keyspace(reader) for _ in _items(reader, keyspace_count, 9))
     ids = [member.id for member in members]
     owners = tuple(
-        tuple(reader.pick(ids, reader.number("<H")) for _ in range(reader.number("<B")))
-        for _ in reader.items(partitions, 1)
+        tuple([_pick(ids, reader.u16()) for _ in range(reader.u8())])
+        for _ in _items(reader, partitions, 1)
     )
     reader.end()
     return Topology(
@@ -195,75 +203,45 @@ def decode_topology(data: bytes) -> Topology:
     )
 
 
-class _Reader:
-    """Takes one thing after the other; nothing is taken that is not there."""
+def _items(reader: Reader, count: int, size_min: int) -> range:
+    """A number of things, each of at least so many bytes, for which there must be room."""
+    if count * size_min > reader.left:
+        raise Malformed(f"{count} things claimed that cannot be there")
+    return range(count)
 
-    def __init__(self, data: bytes, offset: int) -> None:
-        self._data = data
-        self._offset = offset
 
-    def take(self, size: int) -> bytes:
-        end = self._offset + size
-        if end > len(self._data):
-            self._refuse("a topology that ends too early")
-        taken = self._data[self._offset : end]
-        self._offset = end
-        return taken
+def _pick(things: Sequence[_Thing], index: int) -> _Thing:
+    if index >= len(things):
+        raise Malformed(f"number {index} of {len(things)}")
+    return things[index]
 
-    def items(self, count: int, size_min: int) -> range:
-        """A number of things, each of at least so many bytes, for which there must be room."""
-        if count * size_min > len(self._data) - self._offset:
-            self._refuse(f"{count} things claimed that cannot be there")
-        return range(count)
 
-    def number(self, form: str) -> int:
-        [number] = struct.unpack(form, self.take(struct.calcsize(form)))
-        return int(number)
+def _text(reader: Reader) -> str:
+    data = reader.fixed(reader.u8())
+    if not data.isascii():
+        raise Malformed("text that is not ASCII")
+    return data.decode("ascii")
 
-    def text(self) -> str:
-        data = self.take(self.number("<B"))
-        if not data.isascii():
-            self._refuse("text that is not ASCII")
-        return data.decode("ascii")
 
-    def one_of(self, numbers: type[_Number]) -> _Number:
-        number = self.number("<B")
-        try:
-            return numbers(number)
-        except ValueError:
-            self._refuse(f"unknown {numbers.__name__.lower()} {number}")
+def _data_centre(reader: Reader) -> DataCentre:
+    return DataCentre(_text(reader), reader.u8())
 
-    def pick(self, things: Sequence[_Thing], index: int) -> _Thing:
-        if index >= len(things):
-            self._refuse(f"number {index} of {len(things)}")
-        return things[index]
 
-    def data_centre(self) -> DataCentre:
-        return DataCentre(self.text(), self.number("<B"))
+def _member(reader: Reader, centres: Sequence[DataCentre]) -> Member:
+    id = reader.fixed(MEMBER_ID_SIZE)
+    state = reader.one_of(MemberState)
+    weight = reader.u16()
+    dc = _pick(centres, reader.u8()).name
+    name, rack, host = _text(reader), _text(reader), _text(reader)
+    addresses = tuple(Address(_text(reader), _text(reader)) for _ in _items(reader, reader.u8(), 2))
+    return Member(id, name, dc, rack, host, weight, state, addresses)
 
-    def member(self, centres: Sequence[DataCentre]) -> Member:
-        id = self.take(MEMBER_ID_SIZE)
-        state = self.one_of(MemberState)
-        weight = self.number("<H")
-        dc = self.pick(centres, self.number("<B")).name
-        name, rack, host = self.text(), self.text(), self.text()
-        addresses = tuple(
-            Address(self.text(), self.text()) for _ in self.items(self.number("<B"), 2)
-        )
-        return Member(id, name, dc, rack, host, weight, state, addresses)
 
-    def keyspace(self) -> Keyspace:
-        prefix = self.take(self.number("<H"))
-        read = Consistency(self.one_of(Level), self.number("<B"))
-        write = Consistency(self.one_of(Level), self.number("<B"))
-        mode, resolution, flags = self.one_of(Mode), self.one_of(Resolution), self.number("<B")
-        if flags & ~_FLAG_BEST_EFFORT:
-            self._refuse(f"unknown flags {flags:#x}")
-        return Keyspace(prefix, read, write, mode, resolution, bool(flags & _FLAG_BEST_EFFORT))
-
-    def end(self) -> None:
-        if self._offset != len(self._data):
-            self._refuse("more bytes than a topology has")
-
-    def _refuse(self, message: str) -> NoReturn:
-        raise TopologyError(f"at byte {self._offset}: {message}")
+def _keyspace(reader: Reader) -> Keyspace:
+    prefix = reader.fixed(reader.u16())
+    read = Consistency(reader.one_of(Level), reader.u8())
+    write = Consistency(reader.one_of(Level), reader.u8())
+    mode, resolution, flags = reader.one_of(Mode), reader.one_of(Resolution), reader.u8()
+    if flags & ~_FLAG_BEST_EFFORT:
+        raise Malformed(f"unknown flags {flags:#x}")
+    return Keyspace(prefix, read, write, mode, resolution, bool(flags & _FLAG_BEST_EFFORT))

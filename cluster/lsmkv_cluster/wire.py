@@ -51,7 +51,9 @@ from types import MappingProxyType
 
 from crc32c import crc32c
 
-from lsmkv_cluster.coding import U64_MAX, Malformed
+from lsmkv_cluster.coding import U64_MAX
+from lsmkv_cluster.errors import Malformed, ProtocolError
+from lsmkv_cluster.members import CLUSTER_ID_SIZE
 from lsmkv_cluster.operations import (
     OPERATION_HEADER_SIZE,
     Operation,
@@ -59,10 +61,9 @@ from lsmkv_cluster.operations import (
     encode_operations,
     encoded_size,
 )
-from lsmkv_cluster.refusals import ProtocolError, Refusal
+from lsmkv_cluster.refusals import Refusal
 
 __all__ = [
-    "CLUSTER_ID_SIZE",
     "FRAME_HEADER_SIZE",
     "FRAME_VERSION",
     "HANDSHAKE_LIMITS",
@@ -79,7 +80,6 @@ __all__ = [
 MAGIC = b"LSMF"
 FRAME_VERSION = 1
 FRAME_HEADER_SIZE = 64
-CLUSTER_ID_SIZE = 16
 
 _HEADER = struct.Struct("<4sBBBBII16sQQQI")  # all but the header's own checksum
 _CHECKSUM = struct.Struct("<I")

@@ -17,7 +17,7 @@ from lsmkv_cluster.antientropy_messages import (
     encode_answer,
     encode_question,
 )
-from lsmkv_cluster.coding import Malformed
+from lsmkv_cluster.errors import Malformed
 
 u64 = st.integers(0, 2**64 - 1)
 digests = st.lists(u64, min_size=16, max_size=16).map(tuple)

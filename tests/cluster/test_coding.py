@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsmkv_cluster.coding import U64_MAX, Malformed, Reader, Writer
+from lsmkv_cluster.coding import U64_MAX, Reader, Writer
+from lsmkv_cluster.errors import Malformed
 
 u64 = st.integers(0, U64_MAX)
 
@@ -86,6 +89,26 @@ def test_many_integers_at_once(values):
     assert reader.left == 0
     with pytest.raises(Malformed):
         Reader(encoded).u64s(len(values) + 1)
+
+
+class Colour(IntEnum):
+    RED = 1
+    BLUE = 7
+
+
+def test_one_of_the_numbers():
+    reader = Reader(b"\x07\x01\x02")
+    assert (reader.one_of(Colour), reader.one_of(Colour)) == (Colour.BLUE, Colour.RED)
+    with pytest.raises(Malformed, match="unknown colour 2"):
+        reader.one_of(Colour)
+
+
+def test_a_reader_begins_anywhere_and_says_where_it_stopped():
+    reader = Reader(b"abcdef", 2)
+    assert reader.fixed(3) == b"cde"
+    with pytest.raises(Malformed):
+        reader.u16()
+    assert (reader.position, reader.left) == (5, 1)
 
 
 def test_text_is_utf8():

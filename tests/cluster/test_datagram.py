@@ -15,8 +15,9 @@ from lsmkv_cluster.datagram import (
     DatagramSealer,
     _mac,
 )
+from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.operations import Operation
-from lsmkv_cluster.refusals import ProtocolError, Refusal
+from lsmkv_cluster.refusals import Refusal
 
 KEY, NEW_KEY = b"k" * 32, b"n" * 32
 CLUSTER, NODE = bytes(range(16)), b"n" * 16

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.handshake import (
     HELLO,
     REFUSED,
@@ -23,7 +24,7 @@ from lsmkv_cluster.handshake import (
     negotiate,
     refusal_frame,
 )
-from lsmkv_cluster.refusals import ProtocolError, Refusal
+from lsmkv_cluster.refusals import Refusal
 from lsmkv_cluster.wire import FrameDecoder, FrameKind, Lane
 
 CLUSTER = bytes(range(16))

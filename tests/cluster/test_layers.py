@@ -15,8 +15,9 @@ PACKAGE = "lsmkv_cluster"
 SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 LAYERS: Layers = (
-    {"errors", "coding", "refusals", "replay_window"},
-    {"slots", "members", "keyspaces", "operations"},
+    {"refusals", "replay_window"},
+    {"errors"},
+    {"coding", "slots", "members", "keyspaces", "operations"},
     {"ring", "owners", "site", "wire", "datagram", "antientropy_messages"},
     {"fair", "assignment", "topology", "handshake", "antientropy_exchange"},
     {"balance", "topology_format"},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsmkv_cluster.coding import Malformed
+from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.operations import (
     Machine,
     Operation,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lsmkv_cluster.errors import TopologyError
 from lsmkv_cluster.keyspaces import Keyspace
-from lsmkv_cluster.members import Address, Member
+from lsmkv_cluster.members import MEMBER_ID_SIZE, Address, Member
 from lsmkv_cluster.slots import SLOT_COUNT
 from lsmkv_cluster.topology import DataCentre, Topology
 from lsmkv_cluster.topology_format import (
@@ -138,6 +138,13 @@ def test_counts_are_checked_before_anything_is_made(offset: int):
     data = BYTES[:offset] + b"\xff\xff" + BYTES[offset + 2 :]
     with pytest.raises(TopologyError):
         decode_topology(resealed(data))
+
+
+def test_an_error_says_where():
+    state = BYTES.index(TOPOLOGY.members[0].id) + MEMBER_ID_SIZE
+    data = resealed(BYTES[:state] + b"\x09" + BYTES[state + 1 :])
+    with pytest.raises(TopologyError, match=f"at byte {state + 1}: unknown memberstate 9"):
+        decode_topology(data)
 
 
 def test_foreign_bytes_and_newer_versions_are_told_apart():

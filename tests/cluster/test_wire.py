@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.operations import Operation
-from lsmkv_cluster.refusals import ProtocolError, Refusal
+from lsmkv_cluster.refusals import Refusal
 from lsmkv_cluster.wire import (
     FRAME_HEADER_SIZE,
     HANDSHAKE_LIMITS,
