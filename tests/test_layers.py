@@ -12,7 +12,7 @@ NATIVE = SOURCES / "lsmkv" / "_native"
 NATIVE_LAYERS: Layers = (
     {"memory", "failure", "types", "trace", "segment", "summary", "arrays"},
     {"cursor", "buffers", "hashing", "codec", "vfs"},
-    {"bloom", "block", "memtable", "merge", "merkle", "vfs_fault"},
+    {"bloom", "block", "memtable", "merge", "merkle", "record", "vfs_fault"},
     {"log", "table"},
     {"commit", "batch", "slices", "version", "gate"},
     {"readstate", "job"},
@@ -51,6 +51,7 @@ KERNEL_COMPONENTS: Layers = (
     {"codec", "codec_zstd"},
     {"node", "block_format", "block_fold", "block", "block_builder", "cache", "block_pool"},
     {"siphash", "merkle"},
+    {"record_format", "record_check", "record_merge"},
     {"memtable", "memtable_tree", "memtable_cursor"},
     {"log", "log_reader", "log_writer", "log_replay", "commit_group"},
     {"merge", "view"},

@@ -6,9 +6,10 @@
     drop_range     forget a key range in one atomic manifest edit, without per-key deletes
     digest_range   an order-independent digest of a range's live pairs, to compare two stores
     MerkleTree     where two stores differ; entry_hash and key_token place an entry in it
+    RecordMerger   merges records with vector clocks; its `hook` is a native function of merge_batch
 
-The functions work on an open lsmkv.DB; a tree stands by itself. Nothing else in the engine is meant
-for other packages.
+The functions work on an open lsmkv.DB; trees and mergers stand by themselves. Nothing else in the
+engine is meant for other packages.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lsmkv._native.merkle import MerkleTree, entry_hash, key_token
+from lsmkv._native.record import RecordMerger
 from lsmkv._native.upsert import merge_batch
 from lsmkv.keys import key_range
 
@@ -34,6 +36,7 @@ __all__ = [
     "MerkleTree",
     "entry_hash",
     "key_token",
+    "RecordMerger",
 ]
 
 CHUNK_SIZE = 1 << 20  # bytes of keys and values

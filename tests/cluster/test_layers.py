@@ -15,14 +15,14 @@ PACKAGE = "lsmkv_cluster"
 SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 LAYERS: Layers = (
-    {"refusals", "replay_window"},
-    {"errors"},
-    {"coding", "slots", "members", "keyspaces", "operations"},
-    {"ring", "owners", "site", "wire", "datagram", "antientropy_messages"},
-    {"fair", "assignment", "topology", "handshake", "antientropy_exchange"},
-    {"balance", "topology_format"},
-    {"savings"},
-    {"planner"},
+    {"refusals", "replay_window", "hlc", "vclock"},
+    {"errors", "record"},
+    {"coding", "slots", "members", "keyspaces", "operations", "visible"},
+    {"ring", "owners", "site", "wire", "datagram", "antientropy_messages", "record_format"},
+    {"fair", "assignment", "topology", "handshake", "antientropy_exchange", "context"},
+    {"balance", "topology_format", "actor", "minting"},
+    {"savings", "crdt"},
+    {"planner", "resolve"},
 )
 
 # The engine's public names and the surface that it made for the cluster.

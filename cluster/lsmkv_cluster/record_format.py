@@ -1,0 +1,201 @@
+"""Records as bytes: the layout of kernels/record_format.h, written and read in Python.
+
+Equal records have equal bytes. Decoding trusts nothing: sizes and counts are checked before
+anything is built. What is not exactly as documented raises CorruptionError, what a later version may
+have written Error, what is over a limit ValueError.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from crc32c import crc32c
+
+from lsmkv import CorruptionError, Error
+from lsmkv_cluster.record import Item, Kind, Record
+from lsmkv_cluster.vclock import COUNTER_MAX, Actor, Clock, Dot, Entry
+
+__all__ = [
+    "CLOCK_MAX",
+    "ENTRY_SIZE",
+    "ITEMS_MAX",
+    "RECORD_SIZE_MAX",
+    "decode",
+    "decode_clock",
+    "encode",
+    "encode_entry",
+]
+
+VERSION = 1
+RECORD_SIZE_MAX = 64 << 20  # bytes
+CLOCK_MAX = 4096  # entries
+ITEMS_MAX = 1 << 20
+
+EXPIRES = 1
+PARTIAL = 1 << 31
+COUNT_SIZE = 8  # bytes
+
+HEADER = Struct("<IBBHII")
+ACTOR = Struct(">IIQ")
+ENTRY = Struct("<II")
+ITEM = Struct("<HBBIQ")
+ENTRY_SIZE = ACTOR.size + ENTRY.size
+
+# Which sizes stand in front of name and value.
+NAMED = frozenset({Kind.ELEMENT, Kind.FIELD})
+VALUED = frozenset({Kind.VALUE, Kind.FIELD})
+KINDS = {int(kind): kind for kind in Kind}
+
+
+def encode(record: Record) -> bytes:
+    """ValueError when the record is over a limit."""
+    entries = list(record.clock)
+    if len(entries) > CLOCK_MAX or len(record.items) > ITEMS_MAX:
+        raise ValueError(f"a record of {len(entries)} clock entries and {len(record.items)} items")
+    index = {actor: i for i, (actor, _) in enumerate(entries)}
+    parts = [HEADER.pack(0, VERSION, 0, len(entries), len(record.items), record.cut_s)]
+    parts += (encode_entry(actor, entry) for actor, entry in entries)
+    for item in record.items:
+        _put_item(parts, item, index[item.dot.actor])
+    body = b"".join(parts)
+    if len(body) > RECORD_SIZE_MAX:
+        raise ValueError(f"a record of {len(body)} bytes")
+    return crc32c(body[4:]).to_bytes(4, "little") + body[4:]
+
+
+def encode_entry(actor: Actor, entry: Entry) -> bytes:
+    counter = entry.counter | (PARTIAL if entry.is_partial else 0)
+    return ACTOR.pack(*actor) + ENTRY.pack(counter, entry.time_s)
+
+
+def decode_clock(data: bytes, offset: int, count: int, cut_s: int) -> Clock:
+    """The clock of `count` entries at `offset`, which lies within the data."""
+    entries: dict[Actor, Entry] = {}
+    last: Actor | None = None
+    for start in range(offset, offset + count * ENTRY_SIZE, ENTRY_SIZE):
+        actor = Actor(*ACTOR.unpack_from(data, start))
+        if last is not None and actor <= last:
+            raise CorruptionError("the clock of a record is out of order", offset=start)
+        counter, time_s = ENTRY.unpack_from(data, start + ACTOR.size)
+        entries[actor] = _checked_entry(counter, time_s, cut_s)
+        last = actor
+    return Clock(entries)
+
+
+def _put_item(parts: list[bytes], item: Item, index: int) -> None:
+    flags = EXPIRES if item.expiry_ms else 0
+    parts.append(ITEM.pack(index, item.kind, flags, item.dot.counter, item.stamp))
+    if flags:
+        parts.append(item.expiry_ms.to_bytes(8, "little"))
+    if item.kind in NAMED:
+        parts.append(_varint(len(item.name)))
+    if item.kind in VALUED:
+        parts.append(_varint(len(item.value)))
+    parts += (item.name, item.value)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def decode(data: bytes) -> Record:
+    entry_count, item_count, cut_s = _checked_header(data)
+    clock = decode_clock(data, HEADER.size, entry_count, cut_s)
+    actors = list(clock.entries)
+    reader = _Reader(data, HEADER.size + entry_count * ENTRY_SIZE)
+    items: list[Item] = []
+    for _ in range(item_count):
+        item = _take_item(reader, actors)
+        if not clock.covers(item.dot):
+            raise CorruptionError("an item that its clock does not cover")
+        if items and item.dot <= items[-1].dot:
+            raise CorruptionError("the items of a record are out of order")
+        items.append(item)
+    if reader.left():
+        raise CorruptionError("bytes after the last item")
+    record = Record(clock, tuple(items), cut_s)
+    live = record.live()
+    for actor, entry in clock:
+        if entry.time_s == 0 and live.get(actor) != entry.counter:
+            raise CorruptionError("a pinned entry without its item")
+    return record
+
+
+def _checked_header(data: bytes) -> tuple[int, int, int]:
+    """(clock entries, items, cut time) that fit the size."""
+    if len(data) < HEADER.size:
+        raise CorruptionError(f"a record of {len(data)} bytes")
+    if len(data) > RECORD_SIZE_MAX:
+        raise ValueError(f"a record of {len(data)} bytes")
+    checksum, version, flags, entry_count, item_count, cut_s = HEADER.unpack_from(data)
+    if checksum != crc32c(memoryview(data)[4:]):
+        raise CorruptionError("the checksum of a record does not fit")
+    if version != VERSION or flags:
+        raise Error(f"a record of version {version} with flags {flags}")
+    if entry_count > CLOCK_MAX or item_count > ITEMS_MAX:
+        raise ValueError(f"a record of {entry_count} clock entries and {item_count} items")
+    least = HEADER.size + entry_count * ENTRY_SIZE + item_count * ITEM.size
+    if entry_count == 0 or least > len(data):
+        raise CorruptionError("the counts of a record do not fit its size")
+    return entry_count, item_count, cut_s
+
+
+def _checked_entry(counter: int, time_s: int, cut_s: int) -> Entry:
+    entry = Entry(counter & COUNTER_MAX, time_s, counter > COUNTER_MAX)
+    if entry.counter == 0:
+        raise CorruptionError("a clock entry that counts nothing")
+    if entry.is_partial and not cut_s:
+        raise CorruptionError("a partial entry without a cut")
+    is_pinned = time_s == 0 and entry.is_partial
+    if not is_pinned and time_s < max(1, cut_s):
+        raise CorruptionError("a clock entry from before the cut")
+    return entry
+
+
+class _Reader:
+    """Never moves past the end: CorruptionError instead."""
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        self._data = data
+        self._offset = offset
+
+    def left(self) -> int:
+        return len(self._data) - self._offset
+
+    def take(self, size: int) -> bytes:
+        if size > self.left():
+            raise CorruptionError("an item is cut short", offset=self._offset)
+        self._offset += size
+        return self._data[self._offset - size : self._offset]
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 64, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if value >> 64 or (byte == 0 and shift):
+                    break
+                return value
+        raise CorruptionError("a size that cannot be one", offset=self._offset)
+
+
+def _take_item(reader: _Reader, actors: list[Actor]) -> Item:
+    index, number, flags, counter, stamp = ITEM.unpack(reader.take(ITEM.size))
+    if number not in KINDS or flags > EXPIRES:
+        raise Error(f"an item of kind {number} with flags {flags}")
+    kind = KINDS[number]
+    expiry_ms = int.from_bytes(reader.take(8), "little") if flags else 0
+    if flags and not expiry_ms:
+        raise CorruptionError("an item without its expiry")
+    name_size = reader.varint() if kind in NAMED else 0
+    value_size = reader.varint() if kind in VALUED else COUNT_SIZE if kind is Kind.COUNT else 0
+    name, value = reader.take(name_size), reader.take(value_size)
+    if index >= len(actors) or counter == 0:
+        raise CorruptionError("an item that its clock does not cover")
+    return Item(Dot(actors[index], counter), kind, stamp, name, value, expiry_ms)
