@@ -1,7 +1,7 @@
 """Records as bytes: the layout of kernels/record_format.h, written and read in Python.
 
 Equal records have equal bytes. Decoding trusts nothing: sizes and counts are checked before
-anything is built. What is not exactly as documented raises CorruptionError, what a later version may
+anything is built. What is not as documented raises CorruptionError, what a later version may
 have written Error, what is over a limit ValueError.
 """
 
