@@ -8,7 +8,8 @@ counter, and knows which epochs a loss has made worthless.
 A fresh epoch is taken
 - when there is no local record, or none of this store's trusted actors is in its clock;
 - when the client has seen a dot of this store that the local record lacks;
-- when the entry may say less than was written (partial, after a cut), or its counter is full.
+- when the record was cut later than the actor's start, so that the entry may say less than was
+  written (vclock.py); or when its counter is full.
 All epochs so far are distrusted, and so no key counts on from them,
 - when a record from elsewhere shows a dot of this store that the store lacks: the merge is refused
   (kernels/record_merge.h, the guard) until the distrust is durable, then done;
@@ -31,12 +32,14 @@ from struct import Struct
 
 from lsmkv_cluster.context import Context
 from lsmkv_cluster.record import Record
-from lsmkv_cluster.vclock import COUNTER_MAX, Actor, Clock
+from lsmkv_cluster.vclock import COUNTER_MAX, TIME_MAX_S, Actor, Clock
 
 __all__ = ["ActorSource", "Identity", "Persist", "Reason", "StartEvidence", "choose"]
 
 LEASE_SIZE = 1 << 16  # epochs persisted ahead
-FIRST_EPOCH = 1
+FIRST_SERIAL = 1
+SERIAL_BITS = 32
+SERIAL_MAX = (1 << 32) - 1
 
 OWN = Struct(">II")
 
@@ -47,20 +50,25 @@ class Reason(Enum):
     NO_RECORD = "no local record"
     NO_TRUSTED_ENTRY = "no trusted actor of this store in the clock"
     MISSED_DOT = "a dot of this store that the local record lacks was seen"
-    PARTIAL = "the clock was cut and may say less than was written"
+    CUT = "the clock was cut after this actor's start, and may say less than was written"
     FULL = "the counter is full"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a store keeps about itself. Epochs from `leased_epoch` on were never used; those before
-    `trusted_epoch` are not to be counted on from."""
+    """What a store keeps about itself. Serial numbers of epochs from `leased` on were never used;
+    epochs with one before `trusted` are not to be counted on from."""
 
     node: int
     incarnation: int
     start_number: int = 0
-    leased_epoch: int = FIRST_EPOCH
-    trusted_epoch: int = FIRST_EPOCH
+    leased: int = FIRST_SERIAL
+    trusted: int = FIRST_SERIAL
+
+    @property
+    def trusted_epoch(self) -> int:
+        """The first epoch to be counted on from."""
+        return self.trusted << SERIAL_BITS
 
     def own(self) -> bytes:
         """What the encoded actors of this store begin with."""
@@ -103,10 +111,9 @@ def choose(
     if not trusted:
         return Reason.NO_TRUSTED_ENTRY
     actor = max(trusted)
-    entry = local.clock.entries[actor]
-    if entry.is_partial:
-        return Reason.PARTIAL
-    if entry.counter + count > COUNTER_MAX:
+    if actor.start_s < max(local.cut_s, seen.cut_s):
+        return Reason.CUT
+    if local.clock.counter(actor) + count > COUNTER_MAX:
         return Reason.FULL
     return actor
 
@@ -139,7 +146,7 @@ class ActorSource:
         lease_size: int = LEASE_SIZE,
     ) -> None:
         self._lease_size = lease_size
-        self._next_epoch = stored.leased_epoch
+        self._next_serial = stored.leased
         self._durable = stored
         self._peers: set[int] = set()
         self._peers_needed = peers_needed
@@ -147,7 +154,7 @@ class ActorSource:
         self.identity = replace(
             stored,
             start_number=stored.start_number + 1,
-            trusted_epoch=(stored.trusted_epoch if evidence.lost_nothing else stored.leased_epoch),
+            trusted=stored.trusted if evidence.lost_nothing else stored.leased,
         )
         self._lease()
 
@@ -158,7 +165,7 @@ class ActorSource:
             len(self._peers) >= self._peers_needed
             and self._durable.start_number == self.identity.start_number
             and self._durable.incarnation == self.identity.incarnation
-            and self._durable.trusted_epoch == self.identity.trusted_epoch
+            and self._durable.trusted == self.identity.trusted
         )
 
     @property
@@ -176,20 +183,22 @@ class ActorSource:
     def distrust_disk(self, fresh_incarnation: int, start_number_seen: int = 0) -> None:
         """The disk may be an old copy, or nobody can tell: begin as a new incarnation."""
         self._peers_needed = 0
-        self._next_epoch = FIRST_EPOCH
+        self._next_serial = FIRST_SERIAL
         number = max(self.identity.start_number, start_number_seen + 1)
         self.identity = Identity(self.identity.node, fresh_incarnation, number)
         self._lease()
 
     def distrust_epochs(self) -> None:
         """The store has lost a write of its own: no key counts on from any epoch so far."""
-        self.identity = replace(self.identity, trusted_epoch=self._next_epoch)
+        self.identity = replace(self.identity, trusted=self._next_serial)
         self._lease()
 
     def persisted(self, identity: Identity) -> None:
         self._durable = identity
 
-    def choose(self, local: Record | None, seen: Context, count: int = 1) -> Actor | Reason | None:
+    def choose(
+        self, local: Record | None, seen: Context, now_ms: int, count: int = 1
+    ) -> Actor | Reason | None:
         """The actor for a write: the one at hand or a fresh one. While a fresh one is needed and
         the next lease is not durable, the Reason; while this store may not mint at all, None."""
         if not self.may_mint:
@@ -197,18 +206,19 @@ class ActorSource:
         chosen = choose(local, seen, self.identity, count)
         if isinstance(chosen, Actor):
             return chosen
-        return self._fresh() or chosen
+        cut_s = max(local.cut_s if local else 0, seen.cut_s)
+        return self._fresh(max(now_ms // 1000, cut_s)) or chosen
 
-    def _fresh(self) -> Actor | None:
-        if self._next_epoch >= self._durable.leased_epoch:
+    def _fresh(self, start_s: int) -> Actor | None:
+        if self._next_serial >= self._durable.leased:
             return None
-        actor = Actor(self.identity.node, self.identity.incarnation, self._next_epoch)
-        self._next_epoch += 1
-        if self.identity.leased_epoch - self._next_epoch < self._lease_size // 2:
+        epoch = self._next_serial << SERIAL_BITS | min(start_s, TIME_MAX_S)
+        self._next_serial += 1
+        if self.identity.leased - self._next_serial < self._lease_size // 2:
             self._lease()
-        return actor
+        return Actor(self.identity.node, self.identity.incarnation, epoch)
 
     def _lease(self) -> None:
-        leased = self._next_epoch + self._lease_size
-        self.identity = replace(self.identity, leased_epoch=leased)
+        leased = min(self._next_serial + self._lease_size, SERIAL_MAX)
+        self.identity = replace(self.identity, leased=leased)
         self.effects.append(Persist(self.identity))

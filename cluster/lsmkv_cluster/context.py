@@ -7,7 +7,8 @@
      6   2  clock entries
      8   4  cut time, seconds
     12   8  the newest stamp seen
-    20      clock entries, 24 bytes each, as in a record (kernels/record_format.h)
+    20      clock entries, 24 bytes each, as in a record (kernels/record_format.h), but with time 0
+              where the reader saw an item of that actor
 
 The key takes part in the checksum: a context given back with another key is refused. A context says
 nothing about values; giving a forged one back harms nobody but the data of that client's own key.
@@ -17,7 +18,7 @@ Example: of key "k", after reading the record in the example of record_format.h,
     33 f5 cb 91  01 00  01 00  00 00 00 00               checksum, 1 entry, never cut
     00 00 00 68 e5 cf 8b 01                              stamp
     00 00 00 01  00 00 00 02  00 00 00 00 00 00 00 03    actor
-    01 00 00 00  00 f1 53 65                             counter 1, time
+    01 00 00 00  00 00 00 00                             counter 1, an item was seen
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from crc32c import crc32c
 from lsmkv import CorruptionError
 from lsmkv_cluster.record import Record
 from lsmkv_cluster.record_format import CLOCK_MAX, ENTRY_SIZE, decode_clock, encode_entry
-from lsmkv_cluster.vclock import Clock
+from lsmkv_cluster.vclock import Clock, Entry
 
 __all__ = ["CONTEXT_SIZE_MAX", "NOTHING", "Context", "ContextError", "decode", "encode", "seen_in"]
 
@@ -57,7 +58,12 @@ def seen_in(record: Record | None) -> Context:
     """What somebody has seen who has read this record."""
     if record is None:
         return NOTHING
-    return Context(record.clock, record.cut_s, record.newest_stamp())
+    alive = record.live()
+    entries = {
+        actor: Entry(entry.counter, 0 if actor in alive else entry.time_s)
+        for actor, entry in record.clock
+    }
+    return Context(Clock(entries), record.cut_s, record.newest_stamp())
 
 
 def encode(context: Context, key: bytes) -> bytes:
@@ -81,7 +87,7 @@ def decode(data: bytes, key: bytes) -> Context:
     if len(data) != HEADER.size + count * ENTRY_SIZE:
         raise ContextError("a context whose count does not fit its size")
     try:
-        clock = decode_clock(data, HEADER.size, count, cut_s)
+        clock = decode_clock(data, HEADER.size, count, cut_s, may_have_zero=True)
     except CorruptionError as error:
         raise ContextError(str(error)) from None
     return Context(clock, cut_s, stamp)

@@ -8,7 +8,9 @@ dot for each item that was added. What holds:
 - an item is superseded only if the coordinator holds it, or the client has seen it;
 - along a key stamps ascend: a new item is newer than all that it supersedes, even where a clock
   elsewhere ran ahead. The node's own clock is not moved by that;
-- the time of an actor's entry never goes back;
+- the entries of those who wrote what is now superseded are touched, so that no cut can fall
+  between a version and what it replaces;
+- the time of an entry never goes back, nor behind the start of its actor;
 - a clock over the threshold is cut, and only here: never in a merge, and never while the record
   counts (vclock.py says what a cut does);
 - the cap on siblings refuses client writes only.
@@ -140,9 +142,9 @@ def mint(
     actor.py. TooManySiblingsError when the cap refuses it."""
     local = (local or Record(Clock())).cut(seen.cut_s)
     cut_s = local.cut_s
-    time_s = min(max(1, stamp_to_ms(stamp) // 1000, cut_s), TIME_MAX_S)
+    time_s = min(max(1, stamp_to_ms(stamp) // 1000, cut_s, actor.start_s), TIME_MAX_S)
     clock = local.clock.merge(_known_by(seen, change.superseded, cut_s, time_s))
-    clock = _refreshed(clock, change.superseded, time_s)
+    clock = clock.touched({dot.actor for dot in change.superseded}, time_s)
     first = clock.counter(actor) + 1
     dots = tuple(Dot(actor, first + i) for i in range(len(change.payloads)))
     if dots:
@@ -160,25 +162,19 @@ def mint(
 
 
 def _known_by(seen: Context, superseded: frozenset[Dot], cut_s: int, time_s: int) -> Clock:
-    """What the client has seen, without what was cut here since - unless that covers what it now
-    supersedes: such an entry is needed again, from now on."""
-    needed = {dot.actor for dot in superseded if seen.clock.covers(dot)}
+    """What of the client's clock goes into the new one.
+
+    Entries whose items the client saw alive (time 0) are touched: this write supersedes them,
+    wherever they are. So are those that supersede an item here. What else was cut since stays cut.
+    """
+    needed = {dot.actor for dot in superseded}
     kept: dict[Actor, Entry] = {}
     for actor, entry in seen.clock.entries.items():
-        if entry.time_s >= cut_s and entry.time_s != 0:
+        if entry.time_s == 0 or actor in needed:
+            kept[actor] = Entry(entry.counter, time_s)
+        elif entry.time_s >= cut_s:
             kept[actor] = entry
-        elif entry.time_s == 0 or actor in needed:
-            kept[actor] = Entry(entry.counter, time_s, True)
     return Clock(kept)
-
-
-def _refreshed(clock: Clock, superseded: frozenset[Dot], time_s: int) -> Clock:
-    """Pinned entries whose item is superseded now: they must outlive it, as any other entry."""
-    for dot in superseded:
-        entry = clock.entries[dot.actor]
-        if entry.time_s == 0:
-            clock = clock.replaced(dot.actor, Entry(entry.counter, time_s, True))
-    return clock
 
 
 def _checked_siblings(before: Iterable[Item], after: Iterable[Item], limits: Limits) -> int:

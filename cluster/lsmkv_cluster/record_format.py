@@ -13,7 +13,7 @@ from crc32c import crc32c
 
 from lsmkv import CorruptionError, Error
 from lsmkv_cluster.record import Item, Kind, Record
-from lsmkv_cluster.vclock import COUNTER_MAX, Actor, Clock, Dot, Entry
+from lsmkv_cluster.vclock import Actor, Clock, Dot, Entry
 
 __all__ = [
     "CLOCK_MAX",
@@ -32,7 +32,6 @@ CLOCK_MAX = 4096  # entries
 ITEMS_MAX = 1 << 20
 
 EXPIRES = 1
-PARTIAL = 1 << 31
 COUNT_SIZE = 8  # bytes
 
 HEADER = Struct("<IBBHII")
@@ -64,12 +63,12 @@ def encode(record: Record) -> bytes:
 
 
 def encode_entry(actor: Actor, entry: Entry) -> bytes:
-    counter = entry.counter | (PARTIAL if entry.is_partial else 0)
-    return ACTOR.pack(*actor) + ENTRY.pack(counter, entry.time_s)
+    return ACTOR.pack(*actor) + ENTRY.pack(*entry)
 
 
-def decode_clock(data: bytes, offset: int, count: int, cut_s: int) -> Clock:
-    """The clock of `count` entries at `offset`, which lies within the data."""
+def decode_clock(data: bytes, offset: int, count: int, cut_s: int, *, may_have_zero: bool) -> Clock:
+    """The clock of `count` entries at `offset`, which lies within the data. CorruptionError for
+    times from before the cut; 0 may stand for one."""
     entries: dict[Actor, Entry] = {}
     last: Actor | None = None
     for start in range(offset, offset + count * ENTRY_SIZE, ENTRY_SIZE):
@@ -77,7 +76,11 @@ def decode_clock(data: bytes, offset: int, count: int, cut_s: int) -> Clock:
         if last is not None and actor <= last:
             raise CorruptionError("the clock of a record is out of order", offset=start)
         counter, time_s = ENTRY.unpack_from(data, start + ACTOR.size)
-        entries[actor] = _checked_entry(counter, time_s, cut_s)
+        if counter == 0:
+            raise CorruptionError("a clock entry that counts nothing", offset=start)
+        if time_s < max(1, cut_s) and not (may_have_zero and time_s == 0):
+            raise CorruptionError("a clock entry from before the cut", offset=start)
+        entries[actor] = Entry(counter, time_s)
         last = actor
     return Clock(entries)
 
@@ -105,7 +108,7 @@ def _varint(number: int) -> bytes:
 
 def decode(data: bytes) -> Record:
     entry_count, item_count, cut_s = _checked_header(data)
-    clock = decode_clock(data, HEADER.size, entry_count, cut_s)
+    clock = decode_clock(data, HEADER.size, entry_count, cut_s, may_have_zero=cut_s != 0)
     actors = list(clock.entries)
     reader = _Reader(data, HEADER.size + entry_count * ENTRY_SIZE)
     items: list[Item] = []
@@ -143,18 +146,6 @@ def _checked_header(data: bytes) -> tuple[int, int, int]:
     if entry_count == 0 or least > len(data):
         raise CorruptionError("the counts of a record do not fit its size")
     return entry_count, item_count, cut_s
-
-
-def _checked_entry(counter: int, time_s: int, cut_s: int) -> Entry:
-    entry = Entry(counter & COUNTER_MAX, time_s, counter > COUNTER_MAX)
-    if entry.counter == 0:
-        raise CorruptionError("a clock entry that counts nothing")
-    if entry.is_partial and not cut_s:
-        raise CorruptionError("a partial entry without a cut")
-    is_pinned = time_s == 0 and entry.is_partial
-    if not is_pinned and time_s < max(1, cut_s):
-        raise CorruptionError("a clock entry from before the cut")
-    return entry
 
 
 class _Reader:

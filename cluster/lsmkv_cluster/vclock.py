@@ -2,7 +2,7 @@
 
     Actor   a writer: node, incarnation of its store, leased epoch (see actor.py)
     Dot     one event: the n-th write of an actor to this key
-    Entry   of one actor in a clock: the dots 1..counter are known
+    Entry   of one actor in a clock: the dots 1..counter are known; and when it was last touched
     Clock   the entries of all actors
 
 Clocks are ordered by their counters: a clock descends from another when it knows all that the other
@@ -10,17 +10,21 @@ knows; two that do not descend from each other are concurrent. `merge` is the le
 descends from both: counters and times each by maximum, so it is commutative, associative and
 idempotent whatever the entries are.
 
+An entry is touched when its actor writes, and when what it wrote is superseded (minting.py).
+
 Threshold. A clock that outgrows it is cut: entries last touched before the *cut time* fall. The
 cut time belongs to the record and merges by maximum (record.py), so every copy drops the same
 entries and a cut lasts. What a cut forgets may look concurrent again, it is never lost. An actor
 with a live item in the record is kept, *pinned* to its newest live dot: whoever holds that item has
-seen what its actor wrote before it. Such an entry may say less than was once known, and remembers
-that as `is_partial`: the actor itself must not count on from it, or it would use a dot twice.
+seen what its actor wrote before it.
+After a cut an entry may say less than its actor has written, and an actor that counted on from it
+would use a dot twice. So an actor carries the time of its start, no entry of its own is older, and
+it mints only where the cut time has not passed it (actor.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,16 +40,21 @@ __all__ = [
 ]
 
 CLOCK_THRESHOLD = 50  # entries
-COUNTER_MAX = (1 << 31) - 1
+COUNTER_MAX = (1 << 32) - 1
 TIME_MAX_S = (1 << 32) - 1
 
 
 class Actor(NamedTuple):
-    """The order of the fields is the byte order of encoded actors."""
+    """The order of the fields is the byte order of encoded actors. An epoch is a serial number of
+    its store, 32 bits, then the time of its start in seconds, 32 bits."""
 
     node: int  # 32 bits
     incarnation: int  # 32 bits
     epoch: int  # 64 bits
+
+    @property
+    def start_s(self) -> int:
+        return self.epoch & TIME_MAX_S
 
 
 class Dot(NamedTuple):
@@ -58,14 +67,9 @@ class Entry(NamedTuple):
 
     counter: int
     time_s: int
-    is_partial: bool = False
 
     def merge(self, other: Entry) -> Entry:
-        return Entry(
-            max(self.counter, other.counter),
-            max(self.time_s, other.time_s),
-            self.is_partial or other.is_partial,
-        )
+        return Entry(max(self.counter, other.counter), max(self.time_s, other.time_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,18 @@ class Clock:
     def replaced(self, actor: Actor, entry: Entry) -> Clock:
         return Clock({**self.entries, actor: entry})
 
+    def touched(self, actors: Iterable[Actor], time_s: int) -> Clock:
+        """With these entries touched at `time_s`, if not later."""
+        entries = dict(self.entries)
+        for actor in actors:
+            counter, before_s = entries[actor]
+            entries[actor] = Entry(counter, max(before_s, time_s))
+        return Clock(entries)
+
     def increment(self, actor: Actor, time_s: int, count: int = 1) -> Clock:
         """The next `count` dots of the actor are known too. Its time never goes back."""
         entry = self.entries.get(actor, Entry(0, 0))
-        return self.replaced(
-            actor, Entry(entry.counter + count, max(entry.time_s, time_s), entry.is_partial)
-        )
+        return self.replaced(actor, Entry(entry.counter + count, max(entry.time_s, time_s)))
 
     def cut(self, cut_s: int, live: Mapping[Actor, int]) -> Clock:
         """Without entries last touched before `cut_s`. `live` maps the actors of live items to
@@ -123,7 +133,7 @@ class Clock:
             if entry.time_s >= cut_s:
                 kept[actor] = entry
             elif actor in live:
-                kept[actor] = Entry(live[actor], 0, True)
+                kept[actor] = Entry(live[actor], 0)
         return Clock(kept)
 
 

@@ -15,7 +15,7 @@ from tests.support.record_lab import UNCLEAN, Copy, Lab
 
 __all__ = ["checksummed", "encoded", "grown_records", "item_of", "records"]
 
-ACTORS = [Actor(1, 7, 1), Actor(1, 7, 300), Actor(2, 0, 1), Actor(256, 1, 1 << 40)]
+ACTORS = [Actor(1, 7, 1), Actor(1, 7, 300), Actor(2, 0, 1 << 63), Actor(256, 1, 1 << 40)]
 COUNTERS_MAX = 4
 
 
@@ -44,10 +44,9 @@ def records(
         counter = draw(st.integers(1, COUNTERS_MAX))
         live = sorted(draw(st.sets(st.integers(1, counter))))
         time_s = max(1, cut_s + draw(st.integers(0, 25)))
-        is_partial = cut_s > 0 and draw(st.booleans())
         if live and cut_s and draw(st.booleans()):
-            counter, time_s, is_partial = live[-1], 0, True
-        entries[actor] = Entry(counter, time_s, is_partial)
+            counter, time_s = live[-1], 0
+        entries[actor] = Entry(counter, time_s)
         items += (item_of(Dot(actor, n), draw(st.sampled_from(salts))) for n in live)
     return Record(Clock(entries), tuple(items), cut_s)
 

@@ -118,7 +118,7 @@ class Copy:
     ) -> Minted:
         self.lab.now_ms += SECOND_MS
         local = self.record
-        actor = self.source.choose(local, seen)
+        actor = self.source.choose(local, seen, self.lab.now_ms)
         self.persist()
         assert isinstance(actor, Actor), actor
         stamp = self.clock.next(self.lab.now_ms + self.skew_ms)

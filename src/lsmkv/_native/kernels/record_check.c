@@ -47,15 +47,12 @@ static int read_clock(lsm_record *r, lsm_error *error) {
     for (uint32_t i = 0; i < r->entry_count; i++) {
         const uint8_t *entry = lsm_record_entry_at(r, i);
         uint32_t counter = lsm_load32(entry + 16), time = lsm_load32(entry + 20);
-        lsm_record_entry *out = &r->entries[i];
-        *out = (lsm_record_entry){.counter = counter & ~LSM_RECORD_PARTIAL, .time = time};
-        out->partial = counter & LSM_RECORD_PARTIAL;
+        r->entries[i] = (lsm_record_entry){.counter = counter, .time = time};
         if (i != 0 && memcmp(entry - LSM_RECORD_ENTRY_SIZE, entry, LSM_RECORD_ACTOR_SIZE) >= 0) {
             return CORRUPT(error, r, entry, "the clock of a record is out of order");
         }
-        if (out->counter == 0) return CORRUPT(error, r, entry, "a clock entry that counts nothing");
-        if (out->partial && r->cut == 0) return CORRUPT(error, r, entry, "a partial entry without a cut");
-        if (time == 0 && out->partial) {
+        if (counter == 0) return CORRUPT(error, r, entry, "a clock entry that counts nothing");
+        if (time == 0 && r->cut != 0) {
             pinned++;
         } else if (time == 0 || time < r->cut) {
             return CORRUPT(error, r, entry, "a clock entry from before the cut");

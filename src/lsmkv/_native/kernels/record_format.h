@@ -19,14 +19,13 @@
  *      0   4  node, big-endian
  *      4   4  incarnation, big-endian
  *      8   8  epoch, big-endian
- *     16   4  counter (31 bits), partial bit 31
+ *     16   4  counter
  *     20   4  time, seconds; 0 = pinned
  *
  * The first 16 bytes of an entry are the actor, whose order is the order of its bytes. A counter is at least
- * 1 and that of an item at most its entry's. The time of an entry is at least the cut time and at least 1,
- * unless the entry is pinned: then the partial bit is set, and the counter is that of the newest item of that
- * actor. A partial counter, which only a record that was cut can have, may be smaller than what the actor has
- * really written.
+ * 1 and that of an item at most its entry's. The time of an entry is at least the cut time and at least 1. In
+ * a record that was cut an entry may be pinned instead: its time is 0 and its counter that of the newest item
+ * of its actor.
  *
  * Example: "v" written as the first event of actor (1, 2, 3), at 1,700,000,000.000 s, 58 bytes:
  *
@@ -60,7 +59,6 @@ enum lsm_record_layout {
     LSM_RECORD_ITEM_SIZE = 16, /* without expiry, sizes, name and value */
     LSM_RECORD_ITEM_EXPIRES = 1
 };
-#define LSM_RECORD_PARTIAL 0x80000000u
 
 enum lsm_record_kind { /* persistent */
     LSM_RECORD_VALUE = 1,
@@ -75,7 +73,6 @@ enum lsm_record_kind { /* persistent */
 typedef struct lsm_record_entry {
     uint32_t counter; /* 0 = the entry has fallen */
     uint32_t time;
-    uint32_t partial;
     uint32_t live;    /* counter of the newest item of this actor, 0 = none */
     uint32_t other;   /* what the other record knows of this actor */
     uint32_t target;  /* its index in the merged clock */

@@ -55,13 +55,12 @@ static void cut_record(lsm_record *r, uint32_t cut) {
         if (entry->time >= cut) continue;
         entry->counter = entry->live;
         entry->time = 0;
-        entry->partial = LSM_RECORD_PARTIAL;
     }
 }
 
 static uint8_t *put_entry(uint8_t *p, const uint8_t *actor, const lsm_record_entry *entry) {
     memcpy(p, actor, LSM_RECORD_ACTOR_SIZE);
-    lsm_store32(p + 16, entry->counter | entry->partial);
+    lsm_store32(p + 16, entry->counter);
     lsm_store32(p + 20, entry->time);
     return p + LSM_RECORD_ENTRY_SIZE;
 }
@@ -85,12 +84,8 @@ static uint8_t *merge_clocks(lsm_record *a, lsm_record *b, uint8_t *p, uint32_t 
             if (order == 0) {
                 a->entries[i].other = other->counter;
                 other->other = merged.counter;
-                /* An entry that has fallen has nothing to say. */
-                if (other->counter != 0) {
-                    merged.partial = merged.counter == 0 ? other->partial : merged.partial | other->partial;
-                    merged.counter = larger(merged.counter, other->counter);
-                    merged.time = larger(merged.time, other->time);
-                }
+                merged.counter = larger(merged.counter, other->counter);
+                merged.time = larger(merged.time, other->time);
             } else {
                 merged = *other;
             }

@@ -2,7 +2,7 @@
  * what a new version looks like and what a reader makes of it is decided above.
  *
  * With c the larger of the two cut times: in both records entries older than c fall, or become pinned where
- * their actor has an item. Then counters and times go by maximum, partial bits by or; an item stays if both
+ * their actor has an item. Then counters and times go by maximum; an item stays if both
  * records have it or the other one's clock does not cover it. Two different items of one dot are a fault of
  * whoever wrote them: they are counted, and the larger one by (kind, stamp, expiry, name size, name, value)
  * stays.
