@@ -27,5 +27,5 @@ cdef int raise_error(int code, const lsm_error *error) except -1:
     if code == LSM_E_FORMAT:
         raise Error(f"{path}: {message}" if path else message or "unknown format version")
     if code == LSM_E_CANCELLED:
-        raise Error("cancelled")
+        raise Error(message or "cancelled")
     raise Error(f"{path}: {message}" if path else message or f"status {code}")
