@@ -5,8 +5,8 @@
 Three shapes of what meets: `newer` (the operand supersedes the old record, the usual case of a
 replicated write), `known` (the old record knows the operand already, as in a repair), `siblings`
 (both have something that the other lacks). Clocks have three actors. merge_batch runs on a database
-in memory and reads, merges and writes every key. Prints merges a second of one core, the median of
-the rounds. The kernel alone is compiled from the sources with the C compiler of this machine.
+in a temporary directory and reads, merges and writes every key. Prints merges a second of one core,
+the median of the rounds. The kernel alone is compiled with the C compiler of this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lsmkv
@@ -59,14 +60,10 @@ def pair(shape: str, value: bytes) -> Pair:
     return record_format.encode(first), record_format.encode(second)
 
 
-def per_second(count: int, rounds: int, prepare: Callable[[], Callable[[], None]]) -> float:
-    found = []
-    for _ in range(rounds):
-        work = prepare()
-        started = time.perf_counter()
-        work()
-        found.append(count / (time.perf_counter() - started))
-    return statistics.median(found)
+def seconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def kernel_alone(pairs: list[Pair], rounds: int) -> float:
@@ -90,9 +87,11 @@ def in_python(pairs: list[Pair]) -> None:
         record_format.encode(merge(first, second).record)
 
 
-def engine_round(keys: list[bytes], pairs: list[Pair], batch: int) -> Callable[[], None]:
+@contextmanager
+def engine_round(keys: list[bytes], pairs: list[Pair], batch: int) -> Iterator[Callable[[], None]]:
     """A filled database; the returned work merges every key once, in scattered order."""
-    db = lsmkv.open(":memory:")
+    directory = tempfile.TemporaryDirectory()
+    db = lsmkv.open(directory.name)
     db.update({key: old for key, (old, _) in zip(keys, pairs, strict=True)})
     records = [(key, operand) for key, (_, operand) in zip(keys, pairs, strict=True)]
     step = 7919
@@ -103,19 +102,24 @@ def engine_round(keys: list[bytes], pairs: list[Pair], batch: int) -> Callable[[
     def work() -> None:
         for part in batches:
             merge_batch(db, part, hook)
-        db.close()
 
-    return work
+    yield work
+    db.close()
+    directory.cleanup()
 
 
 def rates(pairs: list[Pair], batch: int, rounds: int) -> list[float]:
     keys = [b"%016d" % i for i in range(len(pairs))]
     count = len(pairs)
+    through_engine = []
+    for _ in range(rounds):
+        with engine_round(keys, pairs, batch) as work:
+            through_engine.append(seconds(work))
     return [
         kernel_alone(pairs, rounds),
-        per_second(count, rounds, lambda: lambda: through_python(pairs)),
-        per_second(count, rounds, lambda: engine_round(keys, pairs, batch)),
-        per_second(1000, 1, lambda: lambda: in_python(pairs[:1000])),
+        count / statistics.median(seconds(lambda: through_python(pairs)) for _ in range(rounds)),
+        count / statistics.median(through_engine),
+        1000 / seconds(lambda: in_python(pairs[:1000])),
     ]
 
 

@@ -16,9 +16,12 @@ from lsmkv._native.table import TableSpace
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv.filenames import FileKind
 from lsmkv.version import LogRef, TableKey
+from lsmkv_cluster import context, record_format
 from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
 from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
 from lsmkv_cluster.operations import Operation
+from lsmkv_cluster.record import Kind
+from lsmkv_cluster.vclock import Actor, Entry
 from lsmkv_cluster.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
 from tests.support.worked_examples import BLOCKS, block, hexadecimal, joined
 
@@ -148,3 +151,14 @@ def test_datagram():
     found = DatagramOpener([key], cluster_id).open(data)
     assert (found.node_id, found.boot_number, found.sequence) == (node_id, 4 << 32 | 9, 1)
     assert found.operations == operations
+
+
+def test_record_and_context():
+    data = b"".join(hexadecimal(block("8b cf")).values())
+    assert len(data) == 58
+    record = record_format.decode(data)
+    assert record.clock.entries == {Actor(1, 2, 3): Entry(1, 1_700_000_000)}
+    assert [(item.kind, item.value) for item in record.items] == [(Kind.VALUE, b"v")]
+    given = b"".join(hexadecimal(block("2b 0e")).values())
+    assert len(given) == 44
+    assert context.decode(given, b"k") == context.seen_in(record)

@@ -15,7 +15,7 @@ nothing about values; giving a forged one back harms nobody but the data of that
 
 Example: of key "k", after reading the record in the example of record_format.h, 44 bytes:
 
-    33 f5 cb 91  01 00  01 00  00 00 00 00               checksum, 1 entry, never cut
+    2b 0e 2c 49  01 00  01 00  00 00 00 00               checksum, 1 entry, never cut
     00 00 00 68 e5 cf 8b 01                              stamp
     00 00 00 01  00 00 00 02  00 00 00 00 00 00 00 03    actor
     01 00 00 00  00 00 00 00                             counter 1, an item was seen

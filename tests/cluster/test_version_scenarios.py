@@ -310,7 +310,7 @@ def test_a_cut_lasts():
 
 
 def test_an_actor_that_was_cut_does_not_count_on():
-    """x wrote twice, its entry fell, and an old hint shows x:1 again: (x, 2) must not come twice."""
+    """x wrote twice, its entry fell, an old hint shows x:1 again: (x, 2) must not come twice."""
     lab = Lab(Limits(clock_threshold=3))
     x, *others = lab.copies("xabcdef")
     x.put(b"x1")

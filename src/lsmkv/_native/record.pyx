@@ -1,4 +1,4 @@
-"""Records of the cluster: checked and merged by record_merge.c, by themselves or inside merge_batch.
+"""Records of the cluster, checked and merged by record_merge.c: alone, or inside merge_batch.
 
 What a record means is decided by the cluster (its record.py), whose merge gives the same bytes.
 """
@@ -35,7 +35,7 @@ cdef class RecordMerger:
         self.hook_struct.apply = lsm_record_apply
         self.hook_struct.context = &self.merger
 
-    def __init__(self, *, bytes own=None, uint64_t trusted_epoch=0):
+    def __init__(self, bytes own=None, uint64_t trusted_epoch=0):
         self.merger.is_guarded = own is not None
         if own is not None:
             if len(own) != LSM_RECORD_OWN_SIZE:
