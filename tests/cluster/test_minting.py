@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lsmkv_cluster.context import NOTHING, seen_in
+from lsmkv_cluster.crdt import add_elements, increment
 from lsmkv_cluster.hlc import STAMP_MAX, stamp_from_ms
 from lsmkv_cluster.minting import Limits, TooManySiblingsError, delete, mint, overwrite, write
 from lsmkv_cluster.record import Kind, Record, merge
@@ -28,6 +29,8 @@ def test_a_new_item_is_newer_than_all_it_supersedes_even_from_the_future():
     elsewhere = seen_in(ahead)
     blind = mint(None, write(None, b"", elsewhere), C, STAMP, seen=elsewhere).record
     assert blind.items[0].stamp == ahead.items[0].stamp + 1
+    over = mint(ahead, overwrite(ahead, b"set"), B, STAMP).record
+    assert over.items[0].stamp == ahead.items[0].stamp + 1
     highest = put(None, A, b"", STAMP_MAX)
     assert put(highest, B, b"").newest_stamp() == STAMP_MAX
 
@@ -49,15 +52,45 @@ def test_the_actors_of_what_is_superseded_are_touched():
     assert record.clock.entries == {A: Entry(1, START_S + 60), B: Entry(1, START_S + 60)}
 
 
-def test_a_new_version_descends_from_what_it_replaces_even_if_it_cuts():
-    """With a threshold of 0 everything that may fall does."""
+@pytest.mark.parametrize("has_context", [True, False])
+def test_a_new_version_descends_from_what_it_replaces_even_if_it_cuts(has_context: bool):
+    """With a threshold of 0 everything that may fall does. Each write is a minute later."""
     base = put(None, A, b"a")
-    for actor in (B, C, A, B):
-        seen = seen_in(base)
-        change = write(base, b"next", seen)
-        minted = mint(base, change, actor, STAMP, seen=seen, limits=Limits(clock_threshold=0))
+    for minute, actor in enumerate((B, C, A, B), 1):
+        seen = seen_in(base) if has_context else NOTHING
+        change = write(base, b"next", seen) if has_context else overwrite(base, b"next")
+        stamp = STAMP + stamp_from_ms(60_000 * minute)
+        minted = mint(base, change, actor, stamp, seen=seen, limits=Limits(clock_threshold=0))
+        assert minted.record.cut_s > base.cut_s or minute == 1
         assert merge(base, minted.record).record == minted.record
         base = minted.record
+
+
+def test_what_was_cut_here_but_is_needed_to_supersede_is_known_again():
+    """The client saw that A had written three times and was superseded; here A's first write is
+    still alive, and the clock was cut since."""
+    first = put(None, A, b"1")
+    latest = put(put(put(first, A, b"2"), A, b"3"), B, b"b")
+    seen = seen_in(latest)
+    here = first.cut(START_S + 100)
+    assert here.clock.entries == {A: Entry(1, 0)}
+    now = STAMP + stamp_from_ms(200_000)
+    minted = mint(here, write(here, b"new", seen), C, now, seen=seen)
+    assert minted.record.clock.entries[A] == Entry(3, START_S + 200)
+    assert [item.value for item in minted.record.items] == [b"new"]
+    other = here.cut(START_S + 150)
+    unneeded = mint(put(other, B, b""), write(None, b"new", NOTHING), C, now, seen=seen).record
+    assert unneeded.clock.counter(A) == 1, "what supersedes nothing here stays cut"
+
+
+def test_a_record_that_counts_is_never_cut():
+    base = put(put(put(None, A, b"1"), B, b"2"), C, b"3")
+    count = mint(base, increment(base, A, 1, START_MS), A, STAMP).record
+    late = STAMP + stamp_from_ms(60_000)
+    minted = mint(count, add_elements(count, [b"e"]), C, late, limits=Limits(clock_threshold=0))
+    assert (minted.cut_count, minted.record.cut_s) == (0, 0)
+    gone = mint(count, overwrite(count, b""), C, late, limits=Limits(clock_threshold=2))
+    assert gone.record.cut_s > 0
 
 
 def test_what_only_the_client_has_seen_is_superseded_too():

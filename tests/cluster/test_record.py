@@ -155,6 +155,9 @@ def test_cutting_never_loses_a_write(seed: int):
             copies[i].put(value, copies[j].context())
             known[i] = oracle.write(known[i], known[j], value)
         elif choose.random() < 0.1:
+            copies[i].set(b"%d" % step)
+            known[i] = oracle.write(known[i], known[i], b"%d" % step)
+        elif choose.random() < 0.1:
             copies[i].start(UNCLEAN)
         else:
             copies[i].take(copies[j].data)

@@ -135,6 +135,18 @@ def test_sibling_explosion():
     assert list(a.counters().values()) == [101]
 
 
+def test_sibling_explosion_through_two_coordinators():
+    """The second client writes through b; each write is replicated before the next."""
+    a, b = copies = Lab().copies("ab")
+    seen = [NOTHING, NOTHING]
+    for i in range(101):
+        minted = copies[i % 2].put(b"%d" % i, seen[i % 2])
+        seen[i % 2] = context.seen_in(minted.record)
+        settle([a, b])
+        assert len(a.values()) == min(i + 1, 2)
+    assert sorted(a.counters().values()) == [50, 51]
+
+
 def test_blind_writes_meet_the_cap_and_repair_does_not():
     a, b, c = Lab().copies("abc")
     for i in range(100):
