@@ -159,6 +159,6 @@ def test_record_and_context():
     record = record_format.decode(data)
     assert record.clock.entries == {Actor(1, 2, 3): Entry(1, 1_700_000_000)}
     assert [(item.kind, item.value) for item in record.items] == [(Kind.VALUE, b"v")]
-    given = b"".join(hexadecimal(block("2b 0e")).values())
-    assert len(given) == 44
-    assert context.decode(given, b"k") == context.seen_in(record)
+    given = b"".join(hexadecimal(block("77 1b")).values())
+    assert len(given) == 48
+    assert context.decode(given, b"k", b"s") == context.seen_in(record)

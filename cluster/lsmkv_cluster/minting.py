@@ -75,8 +75,14 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Change:
+    """An empty one, such as removing what is not there, is answered and never minted."""
+
     payloads: tuple[Payload, ...]
     superseded: frozenset[Dot]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.payloads and not self.superseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,8 @@ def mint(
 ) -> Minted:
     """The local record after the change. `stamp` comes from the node's clock, `actor` from
     actor.py. TooManySiblingsError when the cap refuses it."""
+    if change.is_empty:
+        raise ValueError("an empty change makes no version")
     local = (local or Record(Clock())).cut(seen.cut_s)
     cut_s = local.cut_s
     time_s = min(max(1, stamp_to_ms(stamp) // 1000, cut_s, actor.start_s), TIME_MAX_S)

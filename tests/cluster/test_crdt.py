@@ -150,6 +150,15 @@ def test_a_remove_alone_travels():
     assert members(b) == frozenset()
 
 
+def test_removing_what_is_not_there_makes_no_version():
+    [a] = Lab().copies("a")
+    for change in (crdt.remove_elements(None, [b"x"]), crdt.remove_fields(None, [b"x"])):
+        assert change.is_empty
+    with pytest.raises(ValueError, match="empty"):
+        remove(a, b"x")
+    assert a.data is None
+
+
 def put_fields(copy: Copy, **values: bytes) -> None:
     named = {name.encode(): value for name, value in values.items()}
     copy.change(lambda local, _: crdt.put_fields(local, named))

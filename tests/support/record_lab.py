@@ -80,8 +80,9 @@ class Copy:
         return None if self.data is None else record_format.decode(self.data)
 
     def context(self) -> Context:
-        key = b"key"
-        return context.decode(context.encode(context.seen_in(self.record), key), key)
+        key, secret = b"key", b"secret"
+        encoded = context.encode(context.seen_in(self.record), key, secret)
+        return context.decode(encoded, key, secret)
 
     def values(self) -> list[bytes]:
         return sorted(resolve.siblings(self.record, self.lab.now_ms))
