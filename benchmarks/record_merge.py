@@ -1,6 +1,6 @@
 """Merges of records a second: the kernel alone, through Python, and inside merge_batch.
 
-    python benchmarks/record_merge.py [--keys N] [--value-size N] [--batch N] [--rounds N]
+    python -m benchmarks.record_merge [--keys N] [--value-size N] [--batch N] [--rounds N]
 
 Three shapes of what meets: `newer` (the operand supersedes the old record, the usual case of a
 replicated write), `known` (the old record knows the operand already, as in a repair), `siblings`
@@ -14,12 +14,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import struct
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support import c_program
 
 import lsmkv
 from lsmkv.kernel import RecordMerger, merge_batch
@@ -28,10 +29,6 @@ from lsmkv_cluster.context import NOTHING, seen_in
 from lsmkv_cluster.minting import mint, write
 from lsmkv_cluster.record import Record, merge
 from lsmkv_cluster.vclock import Actor
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from tests.support import c_program
 
 KERNELS = ["record_merge", "record_check", "crc32c", "status", "allocator"]
 ACTORS = [Actor(node, 77, 1 << 32) for node in (1, 2, 3)]

@@ -157,15 +157,17 @@ class Writer:
     def fixed(self, data: bytes, size: int) -> Writer:
         if len(data) != size:
             raise ValueError(f"{len(data)} bytes where {size} belong")
+        return self.raw(data)
+
+    def raw(self, data: bytes) -> Writer:
+        """Bytes whose size is known or stands elsewhere."""
         self._data += data
         return self
 
     def sized(self, data: bytes, limit: int) -> Writer:
         if len(data) > limit:
             raise ValueError(f"{len(data)} bytes are over the limit of {limit}")
-        self.varint(len(data))
-        self._data += data
-        return self
+        return self.varint(len(data)).raw(data)
 
     def text(self, text: str, limit: int) -> Writer:
         return self.sized(text.encode("utf-8"), limit)

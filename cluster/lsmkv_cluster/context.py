@@ -32,20 +32,17 @@ from hmac import compare_digest
 from struct import Struct
 
 from lsmkv import CorruptionError
+from lsmkv_cluster.errors import ContextError
 from lsmkv_cluster.record import Record
 from lsmkv_cluster.record_format import CLOCK_MAX, ENTRY_SIZE, decode_clock, encode_entry
 from lsmkv_cluster.vclock import Clock, Entry
 
-__all__ = ["CONTEXT_SIZE_MAX", "NOTHING", "Context", "ContextError", "decode", "encode", "seen_in"]
+__all__ = ["CONTEXT_SIZE_MAX", "NOTHING", "Context", "decode", "encode", "seen_in"]
 
 VERSION = 1
 TAG_SIZE = 8  # bytes
 HEADER = Struct("<8sBBHIQ")
 CONTEXT_SIZE_MAX = HEADER.size + CLOCK_MAX * ENTRY_SIZE  # bytes
-
-
-class ContextError(ValueError):
-    """A context that we did not make, or not for this key."""
 
 
 @dataclass(frozen=True, slots=True)

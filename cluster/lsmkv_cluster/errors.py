@@ -5,7 +5,13 @@ from __future__ import annotations
 from lsmkv import Error
 from lsmkv_cluster.refusals import Refusal
 
-__all__ = ["Malformed", "ProtocolError", "TopologyError"]
+__all__ = [
+    "ContextError",
+    "Malformed",
+    "ProtocolError",
+    "TooManySiblingsError",
+    "TopologyError",
+]
 
 
 class TopologyError(Error, ValueError):
@@ -28,3 +34,11 @@ class ProtocolError(Error):
         super().__init__(f"{refusal.name.lower().replace('_', ' ')}: {message}")
         self.refusal = refusal
         self.message = message
+
+
+class ContextError(Error, ValueError):
+    """A context that we did not make, or not for this key."""
+
+
+class TooManySiblingsError(Error):
+    """A client write was refused, nothing was written: read, and write with the context."""

@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lsmkv import Error
 from lsmkv_cluster.context import NOTHING, Context
+from lsmkv_cluster.errors import TooManySiblingsError
 from lsmkv_cluster.hlc import STAMP_MAX, stamp_to_ms
 from lsmkv_cluster.record import Item, Kind, Record, ordered
 from lsmkv_cluster.vclock import (
@@ -41,7 +41,6 @@ __all__ = [
     "Limits",
     "Minted",
     "Payload",
-    "TooManySiblingsError",
     "delete",
     "dots_of",
     "expire",
@@ -52,10 +51,6 @@ __all__ = [
 ]
 
 SIBLING_KINDS = frozenset({Kind.VALUE, Kind.TOMBSTONE})
-
-
-class TooManySiblingsError(Error):
-    """A client write was refused, nothing was written: read, and write with the context."""
 
 
 @dataclass(frozen=True, slots=True)

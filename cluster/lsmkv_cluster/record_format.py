@@ -12,6 +12,8 @@ from struct import Struct
 from crc32c import crc32c
 
 from lsmkv import CorruptionError, Error
+from lsmkv_cluster.coding import Reader, Writer
+from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.record import Item, Kind, Record
 from lsmkv_cluster.vclock import Actor, Clock, Dot, Entry
 
@@ -52,11 +54,12 @@ def encode(record: Record) -> bytes:
     if len(entries) > CLOCK_MAX or len(record.items) > ITEMS_MAX:
         raise ValueError(f"a record of {len(entries)} clock entries and {len(record.items)} items")
     index = {actor: i for i, (actor, _) in enumerate(entries)}
-    parts = [HEADER.pack(0, VERSION, 0, len(entries), len(record.items), record.cut_s)]
-    parts += (encode_entry(actor, entry) for actor, entry in entries)
+    writer = Writer().raw(HEADER.pack(0, VERSION, 0, len(entries), len(record.items), record.cut_s))
+    for actor, entry in entries:
+        writer.raw(encode_entry(actor, entry))
     for item in record.items:
-        _put_item(parts, item, index[item.dot.actor])
-    body = b"".join(parts)
+        _write_item(writer, item, index[item.dot.actor])
+    body = writer.finish()
     if len(body) > RECORD_SIZE_MAX:
         raise ValueError(f"a record of {len(body)} bytes")
     return crc32c(body[4:]).to_bytes(4, "little") + body[4:]
@@ -85,42 +88,35 @@ def decode_clock(data: bytes, offset: int, count: int, cut_s: int, *, may_have_z
     return Clock(entries)
 
 
-def _put_item(parts: list[bytes], item: Item, index: int) -> None:
+def _write_item(writer: Writer, item: Item, index: int) -> None:
     flags = EXPIRES if item.expiry_ms else 0
-    parts.append(ITEM.pack(index, item.kind, flags, item.dot.counter, item.stamp))
+    writer.raw(ITEM.pack(index, item.kind, flags, item.dot.counter, item.stamp))
     if flags:
-        parts.append(item.expiry_ms.to_bytes(8, "little"))
+        writer.u64(item.expiry_ms)
     if item.kind in NAMED:
-        parts.append(_varint(len(item.name)))
+        writer.varint(len(item.name))
     if item.kind in VALUED:
-        parts.append(_varint(len(item.value)))
-    parts += (item.name, item.value)
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+        writer.varint(len(item.value))
+    writer.raw(item.name).raw(item.value)
 
 
 def decode(data: bytes) -> Record:
     entry_count, item_count, cut_s = _checked_header(data)
     clock = decode_clock(data, HEADER.size, entry_count, cut_s, may_have_zero=cut_s != 0)
     actors = list(clock.entries)
-    reader = _Reader(data, HEADER.size + entry_count * ENTRY_SIZE)
+    reader = Reader(data, HEADER.size + entry_count * ENTRY_SIZE)
     items: list[Item] = []
-    for _ in range(item_count):
-        item = _take_item(reader, actors)
-        if not clock.covers(item.dot):
-            raise CorruptionError("an item that its clock does not cover")
-        if items and item.dot <= items[-1].dot:
-            raise CorruptionError("the items of a record are out of order")
-        items.append(item)
-    if reader.left():
-        raise CorruptionError("bytes after the last item")
+    try:
+        for _ in range(item_count):
+            item = _read_item(reader, actors)
+            if not clock.covers(item.dot):
+                raise Malformed("an item that its clock does not cover")
+            if items and item.dot <= items[-1].dot:
+                raise Malformed("the items of a record are out of order")
+            items.append(item)
+        reader.end()
+    except Malformed as error:
+        raise CorruptionError(str(error), offset=reader.position) from error
     record = Record(clock, tuple(items), cut_s)
     live = record.live()
     for actor, entry in clock:
@@ -148,45 +144,17 @@ def _checked_header(data: bytes) -> tuple[int, int, int]:
     return entry_count, item_count, cut_s
 
 
-class _Reader:
-    """Never moves past the end: CorruptionError instead."""
-
-    def __init__(self, data: bytes, offset: int) -> None:
-        self._data = data
-        self._offset = offset
-
-    def left(self) -> int:
-        return len(self._data) - self._offset
-
-    def take(self, size: int) -> bytes:
-        if size > self.left():
-            raise CorruptionError("an item is cut short", offset=self._offset)
-        self._offset += size
-        return self._data[self._offset - size : self._offset]
-
-    def varint(self) -> int:
-        value = 0
-        for shift in range(0, 64, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                if value >> 64 or (byte == 0 and shift):
-                    break
-                return value
-        raise CorruptionError("a size that cannot be one", offset=self._offset)
-
-
-def _take_item(reader: _Reader, actors: list[Actor]) -> Item:
-    index, number, flags, counter, stamp = ITEM.unpack(reader.take(ITEM.size))
+def _read_item(reader: Reader, actors: list[Actor]) -> Item:
+    index, number, flags, counter, stamp = ITEM.unpack(reader.fixed(ITEM.size))
     if number not in KINDS or flags > EXPIRES:
         raise Error(f"an item of kind {number} with flags {flags}")
     kind = KINDS[number]
-    expiry_ms = int.from_bytes(reader.take(8), "little") if flags else 0
+    expiry_ms = reader.u64() if flags else 0
     if flags and not expiry_ms:
-        raise CorruptionError("an item without its expiry")
+        raise Malformed("an item without its expiry")
     name_size = reader.varint() if kind in NAMED else 0
     value_size = reader.varint() if kind in VALUED else COUNT_SIZE if kind is Kind.COUNT else 0
-    name, value = reader.take(name_size), reader.take(value_size)
+    name, value = reader.fixed(name_size), reader.fixed(value_size)
     if index >= len(actors) or counter == 0:
-        raise CorruptionError("an item that its clock does not cover")
+        raise Malformed("an item that its clock does not cover")
     return Item(Dot(actors[index], counter), kind, stamp, name, value, expiry_ms)

@@ -17,14 +17,14 @@ from lsmkv_cluster.crdt import count, fields, members
 from lsmkv_cluster.record import Item, Kind, Record
 from lsmkv_cluster.visible import age, newest, visible
 
-__all__ = ["Resolution", "Resolved", "hidden_count", "last_writer", "resolve", "siblings", "winner"]
+__all__ = ["Reading", "Resolved", "hidden_count", "last_writer", "resolve", "siblings", "winner"]
 
 Resolved = tuple[bytes, ...] | bytes | int | frozenset[bytes] | dict[bytes, bytes] | None
 
 
-class Resolution(Enum):
-    """How a keyspace resolves concurrent writes. LAST_WRITER shows one of them only, and is never
-    the default."""
+class Reading(Enum):
+    """What is made of a record. Of plain values a keyspace's Resolution (keyspaces.py) says which:
+    LAST_WRITER shows one concurrent write only, and is never the default."""
 
     SIBLINGS = "siblings"
     LAST_WRITER = "last-writer-wins"
@@ -58,8 +58,8 @@ def hidden_count(record: Record | None) -> int:
     return max(0, len(_plain_items(record)) - 1)
 
 
-def resolve(record: Record | None, resolution: Resolution, now_ms: int) -> Resolved:
-    return READERS[resolution](record, now_ms)
+def resolve(record: Record | None, reading: Reading, now_ms: int) -> Resolved:
+    return READERS[reading](record, now_ms)
 
 
 def _plain_items(record: Record | None) -> list[Item]:
@@ -67,10 +67,10 @@ def _plain_items(record: Record | None) -> list[Item]:
     return [item for item in items if item.kind in (Kind.VALUE, Kind.TOMBSTONE)]
 
 
-READERS: dict[Resolution, Callable[[Record | None, int], Resolved]] = {
-    Resolution.SIBLINGS: siblings,
-    Resolution.LAST_WRITER: last_writer,
-    Resolution.COUNTER: count,
-    Resolution.SET: members,
-    Resolution.MAP: fields,
+READERS: dict[Reading, Callable[[Record | None, int], Resolved]] = {
+    Reading.SIBLINGS: siblings,
+    Reading.LAST_WRITER: last_writer,
+    Reading.COUNTER: count,
+    Reading.SET: members,
+    Reading.MAP: fields,
 }

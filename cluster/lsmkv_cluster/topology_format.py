@@ -137,18 +137,18 @@ def _body(topology: Topology) -> bytes:
             _write_text(writer, address.face)
             _write_text(writer, address.location)
     for keyspace in topology.keyspaces:
-        writer.u16(len(keyspace.prefix)).fixed(keyspace.prefix, len(keyspace.prefix))
+        writer.u16(len(keyspace.prefix)).raw(keyspace.prefix)
         for consistency in (keyspace.read, keyspace.write):
             writer.u8(consistency.level).u8(consistency.count)
         flags = _FLAG_BEST_EFFORT if keyspace.best_effort else 0
         writer.u8(keyspace.mode).u8(keyspace.resolution).u8(flags)
     for row in topology.owners:
-        writer.u8(len(row)).fixed(b"".join([member_numbers[id] for id in row]), 2 * len(row))
+        writer.u8(len(row)).raw(b"".join([member_numbers[id] for id in row]))
     return writer.finish()
 
 
 def _write_text(writer: Writer, text: str) -> None:
-    writer.u8(len(text)).fixed(text.encode("ascii"), len(text))
+    writer.u8(len(text)).raw(text.encode("ascii"))
 
 
 # --- from bytes

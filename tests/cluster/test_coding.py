@@ -64,7 +64,7 @@ def test_a_limit_is_checked_where_the_number_is_read():
 )
 def test_round_trip_and_every_truncation(byte, short, word, long, number, data, text):
     writer = Writer().u8(byte).u16(short).u32(word).u64(long).varint(number)
-    encoded = writer.sized(data, 300).text(text, 80).fixed(b"abc", 3).finish()
+    encoded = writer.sized(data, 300).text(text, 80).fixed(b"ab", 2).raw(b"c").finish()
 
     def read(encoded: bytes) -> tuple[object, ...]:
         reader = Reader(encoded)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 
 from lsmkv_cluster import context
-from lsmkv_cluster.context import NOTHING, Context, ContextError, seen_in
+from lsmkv_cluster.context import NOTHING, Context, seen_in
+from lsmkv_cluster.errors import ContextError
 from lsmkv_cluster.record import Record
 from lsmkv_cluster.vclock import Actor, Clock, Entry
 from tests.cluster.test_record_format import ACTOR, example

@@ -6,8 +6,9 @@ import pytest
 
 from lsmkv_cluster.context import NOTHING, seen_in
 from lsmkv_cluster.crdt import add_elements, increment
+from lsmkv_cluster.errors import TooManySiblingsError
 from lsmkv_cluster.hlc import STAMP_MAX, stamp_from_ms
-from lsmkv_cluster.minting import Limits, TooManySiblingsError, delete, mint, overwrite, write
+from lsmkv_cluster.minting import Limits, delete, mint, overwrite, write
 from lsmkv_cluster.record import Kind, Record, merge
 from lsmkv_cluster.vclock import Actor, Entry
 from tests.support.record_lab import START_MS, Lab, settle

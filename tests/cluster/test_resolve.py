@@ -8,7 +8,7 @@ from lsmkv_cluster import crdt
 from lsmkv_cluster.context import NOTHING
 from lsmkv_cluster.minting import write
 from lsmkv_cluster.resolve import (
-    Resolution,
+    Reading,
     Resolved,
     hidden_count,
     last_writer,
@@ -74,23 +74,21 @@ def test_expiry_hides_from_its_moment_on():
 
 
 @pytest.mark.parametrize(
-    ("resolution", "nothing", "expected"),
+    ("reading", "nothing", "expected"),
     [
-        (Resolution.SIBLINGS, (), (b"5",)),
-        (Resolution.LAST_WRITER, None, b"5"),
-        (Resolution.COUNTER, None, 7),
-        (Resolution.SET, frozenset(), frozenset([b"e"])),
-        (Resolution.MAP, {}, {b"f": b"v"}),
+        (Reading.SIBLINGS, (), (b"5",)),
+        (Reading.LAST_WRITER, None, b"5"),
+        (Reading.COUNTER, None, 7),
+        (Reading.SET, frozenset(), frozenset([b"e"])),
+        (Reading.MAP, {}, {b"f": b"v"}),
     ],
 )
-def test_each_resolution_reads_its_items(
-    resolution: Resolution, nothing: Resolved, expected: Resolved
-):
+def test_each_reading_takes_its_items(reading: Reading, nothing: Resolved, expected: Resolved):
     lab = Lab()
     [a] = lab.copies("a")
-    assert resolve(None, resolution, lab.now_ms) == nothing
+    assert resolve(None, reading, lab.now_ms) == nothing
     a.set(b"5")
     a.change(lambda local, actor: crdt.increment(local, actor, 2, lab.now_ms))
     a.change(lambda local, _: crdt.add_elements(local, [b"e"]))
     a.change(lambda local, _: crdt.put_fields(local, {b"f": b"v"}))
-    assert resolve(a.record, resolution, lab.now_ms) == expected
+    assert resolve(a.record, reading, lab.now_ms) == expected

@@ -7,7 +7,8 @@ import pytest
 
 from lsmkv_cluster import context, resolve
 from lsmkv_cluster.context import NOTHING
-from lsmkv_cluster.minting import Limits, TooManySiblingsError, expire, write
+from lsmkv_cluster.errors import TooManySiblingsError
+from lsmkv_cluster.minting import Limits, expire, write
 from lsmkv_cluster.record import Kind
 from tests.support.record_lab import UNCLEAN, Copy, Lab, settle
 
