@@ -21,7 +21,8 @@ LAYERS: Layers = (
     {"ring", "owners", "site", "wire", "datagram", "antientropy_messages", "record_format"},
     {"fair", "assignment", "topology", "handshake", "antientropy_exchange", "context"},
     {"balance", "topology_format", "actor", "minting"},
-    {"savings", "crdt"},
+    {"savings", "crdt", "storage_orders"},
+    {"ports"},
     {"planner", "resolve"},
 )
 
