@@ -22,7 +22,8 @@ LAYERS: Layers = (
     {"fair", "assignment", "topology", "handshake", "antientropy_exchange", "context"},
     {"balance", "topology_format", "actor", "minting"},
     {"savings", "crdt", "storage_orders"},
-    {"ports"},
+    {"ports", "requests"},
+    {"driver_ports"},
     {"planner", "resolve"},
 )
 

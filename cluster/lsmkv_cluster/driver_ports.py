@@ -1,0 +1,86 @@
+"""What a driver gives to a node and carries out for it: the border between protocol and world.
+
+The driver owns sockets, clocks, disks and threads; the node (node.py) owns every decision. In:
+
+    FrameIn        a whole frame from a peer whose handshake was accepted
+    DatagramIn     the bytes of one datagram, whoever sent them
+    PeerLost       the last connection to a peer went away: what was sent may or may not have come
+    ClientCall     a request of a client
+    Stored         (ports.py) the result of a StoreOrder, by its token
+
+Out:
+
+    FrameOut         to a peer, on the lane it names; lost only with its connection, and in order
+    DatagramOut      to a peer; may get lost
+    StoreOrder       (ports.py) for the store, in this order
+    ClientReply      exactly one for each ClientCall, unless the node dies
+    DropConnections  forget all that was received and not given to the node, and begin anew: the
+                     node was asleep, and what lies in its buffers is from before
+    Alarm            (ports.py) for the log
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.ports import Alarm, Stored, StoreOrder
+from lsmkv_cluster.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.wire import Frame
+
+__all__ = [
+    "ClientCall",
+    "ClientReply",
+    "DatagramIn",
+    "DatagramOut",
+    "DropConnections",
+    "FrameIn",
+    "FrameOut",
+    "Input",
+    "NodeEffect",
+    "PeerLost",
+]
+
+
+class FrameIn(NamedTuple):
+    peer: MemberId
+    frame: Frame
+
+
+class DatagramIn(NamedTuple):
+    data: bytes
+
+
+class PeerLost(NamedTuple):
+    peer: MemberId
+
+
+class ClientCall(NamedTuple):
+    """`deadline_ms` is monotonic time of this node; `call_id` is the driver's."""
+
+    call_id: int
+    request: ClientRequest
+    deadline_ms: int
+
+
+class FrameOut(NamedTuple):
+    to: MemberId
+    frame: Frame
+
+
+class DatagramOut(NamedTuple):
+    to: MemberId
+    data: bytes
+
+
+class ClientReply(NamedTuple):
+    call_id: int
+    answer: ClientAnswer
+
+
+class DropConnections(NamedTuple):
+    pass
+
+
+Input = FrameIn | DatagramIn | PeerLost | ClientCall | Stored
+NodeEffect = FrameOut | DatagramOut | StoreOrder | ClientReply | DropConnections | Alarm
