@@ -21,6 +21,7 @@ from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
 from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
 from lsmkv_cluster.operations import Operation
 from lsmkv_cluster.record import Kind
+from lsmkv_cluster.replica_messages import Found, decode_found, decode_merge
 from lsmkv_cluster.vclock import Actor, Entry
 from lsmkv_cluster.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
 from tests.support.worked_examples import BLOCKS, block, hexadecimal, joined
@@ -151,6 +152,12 @@ def test_datagram():
     found = DatagramOpener([key], cluster_id).open(data)
     assert (found.node_id, found.boot_number, found.sequence) == (node_id, 4 << 32 | 9, 1)
     assert found.operations == operations
+
+
+def test_replica_operations():
+    merge, found = hexadecimal(block("01 6b726563")).values()
+    assert decode_merge(merge) == (b"k", b"rec")
+    assert decode_found(found) == Found(digest=0x1122334455667788)
 
 
 def test_record_and_context():

@@ -22,8 +22,13 @@ LAYERS: Layers = (
     {"fair", "assignment", "topology", "handshake", "antientropy_exchange", "context"},
     {"balance", "topology_format", "actor", "minting"},
     {"savings", "crdt", "storage_orders"},
-    {"ports", "requests"},
-    {"driver_ports"},
+    {"ports", "replica_messages"},
+    {"requests"},
+    {"driver_ports", "changes", "quorum", "view", "latency", "evidence"},
+    {"minter", "calls"},
+    {"replica", "writing", "reading", "starting", "traffic"},
+    {"coordinator"},
+    {"node"},
     {"planner", "resolve"},
 )
 
