@@ -30,6 +30,7 @@ __all__ = [
     "Member",
     "MemberId",
     "MemberState",
+    "actor_number",
     "check_members",
     "check_name",
     "default_host",
@@ -99,6 +100,11 @@ class Member:
         return self.state is MemberState.SERVING and self.weight > 0
 
 
+def actor_number(id: MemberId) -> int:
+    """What stands for a member in dots: the first 32 bits of its id."""
+    return int.from_bytes(id[:4], "big")
+
+
 def check_name(what: str, name: str) -> None:
     """Names are short, printable and free of spaces: they stand in tables and scripts."""
     if not _NAME.fullmatch(name):
@@ -106,17 +112,23 @@ def check_name(what: str, name: str) -> None:
 
 
 def check_members(members: Iterable[Member]) -> None:
-    """Ids and names are unique, and nobody stands in two places."""
+    """Ids, their actor numbers and names are unique, and nobody stands in two places."""
     ids: set[MemberId] = set()
+    numbers: set[int] = set()
     names: set[str] = set()
     places: dict[str, tuple[str, str]] = {}
     for member in members:
-        if member.id in ids or member.name in names:
-            raise TopologyError(f"two members {member.name}, or with id {member.id.hex()}")
+        number = actor_number(member.id)
+        if number in numbers or member.name in names:
+            raise TopologyError(
+                f"two members {member.name}, or with ids like {member.id.hex()}: the first 4 bytes "
+                "must differ, as they name who wrote a version"
+            )
         place = (member.dc, member.rack)
         if places.setdefault(member.host, place) != place:
             raise TopologyError(f"host {member.host} stands in two racks")
         ids.add(member.id)
+        numbers.add(number)
         names.add(member.name)
     if len(ids) > MEMBERS_MAX:
         raise TopologyError(f"{len(ids)} members, the limit is {MEMBERS_MAX}")

@@ -18,6 +18,7 @@ out of turn changes nothing. Payloads, in terms of coding.py:
        1  sync: what is merged or read is on stable storage before the answer
        2  as hint: in the hints of the receiver, who stands in for an owner, not in its data
        4  digest: of a read, the entry's hash instead of the record
+       8  repair: of a read, also from a copy that is not whole
 
     status  meaning
         64  failed: nothing was done, the payload says why
@@ -77,6 +78,7 @@ class ReplicaFlags(IntFlag):
     SYNC = 1
     AS_HINT = 2
     DIGEST = 4
+    REPAIR = 8
 
 
 class ReplicaStatus(IntEnum):

@@ -33,10 +33,10 @@ from lsmkv_cluster.errors import Malformed, TopologyError
 from lsmkv_cluster.keyspaces import Consistency, Level, Mode
 from lsmkv_cluster.operations import Machine, opcode
 from lsmkv_cluster.record_format import RECORD_SIZE_MAX
+from lsmkv_cluster.replica_messages import KEY_SIZE_MAX
 
 __all__ = [
     "FORWARD",
-    "KEY_SIZE_MAX",
     "VALUES_MAX",
     "ClientAnswer",
     "ClientRequest",
@@ -51,7 +51,6 @@ __all__ = [
 
 FORWARD = opcode(Machine.COORDINATOR, 1)
 
-KEY_SIZE_MAX = 1 << 16  # bytes
 VALUE_SIZE_MAX = 8 << 20  # bytes
 VALUES_MAX = 4096
 _U64 = 1 << 64

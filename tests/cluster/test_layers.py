@@ -26,6 +26,7 @@ LAYERS: Layers = (
     {"requests"},
     {"driver_ports", "changes", "quorum", "view", "latency", "evidence"},
     {"minter", "calls"},
+    {"write_back", "read_state"},
     {"replica", "writing", "reading", "starting", "traffic"},
     {"coordinator"},
     {"node"},

@@ -1,0 +1,316 @@
+"""Writes with a quorum: mint here, ship the merged record, count who keeps it.
+
+    reachable? -> minted in the local store -> shipped -> enough have it    DONE
+        |                 |                       |
+        v                 v                       v
+     REFUSED           REFUSED            cannot be enough any more, or the deadline: UNKNOWN
+
+What holds:
+- nothing is minted unless enough of those who must answer can be reached;
+- nothing leaves this node before the local store has it, so a dot that others know is known here;
+- whoever is asked gets the whole merged record; asking twice harms nothing, and a write is never
+  minted twice for one call;
+- owners count for themselves, stand-ins in the place of their owner, nobody for two;
+- strict: owners only, and this node's own copy counts once it is synced; sloppy: an owner that does
+  not answer in time, or fails, is replaced by its next stand-in while answers are still needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from lsmkv_cluster import context
+from lsmkv_cluster.calls import Call, Finish, Step, refusal
+from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.minter import MintBatch, MintEntry, Minter, MintResult
+from lsmkv_cluster.ports import Answered, Ask, Now, Stored, StoreOrder, Unanswered
+from lsmkv_cluster.quorum import can_meet, is_met, total
+from lsmkv_cluster.replica_messages import MERGE, ReplicaFlags, encode_merge
+from lsmkv_cluster.requests import ClientAnswer, Outcome, Reason
+from lsmkv_cluster.storage_orders import Done, Failure, Merged, Mint, Space, Sync
+from lsmkv_cluster.view import Target, View
+from lsmkv_cluster.wire import Lane
+
+__all__ = ["WriteSettings", "Writing"]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSettings:
+    substitute_after_ms: int = 300  # until a stand-in is asked in the place of a silent owner
+
+
+class _Shipped(NamedTuple):
+    """Of a MERGE in the place of an owner."""
+
+    id: int
+    owner: MemberId
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """One call under way. `pending` and `kept` hold owners, whoever answers in their place."""
+
+    id: int
+    call: Call
+    targets: list[Target]
+    result: MintResult | None = None
+    payload: bytes = b""
+    pending: dict[MemberId, MemberId] = field(default_factory=dict)  # owner: who was asked last
+    kept: set[MemberId] = field(default_factory=set)
+    taken: list[MemberId] = field(default_factory=list)
+
+    @property
+    def key(self) -> bytes:
+        return self.call.request.key
+
+
+@dataclass(slots=True)
+class _Batch:
+    writes: list[_Write]
+    minted: MintBatch
+
+
+class Writing:
+    """All writes that this node coordinates. `begin` takes calls whose levels have been checked."""
+
+    def __init__(
+        self, view: View, minter: Minter, secret: bytes, settings: WriteSettings | None = None
+    ) -> None:
+        self._view = view
+        self._minter = minter
+        self._secret = secret
+        self._settings = settings or WriteSettings()
+        self._next_id = 0
+        self._writes: dict[int, _Write] = {}
+        self._batches: dict[int, _Batch] = {}
+        self._syncs: dict[int, list[_Write]] = {}
+        self._timers: list[tuple[int, int]] = []
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._writes)
+
+    def begin(self, now: Now, calls: Sequence[Call]) -> list[Step]:
+        steps: list[Step] = []
+        by_space: dict[Space, list[_Write]] = {}
+        for call in calls:
+            targets = self._view.targets(call.place, not call.is_strict)
+            owners = [target.owner for target in targets]
+            if not can_meet(call.write, owners):
+                answer = refusal(Reason.NOT_ENOUGH_REPLICAS, len(owners), total(call.write))
+                steps.append(Finish(call.token, answer))
+            elif all(target.member != self._view.me for target in targets):
+                steps.append(Finish(call.token, refusal(Reason.NOT_AN_OWNER)))
+            else:
+                write = _Write(self._take_id(), call, targets)
+                self._writes[write.id] = write
+                space = Space.DATA if call.place.is_owner else Space.HINT
+                by_space.setdefault(space, []).append(write)
+        for space, writes in by_space.items():
+            steps.append(self._mint(now, space, writes))
+        return steps
+
+    def _take_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def _mint(self, now: Now, space: Space, writes: list[_Write]) -> StoreOrder:
+        entries = [MintEntry(write.call.request, write.call.seen) for write in writes]
+        minted = MintBatch(self._minter, entries, now.wall_ms)
+        number = self._take_id()
+        self._batches[number] = _Batch(writes, minted)
+        keys = tuple([write.key for write in writes])
+        return StoreOrder(number, Mint(space, keys, minted.decide))
+
+    # --- the local store
+
+    def stored(self, now: Now, results: Sequence[Stored]) -> list[Step]:
+        steps: list[Step] = []
+        for token, result in results:
+            assert isinstance(token, int)
+            batch = self._batches.pop(token, None)
+            if batch is not None:
+                outcomes = (
+                    result.outcomes
+                    if isinstance(result, Merged)
+                    else (Failure.BROKEN,) * len(batch.writes)
+                )
+                self._minted(now, batch, outcomes, steps)
+            else:
+                failed = not isinstance(result, Done)
+                for write in self._syncs.pop(token, ()):
+                    if write.id in self._writes:
+                        self._own_answer(now, write, failed, steps)
+        return steps
+
+    def _minted(
+        self,
+        now: Now,
+        batch: _Batch,
+        outcomes: Sequence[bool | Failure],
+        steps: list[Step],
+    ) -> None:
+        to_sync: list[_Write] = []
+        for write, minted, outcome in zip(
+            batch.writes, batch.minted.results, outcomes, strict=True
+        ):
+            if isinstance(outcome, Failure) or minted is None:
+                failure = outcome if isinstance(outcome, Failure) else Failure.BROKEN
+                self._finish(write, _failed(failure), steps)
+            elif minted.reason is not Reason.NONE:
+                self._finish(write, refusal(minted.reason), steps)
+            elif not minted.is_new:
+                write.result = minted
+                self._finish(write, self._done(write), steps)
+            elif now.ms >= write.call.deadline_ms:
+                self._finish(write, _unknown(write), steps)
+            else:
+                write.result = minted
+                self._ship(now, write, steps)
+                if write.call.is_strict:
+                    to_sync.append(write)
+                else:
+                    self._own_answer(now, write, False, steps)
+        if to_sync:
+            number = self._take_id()
+            self._syncs[number] = to_sync
+            steps.append(StoreOrder(number, Sync()))
+
+    def _ship(self, now: Now, write: _Write, steps: list[Step]) -> None:
+        assert write.result is not None
+        assert write.result.stored is not None
+        write.payload = encode_merge(write.key, write.result.stored)
+        for target in write.targets:
+            if target.member == self._view.me:
+                write.pending[target.owner] = target.member
+                write.taken.append(target.member)
+            else:
+                self._ask(write, target, steps)
+        wait_ms = self._settings.substitute_after_ms
+        first_ms = write.call.deadline_ms
+        if not write.call.is_strict:
+            first_ms = min(first_ms, now.ms + wait_ms)
+        heappush(self._timers, (first_ms, write.id))
+
+    def _ask(self, write: _Write, target: Target, steps: list[Step]) -> None:
+        write.pending[target.owner] = target.member
+        write.taken.append(target.member)
+        flags = ReplicaFlags.SYNC if write.call.is_strict else 0
+        if target.is_hint:
+            flags |= ReplicaFlags.AS_HINT
+        steps.append(
+            Ask(
+                target.member,
+                Lane.DATA,
+                MERGE,
+                write.payload,
+                write.call.deadline_ms,
+                _Shipped(write.id, target.owner),
+                flags,
+            )
+        )
+
+    def _own_answer(self, now: Now, write: _Write, failed: bool, steps: list[Step]) -> None:
+        for owner, member in write.pending.items():
+            if member == self._view.me:
+                self._settle(now, write, owner, failed, steps)
+                return
+
+    # --- the others
+
+    def answered(self, now: Now, answers: Sequence[Answered | Unanswered]) -> list[Step]:
+        steps: list[Step] = []
+        for answer in answers:
+            assert isinstance(answer.token, _Shipped)
+            id, owner = answer.token
+            write = self._writes.get(id)
+            if write is None:
+                continue
+            failed = not (isinstance(answer, Answered) and answer.is_done)
+            if not failed or write.pending.get(owner) == answer.peer:
+                self._settle(now, write, owner, failed, steps)
+        return steps
+
+    def _settle(
+        self, now: Now, write: _Write, owner: MemberId, failed: bool, steps: list[Step]
+    ) -> None:
+        """Somebody has answered, or will not any more, in the place of `owner`."""
+        write.pending.pop(owner, None)
+        if not failed:
+            write.kept.add(owner)
+            if is_met(write.call.write, write.kept):
+                self._finish(write, self._done(write), steps)
+            return
+        if not write.call.is_strict:
+            self._substitute(now, write, owner, steps)
+        if not can_meet(write.call.write, write.kept | write.pending.keys()):
+            self._finish(write, _unknown(write), steps)
+
+    def _substitute(self, now: Now, write: _Write, owner: MemberId, steps: list[Step]) -> None:
+        if owner in write.kept or now.ms >= write.call.deadline_ms:
+            return
+        stand_in = self._view.stand_in(write.call.place, owner, write.taken)
+        if stand_in is not None and stand_in != self._view.me:
+            self._ask(write, Target(stand_in, owner), steps)
+
+    # --- time
+
+    def tick(self, now: Now) -> list[Step]:
+        steps: list[Step] = []
+        while self._timers and self._timers[0][0] <= now.ms:
+            _, id = heappop(self._timers)
+            write = self._writes.get(id)
+            if write is None:
+                continue
+            if now.ms >= write.call.deadline_ms:
+                self._finish(write, _unknown(write), steps)
+                continue
+            heappush(self._timers, (write.call.deadline_ms, id))
+            for owner, member in list(write.pending.items()):
+                if member == owner and member != self._view.me:
+                    self._substitute(now, write, owner, steps)
+        return steps
+
+    def woke(self) -> None:
+        """What has not been minted yet never will be: it is from before the node slept."""
+        for batch in self._batches.values():
+            batch.minted.is_void = True
+
+    def next_deadline(self) -> int | None:
+        while self._timers and self._timers[0][1] not in self._writes:
+            heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    # --- the end
+
+    def _finish(self, write: _Write, answer: ClientAnswer, steps: list[Step]) -> None:
+        if self._writes.pop(write.id, None) is not None:
+            steps.append(Finish(write.call.token, answer))
+
+    def _done(self, write: _Write) -> ClientAnswer:
+        result = write.result
+        assert result is not None
+        seen = context.seen_in(result.record)
+        return ClientAnswer(
+            Outcome.DONE,
+            Reason.NONE,
+            len(write.kept),
+            total(write.call.write),
+            context.encode(seen, write.key, self._secret),
+            result.stored,
+        )
+
+
+def _failed(failure: Failure) -> ClientAnswer:
+    """The local store did not write; of a broken one nobody knows what it will show."""
+    if failure is Failure.BROKEN:
+        return ClientAnswer(Outcome.UNKNOWN, Reason.STORE_FAILED)
+    return refusal(Reason.NOT_READY if failure is Failure.CORRUPT else Reason.STORE_FAILED)
+
+
+def _unknown(write: _Write) -> ClientAnswer:
+    needed = total(write.call.write)
+    return ClientAnswer(Outcome.UNKNOWN, Reason.NOT_ENOUGH_REPLICAS, len(write.kept), needed)
