@@ -18,7 +18,7 @@ out of turn changes nothing. Payloads, in terms of coding.py:
        1  sync: what is merged or read is on stable storage before the answer
        2  as hint: in the hints of the receiver, who stands in for an owner, not in its data
        4  digest: of a read, the entry's hash instead of the record
-       8  repair: of a read, also from a copy that is not whole
+       8  repair: of a read, what is here even while the partition is not ready
 
     status  meaning
         64  failed: nothing was done, the payload says why
@@ -78,7 +78,7 @@ class ReplicaFlags(IntFlag):
     SYNC = 1
     AS_HINT = 2
     DIGEST = 4
-    REPAIR = 8
+    REPAIR = 8  # else two owners that lost their copies could never fill each other
 
 
 class ReplicaStatus(IntEnum):
