@@ -111,6 +111,44 @@ class TestMergeBatch:
         assert kernel.merge_batch(db, [], add) == []
         assert kernel.merge_batch(db, iter([]), add, sync=True) == []
 
+    def test_pairs_say_what_was_written(self, db: lsmkv.DB) -> None:
+        db.put_many({b"a": b"1", b"b": b"two"})
+
+        def function(_key: bytes, old: bytes | None, operand: bytes) -> bytes | None:
+            return {b"keep": old, b"delete": None}.get(operand, operand)
+
+        records = [(b"a", b"keep"), (b"a", b"3"), (b"a", b"delete"), (b"c", b"keep"), (b"b", b"two")]
+        pairs = kernel.merge_batch(db, records, function, pairs=True)
+        assert pairs == [(b"1", b"1"), (b"1", b"3"), (b"3", None), (None, None), (b"two", b"two")]
+        assert [new is old for old, new in pairs] == [True, False, False, True, False]
+        assert dict(db.scan()) == {b"b": b"two"}
+
+    def test_changes_keep_a_merkle_tree(self, db: lsmkv.DB) -> None:
+        hash_key, keys = bytes(range(16)), [b"%09d" % i for i in range(50)]
+        tree = kernel.MerkleTree(0, 64, depth=1)
+        chooser = random.Random(5)
+
+        def function(_key: bytes, old: bytes | None, operand: bytes) -> bytes | None:
+            return {b"0": old, b"1": None}.get(operand, operand)
+
+        for _ in range(20):
+            records = [(chooser.choice(keys), b"%d" % chooser.randrange(8)) for _ in range(10)]
+            changes = kernel.merge_batch(db, records, function, hash_key=hash_key)
+            assert all(changes[i] is None for i, (_, operand) in enumerate(records)
+                       if operand == b"0")  # fmt: skip
+            tree.update_many(change for change in changes if change is not None)
+        rebuilt = kernel.MerkleTree(0, 64, depth=1)
+        rebuilt.add_entries(hash_key, db.scan())
+        assert rebuilt.entry_count > 10
+        assert tree.checkpoint() == rebuilt.checkpoint()
+
+    def test_pairs_or_changes_not_both(self, db: lsmkv.DB) -> None:
+        both: dict[str, Any] = {"pairs": True, "hash_key": bytes(16)}
+        for options in (both, {"hash_key": b"short"}):
+            with pytest.raises(ValueError):
+                kernel.merge_batch(db, [(b"a", b"1")], add, **options)
+        assert not db
+
     def test_a_function_that_is_none(self, db: lsmkv.DB) -> None:
         for function in (None, 7, merge_hook.named_otherwise()):
             with pytest.raises(TypeError):
@@ -220,6 +258,12 @@ class TestNativeHook:
         assert before == [None, b"old", b"1", b"old2", b"13", None, None]
         assert [old for _, _, old, _ in seen] == before
         assert {context for context, *_ in seen} == {4711}
+        pairs = kernel.merge_batch(
+            db, [(b"b", b"keep"), (b"b", b"3"), (b"b", b"delete")], hook.capsule, pairs=True
+        )
+        assert pairs == [(b"old2", b"old2"), (b"old2", b"old23"), (b"old23", None)]
+        assert [new is old for old, new in pairs] == [True, False, False]
+        db.put(b"b", b"old2")
         assert dict(db.scan()) == {b"a": b"", b"b": b"old2"}
 
     @pytest.mark.parametrize("status", [-1, -3, 99])

@@ -34,6 +34,7 @@ from lsmkv_cluster.antientropy_messages import (
     Outcome,
     Question,
 )
+from lsmkv_cluster.engine_key import TokenRange
 
 __all__ = [
     "Exchange",
@@ -60,14 +61,6 @@ class ExchangeLimits:
             raise ValueError(f"node_count_max must be in 1..{NODE_COUNT_MAX}")
         if min(self.range_count_max, self.timeout_ms, self.attempt_count_max) < 1:
             raise ValueError("limits must be positive")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRange:
-    """[first, end); the end may be 2**64."""
-
-    first: int
-    end: int
 
 
 class Result(Enum):

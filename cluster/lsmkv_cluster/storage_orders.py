@@ -15,6 +15,7 @@ store makes engine keys of them (engine_key.py).
     Remember     Done         a note of the node, synced; Recall reads it at the start
     Scrub        Scrubbed     compare a part of a partition's tree with what is on disk
     Discard      Done         drop a partition that cannot be read, marked incomplete first
+    Complete     Done         take that mark away, synced
 
 An order fails as a whole (Failed) only where its result has no place for a failure of one key.
 """
@@ -23,11 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 
 from lsmkv_cluster.actor import Identity
+from lsmkv_cluster.engine_key import Space
 
 __all__ = [
+    "Complete",
     "Discard",
     "Done",
     "Drop",
@@ -52,17 +55,9 @@ __all__ = [
 ]
 
 
-class Space(IntEnum):
-    """The first byte of an engine key. Persistent."""
-
-    DATA = 1  # records of the partitions that this node owns
-    HINT = 2  # records kept for owners that were away
-    TREE = 3  # checkpoints of Merkle trees
-    META = 4  # identity, notes, marks
-
-
 class Failure(Enum):
-    """Why the store did not do something for a key. Nothing was written for it."""
+    """Why the store did not do something for a key. Nothing was written for it, but in the case of
+    BROKEN, where what was written may get lost."""
 
     CORRUPT = "what is stored here cannot be read"
     INVALID = "the record that was to be merged is damaged, or not one of ours"
@@ -96,7 +91,8 @@ class Merge:
 class Mint:
     """`decide(index, stored record or None)` gives the record that takes its place, or None to
     leave it. It may be called more than once for an index: the last call counts, what an earlier
-    one gave was not written."""
+    one gave was not written. What it raises comes out of the store, and nothing was written for
+    that index."""
 
     space: Space
     keys: tuple[bytes, ...]
@@ -159,10 +155,32 @@ class Scrub:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
+    """Of Space.HINT the hints of a partition, which leaves no mark."""
+
+    partition: int
+    space: Space = Space.DATA
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The partition has been filled from others."""
+
     partition: int
 
 
-Order = Read | Merge | Mint | Sync | ListEntries | Drop | Persist | Remember | Scrub | Discard
+Order = (
+    Read
+    | Merge
+    | Mint
+    | Sync
+    | ListEntries
+    | Drop
+    | Persist
+    | Remember
+    | Scrub
+    | Discard
+    | Complete
+)
 
 
 # --- results -------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """The small surface the cluster is built on; also useful for counters, shipping and comparison.
 
     merge_batch    read-merge-write of many keys in one atomic batch, through a native or Python
-                   function
+                   function; gives back what it read, or what changed in a Merkle tree
     export_range   the pairs of a range in bounded chunks, as of one moment
     drop_range     forget a key range in one atomic manifest edit, without per-key deletes
     digest_range   an order-independent digest of a range's live pairs, to compare two stores
     MerkleTree     where two stores differ; entry_hash and key_token place an entry in it
+    siphash        a keyed hash of 64 bits, for keys that strangers choose
     RecordMerger   merges records with vector clocks; its `hook` is a native function of merge_batch
 
 The functions work on an open lsmkv.DB; trees and mergers stand by themselves. Nothing else in the
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lsmkv._native.merkle import MerkleTree, entry_hash, key_token
+from lsmkv._native.merkle import MerkleTree, entry_hash, key_token, siphash
 from lsmkv._native.record import RecordMerger
 from lsmkv._native.upsert import merge_batch
 from lsmkv.keys import key_range
@@ -36,6 +37,7 @@ __all__ = [
     "MerkleTree",
     "entry_hash",
     "key_token",
+    "siphash",
     "RecordMerger",
 ]
 

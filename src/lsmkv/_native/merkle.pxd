@@ -38,6 +38,10 @@ cdef extern from "merkle.h" nogil:
     int lsm_merkle_restore(lsm_merkle *tree, const uint8_t *data, size_t size, lsm_error *error)
 
 
+# The bytes of a key for the hashes; ValueError for a wrong size.
+cdef const uint8_t *checked_hash_key(bytes key) except NULL
+
+
 @cython.final
 cdef class MerkleTree:
     cdef lsm_merkle tree  # owned

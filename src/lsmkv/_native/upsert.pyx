@@ -5,13 +5,13 @@ comes between a read and its write, even while a read waits for the disk. Either
 applied or none.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 from lsmkv._native.batch cimport OperationBuffer
-from lsmkv._native.buffers cimport Slice, acquire_key
+from lsmkv._native.buffers cimport Slice, acquire_key, slice_of
 from lsmkv._native.failure cimport lsm_slice, raise_error
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
+from lsmkv._native.merkle cimport checked_hash_key, lsm_merkle_entry_hash, lsm_merkle_token
 from lsmkv._native.store cimport Store
 
 from lsmkv._native.buffers import key_bytes, value_bytes
@@ -32,19 +32,14 @@ cdef extern from "merge_hook.h" nogil:
 
 cdef object merge_native(lsm_merge_hook *hook, bytes key, bytes old, bytes operand):
     """(changed, new): `new` is None for absent."""
-    cdef lsm_slice key_slice, old_slice, operand_slice, result
+    cdef lsm_slice old_slice = slice_of(old)
+    cdef lsm_slice result
     cdef int action
-    key_slice.data = <const uint8_t *> PyBytes_AS_STRING(key)
-    key_slice.size = <size_t> PyBytes_GET_SIZE(key)
-    operand_slice.data = <const uint8_t *> PyBytes_AS_STRING(operand)
-    operand_slice.size = <size_t> PyBytes_GET_SIZE(operand)
     result.data = NULL
     result.size = 0
-    if old is not None:
-        old_slice.data = <const uint8_t *> PyBytes_AS_STRING(old)
-        old_slice.size = <size_t> PyBytes_GET_SIZE(old)
     action = hook.apply(
-        hook.context, key_slice, &old_slice if old is not None else NULL, operand_slice, &result
+        hook.context, slice_of(key), &old_slice if old is not None else NULL, slice_of(operand),
+        &result,
     )
     if action == LSM_MERGE_KEEP:
         return False, old
@@ -55,19 +50,44 @@ cdef object merge_native(lsm_merge_hook *hook, bytes key, bytes old, bytes opera
     raise_error(action, NULL)
 
 
-def merge_batch(Store store not None, records, function, *, bint sync=False):
+cdef uint64_t hash_of(const uint8_t *hash_key, bytes key, bytes value) noexcept:
+    if value is None:
+        return 0
+    return lsm_merkle_entry_hash(hash_key, slice_of(key), slice_of(value))
+
+
+cdef object merkle_change(const uint8_t *hash_key, bytes key, bytes old, bytes new):
+    """What a MerkleTree wants to be told."""
+    token = lsm_merkle_token(slice_of(key))
+    return token, hash_of(hash_key, key, old), hash_of(hash_key, key, new)
+
+
+def merge_batch(
+    Store store not None, records, function, *, bint sync=False, bint pairs=False,
+    bytes hash_key=None,
+):
     """Apply `function(key, old, operand) -> new` to every (key, operand), atomically, in order.
 
     `old` and `new` are bytes, or None for absent. `function` is a Python callable, or a PyCapsule
     "lsmkv.merge_hook" (merge_hook.h). Returns the list of values before each record's merge. If
-    anything raises, nothing is written. The function must not write to the same database.
+    anything raises, nothing is written; but a sync that fails does so after the write. The function
+    must not write to the same database.
+
+    pairs: the list has (old, new) instead; `new is old` where nothing was written.
+    hash_key: the list has (token, old hash, new hash) instead, as MerkleTree.update takes them, or
+    None where nothing was written.
     """
     cdef lsm_merge_hook *hook = NULL
+    cdef const uint8_t *checked = NULL
     cdef OperationBuffer operations = OperationBuffer()
     cdef Slice slice
-    cdef list before = []
+    cdef list answers = []
     cdef dict overlay = {}
     cdef list wanted = [(key_bytes(key), value_bytes(operand)) for key, operand in records]
+    if hash_key is not None:
+        checked = checked_hash_key(hash_key)
+        if pairs:
+            raise ValueError("pairs and hash_key exclude each other")
     if PyCapsule_IsValid(function, LSM_MERGE_HOOK_NAME):
         hook = <lsm_merge_hook *> PyCapsule_GetPointer(function, LSM_MERGE_HOOK_NAME)
     store.enter_write()
@@ -79,7 +99,6 @@ def merge_batch(Store store not None, records, function, *, bint sync=False):
             else:
                 acquire_key(key, &slice)
                 old = store.lookup(slice.bytes, store.sequence, store.state)
-            before.append(old)
             if hook != NULL:
                 changed, new = merge_native(hook, key, old, operand)
             else:
@@ -93,6 +112,12 @@ def merge_batch(Store store not None, records, function, *, bint sync=False):
                 else:
                     operations.add_pair(key, new)
             overlay[key] = new
+            if pairs:
+                answers.append((old, new))
+            elif checked == NULL:
+                answers.append(old)
+            else:
+                answers.append(merkle_change(checked, key, old, new) if changed else None)
         store.gate.refuse_write()
         if operations.count != 0:
             store.apply(operations)
@@ -100,4 +125,4 @@ def merge_batch(Store store not None, records, function, *, bint sync=False):
         store._end_exclusive()
     if sync:
         store.make_durable()
-    return before
+    return answers

@@ -1,0 +1,344 @@
+"""The store of a node: carries out orders (storage_orders.py) on a database of the engine.
+
+What holds:
+- every change of a record reaches the Merkle tree of its partition, or the tally of hints, in the
+  step that makes it, also when a later sync fails: trees say what readers see;
+- an error of the engine never comes out: it becomes a Failure, of as few keys as possible. The
+  engine does a batch as a whole or not at all; what fails is done again key by key, so a damaged
+  record, or one damaged block on disk, takes nothing else with it;
+- records of the own partitions are merged under the guard (kernels/record_merge.h): with the
+  identity that is on stable storage, never with one that is still to be written;
+- a partition that was dropped is marked before anything of it goes, and stays marked, over
+  restarts, until it is said to be complete.
+
+One caller at a time, who may be on any thread. Lack of memory comes out as MemoryError, and leaves
+no choice but to end the process. Opening: store_opening.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lsmkv import DB, CorruptionError
+from lsmkv.kernel import MerkleTree, RecordMerger, drop_range, entry_hash, merge_batch
+from lsmkv_cluster.actor import Identity
+from lsmkv_cluster.engine_key import KeyScheme, Space, TokenRange, client_key, partition_tokens
+from lsmkv_cluster.hint_tallies import HintTallies
+from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.partition_trees import PartitionTrees
+from lsmkv_cluster.storage_orders import (
+    Complete,
+    Discard,
+    Done,
+    Drop,
+    Entries,
+    Entry,
+    Failed,
+    Failure,
+    ListEntries,
+    Merge,
+    Merged,
+    Mint,
+    Order,
+    Persist,
+    Read,
+    Remember,
+    Result,
+    Scrub,
+    Scrubbed,
+    Sync,
+    Values,
+)
+from lsmkv_cluster.store_failures import REFUSALS, concerns_all, failure_of
+from lsmkv_cluster.store_marks import (
+    CLOSED_KEY,
+    IDENTITY_KEY,
+    encode_closed,
+    encode_identity,
+    encode_incomplete,
+    incomplete_key,
+    note_key,
+)
+from lsmkv_cluster.topology import Topology
+
+__all__ = ["Store"]
+
+Outcomes = list[bool | Failure]
+Pairs = Sequence[tuple[bytes, bytes]]  # engine keys and what is to be merged
+
+
+class Store:
+    """Works on an open database, which stays the caller's. Made by store_opening.open_store."""
+
+    def __init__(
+        self, db: DB, topology: Topology, me: MemberId, identity: Identity | None = None
+    ) -> None:
+        self._db = db
+        self._scheme = KeyScheme(topology.key_seed)
+        self._partitioning = topology.partitioning
+        owned = [p for p, owners in enumerate(topology.owners) if me in owners]
+        self.trees = PartitionTrees(self._scheme, self._partitioning, owned)
+        self.hints = HintTallies(self._partitioning)
+        self.incomplete: set[int] = set()  # partitions; whoever reads asks
+        self._identity = identity
+        self._mergers = {space: self._new_merger(space) for space in (Space.DATA, Space.HINT)}
+        self._checker = RecordMerger()
+        self._work: dict[type[Order], Callable[[Any], Result]] = {
+            Read: self._read,
+            Merge: self._merge,
+            Mint: self._mint,
+            Sync: self._sync,
+            ListEntries: self._list_entries,
+            Drop: self._drop,
+            Persist: self._persist,
+            Remember: self._remember,
+            Scrub: self._scrub,
+            Discard: self._discard,
+            Complete: self._complete,
+        }
+
+    def carry_out(self, order: Order) -> Result:
+        return self._work[type(order)](order)
+
+    def tree(self, partition: int) -> MerkleTree:
+        """Of an owned partition. It may be replaced by another one between orders."""
+        return self.trees[partition]
+
+    @property
+    def sequence(self) -> int:
+        """How many operations the engine has seen; grows with every change."""
+        return int(self._db.stats()["last_sequence"])
+
+    def close(self) -> Done | Failed:
+        """Leave checkpoints and the mark of a clean end; nothing may be written after it. When it
+        fails the end is no clean one."""
+        try:
+            self._db.put_many(self.trees.checkpoints())
+        except REFUSALS as error:
+            return Failed(failure_of(error, self._db))
+        return _done_or(self._note(CLOSED_KEY, encode_closed(self.sequence + 1)))
+
+    # --- reading
+
+    def _read(self, order: Read) -> Values:
+        keys = [self._scheme.engine_key(order.space, key) for key in order.keys]
+        try:
+            values = [self._checked(value) for value in self._db.get_many(keys)]
+        except REFUSALS:
+            values = [self._read_one(key) for key in keys]
+        if order.durable and (failure := self._made_durable()) is not None:
+            return Values((failure,) * len(keys))
+        return Values(tuple(values))
+
+    def _read_one(self, key: bytes) -> bytes | Failure | None:
+        try:
+            return self._checked(self._db.get(key))
+        except REFUSALS as error:
+            return failure_of(error, self._db, key)
+
+    def _checked(self, record: bytes | None) -> bytes | Failure | None:
+        if record is None:
+            return None
+        try:
+            self._checker.check(record)
+        except REFUSALS:
+            return Failure.CORRUPT
+        return record
+
+    def _list_entries(self, order: ListEntries) -> Entries | Failed:
+        keys = TokenRange(order.first, order.end).keys
+        start = max(keys.start, order.after + b"\0") if order.after else keys.start
+        try:
+            with self._db.scan(start, keys.stop, limit=order.count_max) as scan:
+                found = list(scan)
+        except REFUSALS as error:
+            return Failed(failure_of(error, self._db))
+        entries = tuple(
+            Entry(client_key(key), self._digest(key, record), len(record)) for key, record in found
+        )
+        return Entries(entries, found[-1][0] if len(found) == order.count_max else None)
+
+    def _digest(self, key: bytes, record: bytes) -> int:
+        return entry_hash(self._scheme.tree_key, key, record)
+
+    # --- merging
+
+    def _merge(self, order: Merge) -> Merged:
+        engine_key, space = self._scheme.engine_key, order.space
+        pairs = [(engine_key(space, key), record) for key, record in order.records]
+        try:
+            outcomes = self._apply(space, pairs, self._mergers[space].hook)
+        except REFUSALS as error:
+            if concerns_all(error):
+                outcomes = [failure_of(error, self._db)] * len(pairs)
+            else:
+                outcomes = [self._merge_one(space, pair) for pair in pairs]
+        return self._merged(outcomes, order.sync)
+
+    def _merge_one(self, space: Space, pair: tuple[bytes, bytes]) -> bool | Failure:
+        merger = self._new_merger(space)
+        try:
+            return self._apply(space, [pair], merger.hook)[0]
+        except REFUSALS as error:
+            return failure_of(error, self._db, pair[0], merger)
+
+    def _mint(self, order: Mint) -> Merged:
+        pairs = [(self._scheme.engine_key(order.space, key), b"") for key in order.keys]
+        decision = _Decision(order, range(len(pairs)), self._checker)
+        try:
+            outcomes = self._apply(order.space, pairs, decision)
+        except REFUSALS as error:
+            if decision.has_raised:
+                raise
+            if concerns_all(error):
+                outcomes = [failure_of(error, self._db)] * len(pairs)
+            else:
+                outcomes = [self._mint_one(order, i, pair) for i, pair in enumerate(pairs)]
+        return self._merged(outcomes, order.sync)
+
+    def _mint_one(self, order: Mint, index: int, pair: tuple[bytes, bytes]) -> bool | Failure:
+        decision = _Decision(order, range(index, index + 1), self._checker)
+        try:
+            return self._apply(order.space, [pair], decision)[0]
+        except REFUSALS as error:
+            if decision.has_raised:
+                raise
+            return failure_of(error, self._db, pair[0])
+
+    def _drop(self, order: Drop) -> Done | Failed:
+        pairs = [
+            (self._scheme.engine_key(order.space, key), digest.to_bytes(8, "big"))
+            for key, digest in order.entries
+        ]
+
+        def unless_changed(key: bytes, old: bytes | None, digest: bytes) -> bytes | None:
+            same = old is not None and self._digest(key, old) == int.from_bytes(digest, "big")
+            return None if same else old
+
+        try:
+            self._apply(order.space, pairs, unless_changed)
+        except REFUSALS as error:
+            return Failed(failure_of(error, self._db))
+        return Done()
+
+    def _apply(self, space: Space, pairs: Pairs, function: Any) -> Outcomes:
+        """One batch of the engine, with what follows from it for trees and tallies; what has
+        changed. Raises REFUSALS, and nothing was written."""
+        if space is Space.DATA:
+            changes = merge_batch(self._db, pairs, function, hash_key=self._scheme.tree_key)
+            self.trees.apply(changes)
+            return [change is not None for change in changes]
+        values = merge_batch(self._db, pairs, function, pairs=True)
+        self.hints.apply(
+            [(key, old, new) for (key, _), (old, new) in zip(pairs, values, strict=True)]
+        )
+        return [new is not old for old, new in values]
+
+    def _merged(self, outcomes: Outcomes, sync: bool) -> Merged:
+        """After the batch rather than in it: when a sync fails the trees have been told."""
+        if sync and (failure := self._made_durable()) is not None:
+            outcomes = [failure] * len(outcomes)
+        return Merged(tuple(outcomes))
+
+    def _new_merger(self, space: Space) -> RecordMerger:
+        if space is Space.DATA and self._identity is not None:
+            return RecordMerger(self._identity.own(), self._identity.trusted_epoch)
+        return RecordMerger()
+
+    # --- durability and marks
+
+    def _sync(self, _: Sync) -> Done | Failed:
+        return _done_or(self._made_durable())
+
+    def _made_durable(self) -> Failure | None:
+        try:
+            self._db.sync()
+        except REFUSALS as error:
+            return failure_of(error, self._db)
+        return None
+
+    def _persist(self, order: Persist) -> Done | Failed:
+        failure = self._note(IDENTITY_KEY, encode_identity(order.identity))
+        if failure is None:
+            self._identity = order.identity
+            self._mergers[Space.DATA] = self._new_merger(Space.DATA)
+        return _done_or(failure)
+
+    def _remember(self, order: Remember) -> Done | Failed:
+        return _done_or(self._note(note_key(order.name), order.value))
+
+    def _note(self, key: bytes, value: bytes | None) -> Failure | None:
+        """Write a mark, or remove it, and sync."""
+        try:
+            if value is None:
+                self._db.delete(key, sync=True)
+            else:
+                self._db.put(key, value, sync=True)
+        except REFUSALS as error:
+            return failure_of(error, self._db)
+        return None
+
+    # --- damage
+
+    def _discard(self, order: Discard) -> Done | Failed:
+        partition = order.partition
+        if order.space is Space.DATA:
+            slots = self._partitioning.slots_of(partition)
+            failure = self._note(incomplete_key(slots), encode_incomplete(slots))
+            if failure is not None:
+                return Failed(failure)
+            self.incomplete.add(partition)
+        keys = partition_tokens(order.space, self._partitioning, partition).keys
+        try:
+            drop_range(self._db, keys.start, keys.stop)
+        except REFUSALS as error:
+            return Failed(failure_of(error, self._db))
+        if order.space is Space.HINT:
+            self.hints.clear(partition)
+        elif partition in self.trees:
+            self.trees.clear(partition)
+        return Done()
+
+    def _complete(self, order: Complete) -> Done | Failed:
+        slots = self._partitioning.slots_of(order.partition)
+        failure = self._note(incomplete_key(slots), None)
+        if failure is None:
+            self.incomplete.discard(order.partition)
+        return _done_or(failure)
+
+    def _scrub(self, order: Scrub) -> Scrubbed | Failed:
+        try:
+            return self.trees.scrub(self._db, order.partition, order.leaf, order.leaf_count)
+        except REFUSALS as error:
+            return Failed(failure_of(error, self._db))
+
+
+class _Decision:
+    """A Mint as a function of merge_batch, which asks in the order of the keys."""
+
+    def __init__(self, order: Mint, indices: Sequence[int], checker: RecordMerger) -> None:
+        self._decide = order.decide
+        self._indices = iter(indices)
+        self._checker = checker
+        self.has_raised = False  # whose error it is that came out
+
+    def __call__(self, key: bytes, old: bytes | None, operand: bytes) -> bytes | None:
+        if old is not None:
+            self._check(old)
+        try:
+            decided = self._decide(next(self._indices), old)
+        except BaseException:
+            self.has_raised = True
+            raise
+        return old if decided is None else decided
+
+    def _check(self, old: bytes) -> None:
+        try:
+            self._checker.check(old)
+        except REFUSALS as error:
+            raise CorruptionError(f"a stored record: {error}") from error
+
+
+def _done_or(failure: Failure | None) -> Done | Failed:
+    return Done() if failure is None else Failed(failure)

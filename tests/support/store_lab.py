@@ -1,0 +1,179 @@
+"""A node's store on a disk in memory, and what it must hold: a dict of records, merged by the
+reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import lsmkv
+from lsmkv._native.vfs import FileSystem, MemoryFileSystem
+from lsmkv.kernel import MerkleTree
+from lsmkv_cluster import record_format
+from lsmkv_cluster.engine_key import HEAD_SIZE, KeyScheme, Space, space_tokens
+from lsmkv_cluster.minting import mint, overwrite
+from lsmkv_cluster.record import Record, merge
+from lsmkv_cluster.storage_orders import Merge, Merged, Order, Read, Result, Values
+from lsmkv_cluster.store import Store
+from lsmkv_cluster.store_opening import Opened, open_store
+from lsmkv_cluster.topology import Topology
+from lsmkv_cluster.vclock import Actor
+from tests.support.members import make_topology
+
+__all__ = ["ME", "PATH", "SMALL", "TOPOLOGY", "StoreLab", "key_in", "record_of", "same_trees"]
+
+PATH = "/store"
+SMALL: dict[str, Any] = {"background": "inline", "write_buffer_size": 4096, "table_size": 4096,
+                         "block_size": 256, "level0_trigger": 2}  # fmt: skip
+ELSEWHERE = Actor(2, 20, 1 << 32)
+STAMP = 1_700_000_000_000 << 16
+
+
+def _topology() -> Topology:
+    made = make_topology()
+    [first, *_] = made.owners[0]
+    # One member owns all but the last three partitions.
+    owners = [(first,)] * (len(made.owners) - 3) + [made.owners[0][1:2]] * 3
+    return replace(made, owners=tuple(owners))
+
+
+TOPOLOGY = _topology()
+ME = TOPOLOGY.owners[0][0]
+
+
+def record_of(value: bytes, actor: Actor = ELSEWHERE, local: bytes | None = None) -> bytes:
+    """A value that supersedes `local`."""
+    record = None if local is None else record_format.decode(local)
+    return record_format.encode(mint(record, overwrite(record, value), actor, STAMP).record)
+
+
+def key_in(partition: int, number: int = 0, topology: Topology = TOPOLOGY) -> bytes:
+    """The `number`-th key of a partition."""
+    found = (b"key%d" % i for i in range(1 << 20))
+    inside = (key for key in found if topology.partition_of(key) == partition)
+    return next(key for i, key in enumerate(inside) if i == number)
+
+
+def reference_merge(old: bytes | None, new: bytes) -> bytes:
+    if old is None:
+        return new
+    return record_format.encode(merge(record_format.decode(old), record_format.decode(new)).record)
+
+
+class StoreLab:
+    """`model` is what Space.DATA and Space.HINT must hold."""
+
+    def __init__(
+        self,
+        filesystem: FileSystem | None = None,
+        topology: Topology = TOPOLOGY,
+        **options: Any,
+    ) -> None:
+        self.filesystem = filesystem or MemoryFileSystem()
+        self.topology = topology
+        self.scheme = KeyScheme(topology.key_seed)
+        self.options = {**SMALL, **options}
+        self.model: dict[tuple[Space, bytes], bytes] = {}
+        self.open()
+
+    def open(self) -> Opened:
+        self.db = lsmkv.open(PATH, filesystem=self.filesystem, **self.options)
+        self.opened = open_store(self.db, self.topology, ME)
+        return self.opened
+
+    @property
+    def store(self) -> Store:
+        return self.opened.store
+
+    def __enter__(self) -> StoreLab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.db.close()
+
+    def close(self) -> None:
+        self.db.close()
+
+    def end_cleanly(self) -> None:
+        self.store.close()
+        self.db.close()
+
+    def crash(self, disk: MemoryFileSystem) -> Opened:
+        """Go on with what a power loss leaves."""
+        image = disk.crash()
+        self.db.close()
+        self.filesystem = image
+        return self.open()
+
+    def do(self, order: Order) -> Result:
+        return self.store.carry_out(order)
+
+    def merge(self, space: Space, *records: tuple[bytes, bytes], sync: bool = False) -> Merged:
+        """Merge, here and in the model."""
+        result = self.do(Merge(space, records, sync))
+        assert isinstance(result, Merged)
+        for (key, record), outcome in zip(records, result.outcomes, strict=True):
+            place = (space, key)
+            merged = reference_merge(self.model.get(place), record)
+            if outcome is True:
+                assert merged != self.model.get(place)
+                self.model[place] = merged
+            elif outcome is False:
+                assert merged == self.model[place]
+        return result
+
+    def read(self, space: Space, *keys: bytes, durable: bool = False) -> tuple[Any, ...]:
+        result = self.do(Read(space, keys, durable))
+        assert isinstance(result, Values)
+        return result.values
+
+    def record(self, key: bytes, space: Space = Space.DATA) -> Record:
+        [value] = self.read(space, key)
+        return record_format.decode(value)
+
+    def check(self) -> None:
+        """The store holds the model, and its trees and tallies are those of it."""
+        for space in (Space.DATA, Space.HINT):
+            keys = [key for place, key in self.model if place is space]
+            assert self.read(space, *keys) == tuple(self.model[space, key] for key in keys)
+            bounds = space_tokens(space).keys
+            assert len(list(self.db.scan(bounds.start, bounds.stop))) == len(keys)
+        for partition in self.store.trees:
+            assert same_trees(self.store.tree(partition), self.rebuilt(partition))
+        self._check_hints()
+
+    def rebuilt(self, partition: int) -> MerkleTree:
+        tree = self.store.tree(partition)
+        made = MerkleTree(tree.start, tree.span_bits, depth=tree.depth)
+        made.add_entries(
+            self.scheme.tree_key,
+            [
+                (self.scheme.engine_key(space, key), record)
+                for (space, key), record in self.model.items()
+                if space is Space.DATA and self.topology.partition_of(key) == partition
+            ],
+        )
+        return made
+
+    def _check_hints(self) -> None:
+        hints = {key: record for (space, key), record in self.model.items() if space is Space.HINT}
+        tallies = self.store.hints
+        assert tallies.count == len(hints)
+        assert tallies.size_bytes == sum(
+            HEAD_SIZE + len(key) + len(record) for key, record in hints.items()
+        )
+        partitions = [self.topology.partition_of(key) for key in hints]
+        assert {p: tallies[p].count for p in tallies} == {
+            p: partitions.count(p) for p in partitions
+        }
+        stamps = [
+            item.stamp for record in hints.values() for item in record_format.decode(record).items
+        ]
+        if stamps:
+            assert tallies.oldest_stamp is not None
+            assert tallies.oldest_stamp <= min(stamps)
+
+
+def same_trees(first: MerkleTree, second: MerkleTree) -> bool:
+    """All leaves, the place and the count of entries."""
+    return first.checkpoint() == second.checkpoint()
