@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from lsmkv_cluster.errors import Malformed
+from lsmkv_cluster.hint_pass import hint_size
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.ports import Asked, Effect, Now, Reply, Stored, StoreOrder
 from lsmkv_cluster.replica_messages import (
@@ -33,6 +34,14 @@ from lsmkv_cluster.view import View
 
 __all__ = ["Replica"]
 
+# Plain numbers: this is done for every operation, and operators of flags cost ten times as much.
+SYNC = int(ReplicaFlags.SYNC)
+AS_HINT = int(ReplicaFlags.AS_HINT)
+DIGEST = int(ReplicaFlags.DIGEST)
+REPAIR = int(ReplicaFlags.REPAIR)
+MERGE_FLAGS = SYNC | AS_HINT
+READ_FLAGS = SYNC | AS_HINT | DIGEST | REPAIR
+
 
 class _Merging(NamedTuple):
     reply_to: tuple[Hashable, ...]
@@ -45,17 +54,18 @@ class _Looking(NamedTuple):
 
 
 class Replica:
-    """`accepts_hint(size)` is the budget of hints.py; `digest` that of stored records."""
+    """`take_hint(now, key, size)` says whether hints.py has room for a hint, and counts it;
+    `digest` is that of stored records."""
 
     def __init__(
         self,
         view: View,
         digest: Callable[[bytes, bytes], int],
-        accepts_hint: Callable[[int], bool],
+        take_hint: Callable[[Now, bytes, int], bool],
     ) -> None:
         self._view = view
         self._digest = digest
-        self._accepts_hint = accepts_hint
+        self._take_hint = take_hint
 
     # --- requests
 
@@ -69,7 +79,7 @@ class Replica:
                 continue
             try:
                 if request.opcode == MERGE:
-                    self._take_merge(request, merges, effects)
+                    self._take_merge(now, request, merges, effects)
                 elif request.opcode == READ:
                     self._take_read(request, reads, effects)
                 else:
@@ -87,23 +97,24 @@ class Replica:
 
     def _take_merge(
         self,
+        now: Now,
         request: Asked,
         merges: dict[tuple[Space, bool], list[tuple[Hashable, bytes, bytes]]],
         effects: list[Effect],
     ) -> None:
-        if request.flags & ~(ReplicaFlags.SYNC | ReplicaFlags.AS_HINT):
+        if request.flags & ~MERGE_FLAGS:
             effects.append(Reply(request.reply_to, OperationStatus.UNKNOWN_FLAGS))
             return
         key, record = decode_merge(request.payload)
         is_owner = self._view.place_of(key).is_owner
-        is_hint = bool(request.flags & ReplicaFlags.AS_HINT) and not is_owner
-        if is_hint and not self._accepts_hint(len(record)):
+        is_hint = bool(request.flags & AS_HINT) and not is_owner
+        if is_hint and not self._take_hint(now, key, hint_size(key, record)):
             effects.append(Reply(request.reply_to, ReplicaStatus.HINTS_FULL))
         elif not is_hint and not is_owner:
             effects.append(Reply(request.reply_to, ReplicaStatus.NOT_OWNER))
         else:
             space = Space.HINT if is_hint else Space.DATA
-            sync = bool(request.flags & ReplicaFlags.SYNC)
+            sync = bool(request.flags & SYNC)
             merges.setdefault((space, sync), []).append((request.reply_to, key, record))
 
     def _take_read(
@@ -113,22 +124,21 @@ class Replica:
         effects: list[Effect],
     ) -> None:
         flags = request.flags
-        known = ReplicaFlags.SYNC | ReplicaFlags.AS_HINT | ReplicaFlags.DIGEST | ReplicaFlags.REPAIR
-        if flags & ~known:
+        if flags & ~READ_FLAGS:
             effects.append(Reply(request.reply_to, OperationStatus.UNKNOWN_FLAGS))
             return
         key = decode_read(request.payload)
         place = self._view.place_of(key)
-        is_hint = bool(flags & ReplicaFlags.AS_HINT) and not place.is_owner
+        is_hint = bool(flags & AS_HINT) and not place.is_owner
         if not is_hint and not place.is_owner:
             effects.append(Reply(request.reply_to, ReplicaStatus.NOT_OWNER))
             return
-        ready = is_hint or flags & ReplicaFlags.REPAIR or self._view.is_ready(place.partition)
+        ready = is_hint or flags & REPAIR or self._view.is_ready(place.partition)
         if not ready:
             effects.append(Reply(request.reply_to, OperationStatus.NOT_READY))
             return
         space = Space.HINT if is_hint else Space.DATA
-        durable = bool(flags & ReplicaFlags.SYNC)
+        durable = bool(flags & SYNC)
         reads.setdefault((space, durable), []).append((request.reply_to, key, flags))
 
     # --- results
@@ -164,7 +174,7 @@ class Replica:
                 effects.append(failed)
                 continue
             assert not isinstance(value, Failure)
-            if value is not None and flags & ReplicaFlags.DIGEST:
+            if value is not None and flags & DIGEST:
                 found = Found(digest=self._digest(key, value))
             else:
                 found = Found(record=value)

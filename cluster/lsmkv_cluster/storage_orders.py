@@ -15,6 +15,7 @@ store makes engine keys of them (engine_key.py).
     Remember     Done         a note of the node, synced; Recall reads it at the start
     Scrub        Scrubbed     compare a part of a partition's tree with what is on disk
     Discard      Done         drop a partition that cannot be read, marked incomplete first
+    Suspect      Done         mark partitions incomplete and keep what is there, synced
     Complete     Done         take that mark away, synced
 
 An order fails as a whole (Failed) only where its result has no place for a failure of one key.
@@ -50,6 +51,7 @@ __all__ = [
     "Scrub",
     "Scrubbed",
     "Space",
+    "Suspect",
     "Sync",
     "Values",
 ]
@@ -162,6 +164,13 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """Something may be missing from them."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Complete:
     """The partition has been filled from others."""
 
@@ -179,6 +188,7 @@ Order = (
     | Remember
     | Scrub
     | Discard
+    | Suspect
     | Complete
 )
 

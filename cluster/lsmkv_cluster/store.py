@@ -47,6 +47,7 @@ from lsmkv_cluster.storage_orders import (
     Result,
     Scrub,
     Scrubbed,
+    Suspect,
     Sync,
     Values,
 )
@@ -95,6 +96,7 @@ class Store:
             Remember: self._remember,
             Scrub: self._scrub,
             Discard: self._discard,
+            Suspect: self._suspect,
             Complete: self._complete,
         }
 
@@ -298,6 +300,16 @@ class Store:
             self.hints.clear(partition)
         elif partition in self.trees:
             self.trees.clear(partition)
+        return Done()
+
+    def _suspect(self, order: Suspect) -> Done | Failed:
+        slots = [self._partitioning.slots_of(partition) for partition in order.partitions]
+        marks = [(incomplete_key(some), encode_incomplete(some)) for some in slots]
+        try:
+            self._db.put_many(marks, sync=True)
+        except REFUSALS as error:
+            return Failed(failure_of(error, self._db))
+        self.incomplete.update(order.partitions)
         return Done()
 
     def _complete(self, order: Complete) -> Done | Failed:

@@ -17,7 +17,7 @@ What holds:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -35,6 +35,9 @@ from lsmkv_cluster.view import Target, View
 from lsmkv_cluster.wire import Lane
 
 __all__ = ["WriteSettings", "Writing"]
+
+SYNC = int(ReplicaFlags.SYNC)
+AS_HINT = int(ReplicaFlags.AS_HINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,16 @@ class Writing:
     """All writes that this node coordinates. `begin` takes calls whose levels have been checked."""
 
     def __init__(
-        self, view: View, minter: Minter, secret: bytes, settings: WriteSettings | None = None
+        self,
+        view: View,
+        minter: Minter,
+        secret: bytes,
+        take_hint: Callable[[Now, bytes, int], bool],
+        settings: WriteSettings | None = None,
     ) -> None:
         self._view = view
         self._minter = minter
+        self._take_hint = take_hint
         self._secret = secret
         self._settings = settings or WriteSettings()
         self._next_id = 0
@@ -104,6 +113,8 @@ class Writing:
                 steps.append(Finish(call.token, answer))
             elif all(target.member != self._view.me for target in targets):
                 steps.append(Finish(call.token, refusal(Reason.NOT_AN_OWNER)))
+            elif not call.place.is_owner and not self._has_room(now, call):
+                steps.append(Finish(call.token, refusal(Reason.OVERLOADED)))
             else:
                 write = _Write(self._take_id(), call, targets)
                 self._writes[write.id] = write
@@ -112,6 +123,11 @@ class Writing:
         for space, writes in by_space.items():
             steps.append(self._mint(now, space, writes))
         return steps
+
+    def _has_room(self, now: Now, call: Call) -> bool:
+        """Whether the hints have room for a write that is minted into them."""
+        request = call.request
+        return self._take_hint(now, request.key, len(request.key) + sum(map(len, request.values)))
 
     def _take_id(self) -> int:
         self._next_id += 1
@@ -198,9 +214,9 @@ class Writing:
     def _ask(self, write: _Write, target: Target, steps: list[Step]) -> None:
         write.pending[target.owner] = target.member
         write.taken.append(target.member)
-        flags = ReplicaFlags.SYNC if write.call.is_strict else 0
+        flags = SYNC if write.call.is_strict else 0
         if target.is_hint:
-            flags |= ReplicaFlags.AS_HINT
+            flags |= AS_HINT
         steps.append(
             Ask(
                 target.member,

@@ -29,7 +29,7 @@ LAYERS: Layers = (
     {"driver_ports", "changes", "quorum", "view", "latency", "evidence", "store_opening", "hint_pass"},
     {"minter", "calls", "hints"},
     {"write_back", "read_state"},
-    {"replica", "writing", "reading", "starting", "traffic"},
+    {"replica", "writing", "reading", "starting", "traffic", "merging"},
     {"coordinator"},
     {"node"},
     {"planner", "resolve"},
