@@ -6,6 +6,7 @@ A machine decides; it never waits. It is called with what has happened and retur
     Asked / Reply                a request from another node, and the answer to it
     StoreOrder / Stored          work for the store (storage_orders.py), and its result
     SendDatagram                 gossip, which may get lost
+    StatusChanged                another member is taken for something else now (member_status.py)
     Alarm                        what an operator has to know
 
 `token` belongs to the machine that asked and comes back as it was; `reply_to` belongs to the node.
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol
 
+from lsmkv_cluster.member_status import Status
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.operations import Operation, OperationStatus
 from lsmkv_cluster.storage_orders import Order, Result
@@ -34,6 +36,7 @@ __all__ = [
     "Random",
     "Reply",
     "SendDatagram",
+    "StatusChanged",
     "StoreOrder",
     "Stored",
     "Unanswered",
@@ -90,11 +93,17 @@ class SendDatagram(NamedTuple):
     operations: tuple[Operation, ...]
 
 
+class StatusChanged(NamedTuple):
+    member: MemberId
+    before: Status
+    after: Status
+
+
 class Alarm(NamedTuple):
     message: str
 
 
-Effect = Ask | Reply | StoreOrder | SendDatagram | Alarm
+Effect = Ask | Reply | StoreOrder | SendDatagram | StatusChanged | Alarm
 
 
 # --- what a machine is told ----------------------------------------------------------------------

@@ -15,7 +15,6 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from lsmkv_cluster.errors import Malformed
-from lsmkv_cluster.hint_pass import hint_size
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.ports import Asked, Effect, Now, Reply, Stored, StoreOrder
 from lsmkv_cluster.replica_messages import (
@@ -108,7 +107,7 @@ class Replica:
         key, record = decode_merge(request.payload)
         is_owner = self._view.place_of(key).is_owner
         is_hint = bool(request.flags & AS_HINT) and not is_owner
-        if is_hint and not self._take_hint(now, key, hint_size(key, record)):
+        if is_hint and not self._take_hint(now, key, len(key) + len(record)):
             effects.append(Reply(request.reply_to, ReplicaStatus.HINTS_FULL))
         elif not is_hint and not is_owner:
             effects.append(Reply(request.reply_to, ReplicaStatus.NOT_OWNER))
