@@ -49,9 +49,14 @@ class Script:
 
     def pick(self, case: Case) -> str:
         """`start` leaves the job running, `apply` makes a move."""
-        snapshot = case.integer("snapshot", 1 << 60)
         job = pick_compaction(
-            self.version, self.options, running=self.running, oldest_snapshot=snapshot
+            self.version,
+            self.options,
+            running=self.running,
+            oldest_snapshot=case.integer("snapshot", 1 << 60),
+            damaged={
+                int(number) for number in case.options.get("damaged", "").split(",") if number
+            },
         )
         return self.take(job, case)
 
@@ -104,6 +109,27 @@ def settle(tree: ModelTree) -> int:
         steps += 1
         assert steps < 1000, "compaction does not come to an end"
     return steps
+
+
+def test_around_damaged_tables_compaction_goes_on_and_ends() -> None:
+    chooser = random.Random(11)
+    tree = filled([chooser.randrange(1 << 31) for _ in range(4000)], small_options())
+    damaged = {table.number for table in tree.version if chooser.random() < 0.1}
+    assert damaged
+    steps = 0
+    for _ in range(4000):
+        if not tree.write(number_key(chooser.randrange(1 << 31)), b""):
+            continue
+        while (job := pick_compaction(tree.version, tree.options, damaged=damaged)) is not None:
+            assert not damaged & {table.number for table in job.tables}
+            tree.run(job)
+            steps += 1
+            assert steps < 1000, "compaction does not come to an end"
+    tree.check()
+    assert len(tree.version.levels[0]) <= 2 * tree.options.level0_trigger
+    assert damaged <= tree.version.file_numbers
+    settle(tree)
+    tree.check()
 
 
 def number_key(number: int) -> bytes:

@@ -24,6 +24,7 @@ fits without a rotation; the rest is refused (`_refuse_reentry`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import threading
 import time
@@ -40,7 +41,7 @@ from lsmkv._native.readstate import ReadState
 from lsmkv.background import Background, Step, told_again
 from lsmkv.compaction import JobFactory, describe
 from lsmkv.edits import EditingStore, Frozen, Parts, read_state
-from lsmkv.errors import ClosedError, Error
+from lsmkv.errors import ClosedError, CorruptionError, Error, StorageError
 from lsmkv.picker import NO_SNAPSHOT, Compaction, pick_compaction, pick_manual
 from lsmkv.pressure import write_pressure
 from lsmkv.statistics import EngineCounters
@@ -69,6 +70,7 @@ class Engine(EditingStore):
         self._snapshot_lock = threading.RLock()  # while a snapshot is made, or a dropped range goes
         self._running: set[Job] = set()
         self._background_errors: dict[str, Exception] = {}  # by kind of step, until one succeeds
+        self._damaged_tables: set[int] = set()  # which compactions leave alone
         self._flush_requests = 0  # how often somebody has asked for everything to be flushed
         self._engine_counters = EngineCounters()
         self._sequence = parts.last_sequence
@@ -215,6 +217,8 @@ class Engine(EditingStore):
                 return False
             if pressure.stop:
                 self._raise_background_error("flush", "compaction")
+                if not self._is_compaction_pending():
+                    self._raise_background_error("damage")
                 started = time.monotonic()
                 self._changed.wait(0.05)
                 self._engine_counters.stall_seconds += time.monotonic() - started
@@ -267,19 +271,41 @@ class Engine(EditingStore):
                 if self.closed or self._is_disk_in_doubt:
                     return False
                 self._settle()
-                compaction = pick_compaction(
-                    self._tree.version, self._options, oldest_snapshot=self._oldest_snapshot()
-                )
+                compaction = self._pick()
             if compaction is None:
                 return False
-            self._carry_out(compaction)
+            try:
+                self._carry_out(compaction)
+            except (CorruptionError, StorageError) as error:
+                self._leave_alone(compaction, error)
             return True
+
+    def _pick(self) -> Compaction | None:
+        return pick_compaction(
+            self._tree.version,
+            self._options,
+            oldest_snapshot=self._oldest_snapshot(),
+            damaged=self._damaged_tables,
+        )
 
     def _is_compaction_pending(self) -> bool:
         """Whether one is due, or runs: until it ends its inputs are in the tree, and it is due."""
-        snapshot = self._oldest_snapshot()
-        version, options = self._tree.version, self._options
-        return pick_compaction(version, options, oldest_snapshot=snapshot) is not None
+        return self._pick() is not None
+
+    def _leave_alone(self, compaction: Compaction, error: CorruptionError | StorageError) -> None:
+        """A table that cannot be read must not stop every other compaction, nor the writers behind
+        them. It stays until keys are dropped, or the database is opened again. Raises what is no
+        such error."""
+        is_damage = isinstance(error, CorruptionError) or error.errno == errno.EIO
+        path = error.path if isinstance(error, CorruptionError) else error.filename
+        numbers = {table.number for table in compaction.tables}
+        damaged = {n for n in numbers if filenames.table_path(self._directory, n) == path}
+        if not is_damage or not damaged:
+            raise error
+        logger.error("a table is damaged, compactions leave it alone: %s", error)
+        with self._lock:
+            self._damaged_tables |= damaged
+            self._background_errors["damage"] = error
 
     def _compact_range(self, keys: KeyRange) -> None:
         """Bring everything in the range to the bottom level, step by step; others may write
@@ -309,6 +335,8 @@ class Engine(EditingStore):
                 changes = self._tree.version.drop_range(keys)
                 if not changes.removed:
                     return
+                self._damaged_tables.clear()  # perhaps what is left of them is sound
+                self._background_errors.pop("damage", None)
                 with self._snapshot_lock:
                     self._pin_snapshots()
                     self._commit_change(changes)

@@ -24,7 +24,9 @@ What every compaction here obeys, whatever else runs at the same time:
   levels: outputs of one cannot land among the inputs or the outputs of another. Merges within
   level 0 change neither keys nor order, so for them the inputs alone count;
 - merges within level 0 take neighbours by epoch only and write one table with the newest epoch of
-  them.
+  them;
+- a damaged table is never an input, as if a job that never ends had it: what can be done around it
+  is done.
 
 A move (`is_move`) is an edit without a job: nothing below overlaps, so the table just changes
 level. Flushes write one table each (one epoch, no split); the memtable bounds its size.
@@ -33,7 +35,7 @@ level. Flushes write one table each (one epoch, no split); the memtable bounds i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -137,12 +139,14 @@ def pick_compaction(
     *,
     running: Sequence[Compaction] = (),
     oldest_snapshot: int = NO_SNAPSHOT,
+    damaged: Collection[int] = (),
 ) -> Compaction | None:
     """The most useful compaction that may start now; None: nothing to do, or nothing possible.
 
-    `oldest_snapshot` is the lowest sequence that a live snapshot reads at.
+    `oldest_snapshot` is the lowest sequence that a live snapshot reads at, `damaged` the numbers of
+    files that are to be left alone.
     """
-    picker = _Picker(version, options, running, oldest_snapshot, is_manual=False)
+    picker = _Picker(version, options, running, oldest_snapshot, damaged, is_manual=False)
     targets = level_targets(version, options)
     scores = [(picker.score(level, targets), level) for level in range(BOTTOM_LEVEL)]
     for score, level in sorted(scores, key=lambda item: (-item[0], item[1])):
@@ -172,7 +176,7 @@ def pick_manual(
     the bottom, without droppable tombstones and without files of which parts are hidden. None
     while jobs are running may also mean that one is in the way. Each step is bounded in size.
     """
-    picker = _Picker(version, options, running, oldest_snapshot, is_manual=True)
+    picker = _Picker(version, options, running, oldest_snapshot, (), is_manual=True)
     for level in range(BOTTOM_LEVEL):
         if version.overlapping(level, keys):
             return picker.level0_downwards(keys) if level == 0 else picker.downwards(level, keys)
@@ -185,11 +189,14 @@ class _Picker:
     options: Options
     running: Sequence[Compaction]
     oldest_snapshot: int
+    damaged: Collection[int]
     is_manual: bool
 
     @cached_property
     def busy(self) -> frozenset[TableKey]:
-        return frozenset(key for job in self.running for key in job.removed)
+        running = {key for job in self.running for key in job.removed}
+        damaged = {table.key for table in self.version if table.number in self.damaged}
+        return frozenset(running | damaged)
 
     def free(self, tables: Iterable[TableMeta]) -> list[TableMeta]:
         return [table for table in tables if table.key not in self.busy]

@@ -270,3 +270,29 @@ def test_forgeries_lifetimes_and_waits_under_sanitizers(tmp_path):
     whole, refused = map(int, c_program.run(program, 1, 300).split())
     assert whole > 5
     assert refused > 200
+
+
+@pytest.mark.parametrize("readahead", [0, 1000, 1 << 20])
+@pytest.mark.parametrize("backward", [False, True])
+def test_damage_ahead_is_met_when_the_cursor_gets_there(readahead, backward):
+    entries = sequential(300)
+    data, pieces = image(entries, block_size=400)
+    blocks = [piece for piece in pieces if piece.what.startswith("data block")]
+    previous = -1
+    for piece in blocks:
+        damaged = bytearray(data)
+        damaged[piece.offset + 20] ^= 1
+        file_system = MemoryFileSystem()
+        replace_file(file_system, damaged)
+        cursor = TableSpace(file_system).open(PATH, 1).cursor(readahead=readahead)
+        seen = 0
+        with pytest.raises(CorruptionError) as caught:
+            _ = cursor.last() if backward else cursor.first()
+            while cursor.entry is not None:
+                assert cursor.entry == entries[-1 - seen if backward else seen]
+                seen += 1
+                _ = cursor.previous() if backward else cursor.next()
+        assert caught.value.offset == piece.offset
+        before = len(entries) - seen if backward else seen
+        assert before > previous, "all that stands in front of the damage was seen"
+        previous = before

@@ -92,21 +92,11 @@ static int reserve_window(table_cursor *cursor, uint32_t count, size_t size) {
     return 0;
 }
 
-static int fill_window(table_cursor *cursor, uint32_t ordinal, int backward) {
+/* Fills the empty window with the blocks first .. end - 1. */
+static int read_run(table_cursor *cursor, uint32_t first, uint32_t end) {
     lsm_table *table = cursor->table;
     read_window *window = &cursor->window;
     lsm_read_context *context = cursor->context;
-    drop_window(window);
-    if (cursor->file == NULL) {
-        lsm_vfs *vfs = table->pool->vfs;
-        int code = vfs->ops->open(vfs, table->path, LSM_OPEN_READ, &cursor->file, context->error);
-        if (code) {
-            cursor->file = NULL;
-            return code;
-        }
-    }
-    uint32_t first, end;
-    choose_run(cursor, ordinal, backward, &first, &end);
     uint64_t offset = table->index.block_offsets[first];
     size_t size = (size_t)(table->index.block_offsets[end] - offset);
     int code = reserve_window(cursor, end - first, size);
@@ -118,6 +108,32 @@ static int fill_window(table_cursor *cursor, uint32_t ordinal, int backward) {
     window->first = first;
     window->count = end - first;
     return 0;
+}
+
+/* Damage matters when the cursor gets there, not when it is read ahead: behind it may be the end of what the
+ * caller wants. So a run that cannot be read is halved, down to the block at `ordinal`. */
+static int fill_window(table_cursor *cursor, uint32_t ordinal, int backward) {
+    lsm_table *table = cursor->table;
+    lsm_read_context *context = cursor->context;
+    drop_window(&cursor->window);
+    if (cursor->file == NULL) {
+        lsm_vfs *vfs = table->pool->vfs;
+        int code = vfs->ops->open(vfs, table->path, LSM_OPEN_READ, &cursor->file, context->error);
+        if (code) {
+            cursor->file = NULL;
+            return code;
+        }
+    }
+    uint32_t first, end;
+    choose_run(cursor, ordinal, backward, &first, &end);
+    for (;;) {
+        int code = read_run(cursor, first, end);
+        uint32_t half = (end - first) / 2;
+        if (half == 0 || (code != LSM_E_CORRUPT && code != LSM_E_SYSTEM)) return code;
+        if (context->error != NULL) context->error->code = LSM_OK;
+        if (backward) first = end - half;
+        else end = first + half;
+    }
 }
 
 static int block_from_window(table_cursor *cursor, uint32_t ordinal, int backward, lsm_block **block) {
