@@ -4,7 +4,7 @@ Whole merged records travel (record_format.py), never deltas, so an operation th
 out of turn changes nothing. Payloads, in terms of coding.py:
 
     merge, opcode 0x0301                        answer, the same opcode
-    sized  key                                  DONE: nothing
+    sized  key, perhaps empty                   DONE: nothing
     rest   record                               FAILED: u8 why
 
     read, opcode 0x0302                         answer, the same opcode
@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from lsmkv_cluster.coding import Reader, Writer
+from lsmkv_cluster.engine_key import CLIENT_KEY_SIZE_MAX
 from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.operations import Machine, opcode
 from lsmkv_cluster.record_format import RECORD_SIZE_MAX
@@ -66,7 +67,7 @@ __all__ = [
 
 MERGE = opcode(Machine.REPLICA, 1)
 READ = opcode(Machine.REPLICA, 2)
-KEY_SIZE_MAX = 64 << 10  # bytes of a client's key
+KEY_SIZE_MAX = CLIENT_KEY_SIZE_MAX  # bytes; a key may be empty
 
 _NOTHING, _RECORD, _DIGEST = range(3)
 
@@ -119,8 +120,6 @@ def decode_merge(payload: bytes) -> tuple[bytes, bytes]:
     """Key and record; the record is checked by whoever merges it."""
     reader = Reader(payload)
     key = reader.sized(KEY_SIZE_MAX)
-    if not key:
-        raise Malformed("an empty key")
     return key, _rest_as_record(reader)
 
 
@@ -130,7 +129,7 @@ def encode_read(key: bytes) -> bytes:
 
 
 def decode_read(payload: bytes) -> bytes:
-    if not 1 <= len(payload) <= KEY_SIZE_MAX:
+    if len(payload) > KEY_SIZE_MAX:
         raise Malformed(f"a key of {len(payload)} bytes")
     return payload
 
@@ -169,7 +168,7 @@ def decode_failure(payload: bytes) -> Failure:
 
 
 def _check_key(key: bytes) -> None:
-    if not 1 <= len(key) <= KEY_SIZE_MAX:
+    if len(key) > KEY_SIZE_MAX:
         raise ValueError(f"a key of {len(key)} bytes")
 
 
