@@ -18,7 +18,9 @@ from lsmkv.filenames import FileKind
 from lsmkv.version import LogRef, TableKey
 from lsmkv_cluster import context, record_format
 from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
+from lsmkv_cluster.gossip_messages import Statement, decode_statement, encode_statement
 from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
+from lsmkv_cluster.member_status import Status
 from lsmkv_cluster.operations import Operation
 from lsmkv_cluster.record import Kind
 from lsmkv_cluster.replica_messages import Found, decode_found, decode_merge
@@ -158,6 +160,12 @@ def test_replica_operations():
     merge, found = hexadecimal(block("01 6b726563")).values()
     assert decode_merge(merge) == (b"k", b"rec")
     assert decode_found(found) == Found(digest=0x1122334455667788)
+def test_gossip():
+    data = joined(hexadecimal(block("0 02101112")), 58)
+    member, *accusers = (bytes(range(start, start + 16)) for start in (0x10, 0x20, 0x30))
+    statement = Statement(Status.SUSPECT, member, 4 << 32 | 1, None, tuple(accusers))
+    assert encode_statement(statement) == data
+    assert decode_statement(data) == statement
 
 
 def test_record_and_context():

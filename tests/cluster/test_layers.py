@@ -15,24 +15,32 @@ PACKAGE = "lsmkv_cluster"
 SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 LAYERS: Layers = (
-    {"refusals", "replay_window", "hlc", "vclock"},
-    {"errors", "record"},
-    {"coding", "slots", "members", "keyspaces", "operations", "visible"},
-    {"ring", "owners", "site", "wire", "datagram", "antientropy_messages", "record_format"}
-    | {"engine_key"},
-    {"fair", "assignment", "topology", "handshake", "antientropy_exchange", "context"}
-    | {"hint_tallies"},
-    {"balance", "topology_format", "actor", "minting"},
-    {"savings", "crdt", "storage_orders", "store_marks"},
-    {"ports", "replica_messages", "partition_trees", "store_failures"},
-    {"requests", "store", "token_ranges", "hint_budget"},
-    {"driver_ports", "changes", "quorum", "view", "latency", "evidence", "store_opening", "hint_pass"},
-    {"minter", "calls", "hints"},
-    {"write_back", "read_state"},
-    {"replica", "writing", "reading", "starting", "traffic", "merging"},
-    {"coordinator"},
-    {"node"},
-    {"planner", "resolve"},
+    set(
+        """assignment hlc local_health member_status peer_clocks refusals replay_window
+        suspicion vclock""".split()
+    ),
+    set("errors membership_settings record".split()),
+    set("coding keyspaces members operations slots visible".split()),
+    set(
+        """antientropy_messages datagram dissemination engine_key gossip_messages
+        hint_budget latency owners quorum record_format ring site wire""".split()
+    ),
+    set(
+        """antientropy_exchange balance context fair handshake hint_tallies own_state
+        topology""".split()
+    ),
+    set("actor evidence minting savings topology_format view".split()),
+    set("crdt planner storage_orders store_marks".split()),
+    set(
+        """hint_pass partition_trees ports replica_messages resolve store_failures
+        token_ranges""".split()
+    ),
+    set("hints member_table merging peers replica requests starting store write_back".split()),
+    set("calls changes driver_ports gossip member_report prober store_opening".split()),
+    set("membership minter read_state traffic".split()),
+    set("reading writing".split()),
+    set("coordinator".split()),
+    set("node".split()),
 )
 
 # The engine's public names and the surface that it made for the cluster.

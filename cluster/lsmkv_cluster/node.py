@@ -1,0 +1,371 @@
+"""One node: its machines, and the way of everything between them and the driver.
+
+    driver inputs -> [ asleep? ] -> machines -> effects -> frames, datagrams, orders, replies
+
+Sans IO: `step` is given the moment and all that has happened, and returns all that is to be done.
+Which machine an operation, an answer or a result belongs to is decided here, and nothing else, but
+for what concerns all of them:
+- a node that finds itself late was asleep: what it has received and not begun is from before, so it
+  is dropped with the connections, and what was to be minted is not;
+- a partition that cannot be read is given up and filled again from the others (recovery.py);
+- a merge that shows a lost write of this store waits until the distrust is durable (merging.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+from lsmkv.kernel import RecordMerger, entry_hash
+from lsmkv_cluster.actor import ActorSource, Identity
+from lsmkv_cluster.boot import BOOT_ID_NOTE, Boot, NodeSettings, Secrets
+from lsmkv_cluster.coordinator import Coordinator
+from lsmkv_cluster.damage import unreadable_partitions
+from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
+from lsmkv_cluster.driver_ports import (
+    ClientCall,
+    ClientReply,
+    DatagramIn,
+    DatagramOut,
+    DropConnections,
+    FrameIn,
+    Input,
+    NodeEffect,
+    PeerLost,
+)
+from lsmkv_cluster.engine_key import KeyScheme, Space
+from lsmkv_cluster.errors import ProtocolError
+from lsmkv_cluster.gossip_messages import Load
+from lsmkv_cluster.handshake import boot_number
+from lsmkv_cluster.hints import HintedHandoff
+from lsmkv_cluster.hlc import HybridClock
+from lsmkv_cluster.latency import Latencies
+from lsmkv_cluster.members import MemberId, actor_number
+from lsmkv_cluster.membership import Membership
+from lsmkv_cluster.merging import LostDots
+from lsmkv_cluster.minter import Minter
+from lsmkv_cluster.operations import Machine
+from lsmkv_cluster.ports import (
+    Alarm,
+    Ask,
+    Effect,
+    Now,
+    Random,
+    Reply,
+    SendDatagram,
+    StatusChanged,
+    Stored,
+    StoreOrder,
+)
+from lsmkv_cluster.ports import Machine as MachinePort
+from lsmkv_cluster.reading import Reading
+from lsmkv_cluster.recovery import Recovery
+from lsmkv_cluster.replay_window import ReplayWindow, Verdict
+from lsmkv_cluster.replica import Replica
+from lsmkv_cluster.starting import Starting
+from lsmkv_cluster.storage_orders import Done, Order, Result
+from lsmkv_cluster.storage_orders import Persist as PersistOrder
+from lsmkv_cluster.topology import Topology
+from lsmkv_cluster.traffic import Incoming, Traffic
+from lsmkv_cluster.view import View
+from lsmkv_cluster.writing import Writing
+
+__all__ = ["Node"]
+
+
+RECOVERY = 0  # is asked nothing by others, and so has no opcodes
+
+
+class _Ordered(NamedTuple):
+    """Whose order it was."""
+
+    machine: int
+    token: Hashable
+    order: Order
+
+
+class _Persisting:
+    """The token of an identity on its way to stable storage."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+
+class Node:
+    """`start` once, then `step` with what has happened or when `next_deadline` has come."""
+
+    def __init__(
+        self,
+        boot: Boot,
+        topology: Topology,
+        me: MemberId,
+        secrets: Secrets,
+        rng: Random,
+        settings: NodeSettings | None = None,
+    ) -> None:
+        self.settings = settings = settings or NodeSettings()
+        self.me = me
+        self.topology = topology
+        self._secrets = secrets
+        self._rng = rng
+        self._peers = tuple(member.id for member in topology.members if member.id != me)
+        stored = boot.identity or Identity(actor_number(me), rng.getrandbits(32))
+        self.actors = ActorSource(stored, boot.evidence, peers_needed=min(1, len(self._peers)))
+        self._announce(self.actors.identity.start_number)
+        self._opener = DatagramOpener(secrets.datagrams, topology.cluster_id)
+        self._window = ReplayWindow()
+
+        tree_key = KeyScheme(topology.key_seed).tree_key
+        joiner = RecordMerger()
+
+        def digest(key: bytes, record: bytes) -> int:
+            return entry_hash(tree_key, key, record)
+
+        self.view = View(topology, me, self.is_reachable, self.is_ready)
+        self.minter = Minter(self.actors, HybridClock())
+        self.latencies = Latencies()
+        self.reading = Reading(
+            self.view, secrets.contexts, digest, joiner.merge, self.latencies, settings.reading
+        )
+        self.hints = HintedHandoff(topology, me, self.is_reachable, settings.hints)
+        self.writing = Writing(
+            self.view, self.minter, secrets.contexts, self._take_hint, settings.writing
+        )
+        self.coordinator = Coordinator(
+            self.view,
+            self.reading,
+            self.writing,
+            secrets.contexts,
+            lambda: self.actors.may_mint,
+            settings.coordinator,
+        )
+        self.replica = Replica(self.view, digest, self._take_hint)
+        self.starting = Starting(
+            self.actors, self._peers, boot.sequence, boot.notes, rng, settings.starting
+        )
+        self._lost_dots = LostDots(self.actors)
+        self._was_stale = False
+        self.recovery = Recovery(self._co_owners(), self.is_reachable, self.actors)
+        self._boot = boot
+        self._orders: dict[int, _Ordered] = {}
+        self._next_order = 0
+        self._machines: dict[int, MachinePort] = {
+            Machine.CONNECTION: self.starting,
+            Machine.MEMBERSHIP: self.membership,
+            Machine.REPLICA: self.replica,
+            Machine.HINTS: self.hints,
+            RECOVERY: self.recovery,
+            Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
+        }
+        self._traffic = Traffic(
+            topology.cluster_id,
+            topology.epoch,
+            self._machines,
+            self._clock_offset_ms,
+            rng.getrandbits(48) << 15,
+        )
+        self._durable_sequence = boot.durable_sequence
+        self._describe_ms = 0
+        self._out: list[NodeEffect] = []
+
+    def _announce(self, start_number: int) -> None:
+        """Begin to speak as this run: to the others a new one, if there was another number."""
+        sealing_key = self._secrets.datagrams[0]
+        boot = boot_number(start_number, self._rng.getrandbits(32))
+        self._sealer = DatagramSealer(sealing_key, self.topology.cluster_id, self.me, boot)
+        members = tuple(member.id for member in self.topology.members)
+        self.membership = Membership(
+            members, self.me, start_number, self._rng, self.settings.membership
+        )
+        self._announced = start_number
+
+    # --- what others ask
+
+    def is_reachable(self, member: MemberId) -> bool:
+        return self.membership.is_reachable(member)
+
+    def is_ready(self, partition: int) -> bool:
+        return self.recovery.is_ready(partition)
+
+    def _co_owners(self) -> dict[int, frozenset[MemberId]]:
+        """Of each partition that this node owns, the other owners."""
+        owners = self.topology.owners
+        return {p: frozenset(row) - {self.me} for p, row in enumerate(owners) if self.me in row}
+
+    def _take_hint(self, now: Now, key: bytes, size: int) -> bool:
+        if not self.hints.accepts(size):
+            return False
+        self.hints.keep(now, key, size)
+        return True
+
+    def _clock_offset_ms(self, member: MemberId) -> int:
+        offset = self.membership.clock_offset_ms(member)
+        return offset.offset_ms if offset is not None else 0
+
+    # --- the driver's side
+
+    def start(self, now: Now) -> list[NodeEffect]:
+        boot = self._boot
+        effects = self.recovery.start(
+            boot.lack,
+            boot.incomplete,
+            boot.damaged,
+            boot.damaged_hints,
+            (BOOT_ID_NOTE, boot.boot_id),
+        )
+        self._give(RECOVERY, effects)
+        return self.step(now, ())
+
+    def step(self, now: Now, inputs: Sequence[Input]) -> list[NodeEffect]:
+        incoming = Incoming({}, {})
+        if self._was_asleep(now):
+            inputs = self._wake(now, inputs, incoming)
+        results: dict[int, list[Stored]] = {}
+        calls: list[ClientCall] = []
+        for event in inputs:
+            if isinstance(event, FrameIn):
+                self._give(Machine.MEMBERSHIP, self.membership.heard_from(now, event.peer))
+                self._traffic.receive(now, event.peer, event.frame, incoming)
+            elif isinstance(event, Stored):
+                self._take_result(event, results)
+            elif isinstance(event, ClientCall):
+                calls.append(event)
+            elif isinstance(event, DatagramIn):
+                self._take_datagram(now, event.data)
+            else:
+                self._traffic.lost(event.peer, incoming)
+        self._traffic.expire(now, incoming)
+        for machine, requests in incoming.requests.items():
+            self._give(machine, self._machines[machine].asked(now, requests))
+        for machine, answers in incoming.answers.items():
+            self._give(machine, self._machines[machine].answered(now, answers))
+        for machine, stored in results.items():
+            self._give(machine, self._machines[machine].stored(now, stored))
+        if calls:
+            self._give(Machine.COORDINATOR, self.coordinator.called(now, calls))
+        if now.ms >= self._describe_ms:
+            self._describe(now)
+        for number, part in self._machines.items():
+            due_ms = part.next_deadline()
+            if due_ms is not None and due_ms <= now.ms:
+                self._give(number, part.tick(now))
+        self._persist_identity()
+        self._out += self._traffic.flush(now)
+        out, self._out = self._out, []
+        return out
+
+    def next_deadline(self) -> int | None:
+        due = [part.next_deadline() for part in self._machines.values()]
+        due += [self._traffic.next_deadline(), self._describe_ms]
+        return min([ms for ms in due if ms is not None], default=None)
+
+    def _describe(self, now: Now) -> None:
+        """Tell others how far this store is, and note how far theirs are."""
+        self._describe_ms = now.ms + self.settings.describe_interval_ms
+        oldest_ms = self.hints.report.oldest_ms  # 0 while nobody knows, None where there are none
+        effects = self.membership.describe(
+            now,
+            load=Load.FILLING if self.recovery.is_filling else 0,
+            sequence=self._durable_sequence(),
+            oldest_hint_ms=1 if oldest_ms == 0 else oldest_ms or 0,
+        )
+        self._give(Machine.MEMBERSHIP, effects)
+        for row in self.membership.report(now):
+            if row.vitals is not None and row.member != self.me:
+                vitals = row.vitals
+                self.starting.heard_sequence(row.member, vitals.start_number, vitals.sequence)
+
+    # --- sleep
+
+    def _was_asleep(self, now: Now) -> bool:
+        due_ms = self.next_deadline()
+        # Deadlines of 0 are those of machines that have not begun.
+        return bool(due_ms) and now.ms - (due_ms or 0) > self.settings.asleep_after_ms
+
+    def _wake(self, now: Now, inputs: Sequence[Input], incoming: Incoming) -> list[Input]:
+        """What is left of the inputs: results of the store, and calls to be refused."""
+        self.coordinator.woke()
+        for peer in self._peers:
+            self._traffic.lost(peer, incoming)
+        self._out.append(DropConnections())
+        kept: list[Input] = []
+        for event in inputs:
+            if isinstance(event, Stored | PeerLost):
+                kept.append(event)
+            elif isinstance(event, ClientCall):
+                kept.append(event._replace(deadline_ms=min(event.deadline_ms, now.ms)))
+        return kept
+
+    # --- inputs
+
+    def _take_datagram(self, now: Now, data: bytes) -> None:
+        try:
+            datagram = self._opener.open(data)
+        except ProtocolError:
+            return
+        sender = datagram.node_id
+        if sender not in self.topology.members_by_id or sender == self.me:
+            return
+        verdict = self._window.judge(sender, datagram.boot_number, datagram.sequence)
+        if verdict is Verdict.FRESH:
+            effects = self.membership.received(now, sender, datagram.operations)
+            self._give(Machine.MEMBERSHIP, effects)
+
+    def _take_result(self, event: Stored, results: dict[int, list[Stored]]) -> None:
+        if isinstance(event.token, _Persisting):
+            self._persisted(event.token, event.result)
+            return
+        passed = self._lost_dots.stored(event)
+        if passed is not None:
+            assert isinstance(passed.token, int)
+            machine, token, order = self._orders.pop(passed.token)
+            results.setdefault(machine, []).append(Stored(token, passed.result))
+            self._look_for_damage(order, passed.result)
+
+    def _look_for_damage(self, order: Order, result: Result) -> None:
+        for space, partition in unreadable_partitions(self.topology.partitioning, order, result):
+            if space is Space.DATA:
+                effects = self.recovery.unreadable(partition)
+            else:
+                effects = self.recovery.unreadable_hints(partition)
+            self._give(RECOVERY, effects)
+
+    def _persisted(self, token: _Persisting, result: object) -> None:
+        if not isinstance(result, Done):
+            self._out.append(Alarm("the identity of the store could not be written"))
+            return
+        self.actors.persisted(token.identity)
+        if self.actors.durable_trusted_epoch == self.actors.identity.trusted_epoch:
+            self._out += self._lost_dots.persisted()
+
+    # --- effects
+
+    def _give(self, machine: int, effects: Sequence[Effect | ClientReply]) -> None:
+        for effect in effects:
+            if isinstance(effect, Ask):
+                self._traffic.ask(machine, effect)
+            elif isinstance(effect, Reply):
+                self._traffic.reply(effect)
+            elif isinstance(effect, StoreOrder):
+                self._next_order += 1
+                self._orders[self._next_order] = _Ordered(machine, effect.token, effect.order)
+                order = StoreOrder(self._next_order, effect.order)
+                self._lost_dots.ordered(order)
+                self._out.append(order)
+            elif isinstance(effect, SendDatagram):
+                self._out.append(DatagramOut(effect.to, self._sealer.seal(effect.operations)))
+            elif not isinstance(effect, StatusChanged):
+                self._out.append(effect)
+
+    def _persist_identity(self) -> None:
+        if self.starting.is_stale and not self._was_stale:
+            self._was_stale = True
+            self._give(RECOVERY, self.recovery.lost_everything())
+        effects, self.actors.effects = self.actors.effects, []
+        for persist in effects[-1:]:
+            self._out.append(
+                StoreOrder(_Persisting(persist.identity), PersistOrder(persist.identity))
+            )
+        if self.actors.identity.start_number != self._announced:
+            self._announce(self.actors.identity.start_number)
+            self._machines[Machine.MEMBERSHIP] = self.membership
