@@ -5,10 +5,10 @@ until one of them has answered it mints nothing (actor.py).
 
     peer has seen this start, or a later one          the disk is an old copy
     peer has seen more operations than the disk has   the disk is an old copy, or lost a part
-    nobody answers for `alone_after_ms`               nobody can tell
+    nobody answers for `alone_after_ms`               nobody can tell yet
 
-In all three cases the store begins as a new incarnation, which is always safe, and its copies are
-not whole: `stale` goes to the node, which tells readiness.py.
+In all three cases the store begins as a new incarnation, which is always safe. In the first two its
+copies are not whole: `is_stale` (recovery.py). Peers that were away are asked until they answer.
 
 Payload of START (opcode 0x0103), in terms of coding.py, and of its answer:
 
@@ -112,7 +112,8 @@ class Starting:
         self._seen = _remembered(notes)
         self._ask_at_ms: int | None = 0 if self._waiting else None
         self._alone_at_ms: int | None = None
-        self.stale = False  # the disk is not the newest there was, or nobody can tell
+        self._is_new = False  # this run has begun a new incarnation
+        self.is_stale = False  # the disk is not the newest there was
 
     @property
     def is_over(self) -> bool:
@@ -133,7 +134,7 @@ class Starting:
         if self._alone_at_ms is None:
             self._alone_at_ms = now.ms + self._settings.alone_after_ms
         effects: list[Effect] = []
-        if now.ms >= self._alone_at_ms and not self._actors.may_mint and not self.stale:
+        if now.ms >= self._alone_at_ms and not self._actors.may_mint and not self._is_new:
             effects.append(Alarm("no peer could tell whether this disk is the newest one"))
             self._distrust(0)
         self._ask_at_ms = now.ms + self._settings.ask_again_ms
@@ -167,16 +168,17 @@ class Starting:
         return effects
 
     def _judge(self, peer: MemberId, start_number: int, sequence: int) -> list[Effect]:
-        if self.stale:
-            return []
         if start_number >= self._announced.start_number or sequence > self._sequence:
+            if self.is_stale:
+                return []
+            self.is_stale = True
             self._distrust(start_number)
             return [Alarm("this disk is an old copy, or has lost a part: a new incarnation")]
         self._actors.peer_answered(actor_number(peer), start_number, 0)
         return []
 
     def _distrust(self, start_number_seen: int) -> None:
-        self.stale = True
+        self._is_new = True
         self._actors.distrust_disk(self._rng.getrandbits(32), start_number_seen)
 
     def next_deadline(self) -> int | None:

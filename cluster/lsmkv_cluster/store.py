@@ -112,6 +112,11 @@ class Store:
         """How many operations the engine has seen; grows with every change."""
         return int(self._db.stats()["last_sequence"])
 
+    @property
+    def durable_sequence(self) -> int:
+        """How many of them are on stable storage for certain."""
+        return int(self._db.stats()["durable_sequence"])
+
     def close(self) -> Done | Failed:
         """Leave checkpoints and the mark of a clean end; nothing may be written after it. When it
         fails the end is no clean one."""

@@ -32,14 +32,18 @@ LAYERS: Layers = (
     set("actor evidence minting savings topology_format view".split()),
     set("crdt planner storage_orders store_marks".split()),
     set(
-        """hint_pass partition_trees ports replica_messages resolve store_failures
+        """damage hint_pass partition_trees ports replica_messages resolve store_failures
         token_ranges""".split()
     ),
-    set("hints member_table merging peers replica requests starting store write_back".split()),
+    set(
+        """hints member_table merging peers recovery replica requests starting store
+        write_back""".split()
+    ),
     set("calls changes driver_ports gossip member_report prober store_opening".split()),
     set("membership minter read_state traffic".split()),
     set("reading writing".split()),
     set("coordinator".split()),
+    set("boot".split()),
     set("node".split()),
 )
 

@@ -86,7 +86,7 @@ def test_a_new_store_mints_once_one_peer_has_not_seen_it() -> None:
     assert not a.actors.may_mint
     assert ask_all(a, {B: b}, 0) == []
     assert a.actors.may_mint
-    assert not a.machine.stale
+    assert not a.machine.is_stale
     assert a.machine.next_deadline() == 1000, "C is still to be asked"
 
 
@@ -96,7 +96,7 @@ def test_a_restart_with_all_that_was_written_goes_on() -> None:
     b.machine.heard_sequence(A, 1, 500)
     a.start(sequence=500)
     assert ask_all(a, {B: b}, 0) == []
-    assert (a.actors.may_mint, a.machine.stale, a.identity.incarnation) == (True, False, 77)
+    assert (a.actors.may_mint, a.machine.is_stale, a.identity.incarnation) == (True, False, 77)
 
 
 @pytest.mark.parametrize("peer_restarts", [False, True])
@@ -112,7 +112,7 @@ def test_an_old_copy_of_the_disk_is_noticed_by_its_start_number(peer_restarts: b
     a.identity = copy
     a.start(10)
     assert [type(alarm) for alarm in ask_all(a, {B: b}, 0)] == [Alarm]
-    assert a.machine.stale
+    assert a.machine.is_stale
     assert a.identity.incarnation != 77
     assert a.identity.start_number == 4, "above all that was seen"
     assert a.actors.may_mint
@@ -153,15 +153,24 @@ def test_the_same_question_gets_the_same_answer() -> None:
     assert a.actors.may_mint
 
 
-def test_who_is_alone_begins_anew_after_a_while() -> None:
-    a = Peer(A, (B, C))
+@pytest.mark.parametrize("sequence_seen", [10, 11])
+def test_who_is_alone_begins_anew_after_a_while_and_learns_the_rest_later(
+    sequence_seen: int,
+) -> None:
+    a, b = Peer(A, (B, C)), Peer(B, (A, C))
+    ask_all(a, {B: b}, 0)
+    b.machine.heard_sequence(A, 1, sequence_seen)
+    a.start(10)
     for now_ms in range(0, 5000, 1000):
         assert ask_all(a, {}, now_ms) == []
         assert not a.actors.may_mint
     assert [type(alarm) for alarm in ask_all(a, {}, 5000)] == [Alarm]
     assert a.actors.may_mint
-    assert a.machine.stale
+    assert not a.machine.is_stale
     assert a.identity.incarnation != 77
+    ask_all(a, {B: b}, 6000)
+    assert a.machine.is_stale == (sequence_seen > 10)
+    assert a.actors.may_mint
 
 
 def test_a_store_without_peers_needs_nobody() -> None:

@@ -1,0 +1,72 @@
+"""What a node is made of: what was found on its disk, what the cluster shares, what can be set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from lsmkv.kernel import MerkleTree
+from lsmkv_cluster.actor import Identity, StartEvidence
+from lsmkv_cluster.coordinator import CoordinatorSettings
+from lsmkv_cluster.hint_budget import HintSettings
+from lsmkv_cluster.membership_settings import MembershipSettings
+from lsmkv_cluster.read_state import ReadSettings
+from lsmkv_cluster.recovery import Lack
+from lsmkv_cluster.starting import StartSettings
+from lsmkv_cluster.writing import WriteSettings
+
+__all__ = ["BOOT_ID_NOTE", "Boot", "NodeSettings", "Secrets"]
+
+BOOT_ID_NOTE = b"boot"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    asleep_after_ms: int = 1_000  # late by so much: this node was stopped
+    describe_interval_ms: int = 1_000  # what it says of itself to others
+    membership: MembershipSettings = field(default_factory=MembershipSettings)
+    reading: ReadSettings = field(default_factory=ReadSettings)
+    writing: WriteSettings = field(default_factory=WriteSettings)
+    coordinator: CoordinatorSettings = field(default_factory=CoordinatorSettings)
+    starting: StartSettings = field(default_factory=StartSettings)
+    hints: HintSettings = field(default_factory=HintSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The same on all nodes of a cluster."""
+
+    contexts: bytes  # at most 64 bytes
+    datagrams: tuple[bytes, ...]  # keys, the first is used for sealing
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What was found when the store was opened (store_opening.Opened)."""
+
+    identity: Identity | None
+    boot_id: bytes  # of the machine: another one after it has lost its memory
+    was_closed: bool
+    is_log_sound: bool  # nothing was missing or damaged when the log was read
+    is_founding: bool  # made together with the cluster: what is not here never was
+    sequence: int
+    notes: Mapping[bytes, bytes]
+    tree: Callable[[int], MerkleTree]
+    durable_sequence: Callable[[], int]
+    damaged: frozenset[int] = frozenset()
+    damaged_hints: frozenset[int] = frozenset()
+    incomplete: frozenset[int] = frozenset()
+
+    @property
+    def lack(self) -> Lack | None:
+        """What all copies here may have lost."""
+        if self.is_founding:
+            return None
+        if self.identity is None or not self.is_log_sound:
+            return Lack.LOST
+        return None if self.evidence.lost_nothing else Lack.UNSYNCED
+
+    @property
+    def evidence(self) -> StartEvidence:
+        is_same_boot = self.notes.get(BOOT_ID_NOTE) == self.boot_id
+        return StartEvidence(self.was_closed, is_same_boot, self.is_log_sound)
