@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from crc32c import crc32c
 
 from lsmkv import filenames, manifest_format
@@ -20,10 +21,31 @@ from lsmkv_cluster import context, record_format
 from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
 from lsmkv_cluster.gossip_messages import Statement, decode_statement, encode_statement
 from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
+from lsmkv_cluster.keyspaces import Consistency, Level
 from lsmkv_cluster.member_status import Status
-from lsmkv_cluster.operations import Operation
+from lsmkv_cluster.operations import Machine, Operation
+from lsmkv_cluster.ports import Ask, Now
 from lsmkv_cluster.record import Kind
-from lsmkv_cluster.replica_messages import Found, decode_found, decode_merge
+from lsmkv_cluster.replica_messages import (
+    READ,
+    Found,
+    decode_found,
+    decode_merge,
+    decode_read,
+    encode_read,
+)
+from lsmkv_cluster.requests import (
+    ClientAnswer,
+    ClientRequest,
+    Outcome,
+    Reason,
+    Verb,
+    decode_answer,
+    decode_request,
+    encode_answer,
+    encode_request,
+)
+from lsmkv_cluster.traffic import Incoming, Traffic
 from lsmkv_cluster.vclock import Actor, Entry
 from lsmkv_cluster.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
 from tests.support.worked_examples import BLOCKS, block, hexadecimal, joined
@@ -160,12 +182,48 @@ def test_replica_operations():
     merge, found = hexadecimal(block("01 6b726563")).values()
     assert decode_merge(merge) == (b"k", b"rec")
     assert decode_found(found) == Found(digest=0x1122334455667788)
+
+
 def test_gossip():
     data = joined(hexadecimal(block("0 02101112")), 58)
     member, *accusers = (bytes(range(start, start + 16)) for start in (0x10, 0x20, 0x30))
     statement = Statement(Status.SUSPECT, member, 4 << 32 | 1, None, tuple(accusers))
     assert encode_statement(statement) == data
     assert decode_statement(data) == statement
+
+
+def test_call_id():
+    """What goes out for a read, and what the machine of the peer is given of it."""
+    payload = b"".join(hexadecimal(block("05000000 00000000 6b")).values())
+    peer, now = b"p" * 16, Now(ms=100, wall_ms=1000)
+    asker = Traffic(bytes(16), 1, {Machine.REPLICA}, lambda _: 0, first_call_id=5)
+    asker.ask(Machine.REPLICA, Ask(peer, Lane.DATA, READ, encode_read(b"k"), 200, "token"))
+    [(to, frame)] = asker.flush(now)
+    assert (to, frame.request_id) == (peer, 0)
+    assert frame.operations == (Operation(READ, payload),)
+    incoming = Incoming({}, {})
+    Traffic(bytes(16), 1, {Machine.REPLICA}, lambda _: 0, 0).receive(now, peer, frame, incoming)
+    [asked] = incoming.requests[Machine.REPLICA]
+    assert decode_read(asked.payload) == b"k"
+
+
+def test_client_request_and_answer():
+    lines = block("02 00 00 00")
+    end = lines.index("")
+    asked = b"".join(hexadecimal(lines[:end]).values())
+    quorum = Consistency(Level.QUORUM)
+    request = ClientRequest(Verb.PUT, b"k", (b"v",), write=quorum)
+    assert (decode_request(asked), encode_request(request)) == (request, asked)
+    given = b"".join(hexadecimal(lines[end + 1 :]).values())
+    answer = ClientAnswer(Outcome.UNKNOWN, Reason.NOT_ENOUGH_REPLICAS, 1, 2)
+    assert (decode_answer(given), encode_answer(answer)) == (answer, given)
+
+
+@pytest.mark.parametrize("numbers", [Verb, Outcome, Reason])
+def test_every_number_of_client_requests_stands_there(numbers):
+    first = next(iter(numbers))
+    rows = block(f"{first.name} = {first.value}")
+    assert [row.split()[:3] for row in rows] == [[n.name, "=", str(n.value)] for n in numbers]
 
 
 def test_record_and_context():

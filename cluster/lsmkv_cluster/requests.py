@@ -7,6 +7,9 @@ one of three ways, and only these:
     REFUSED    nothing was written anywhere, and nothing will be
     UNKNOWN    it may have been written, by some or by all
 
+A request that breaks a limit (`is_within_limits`) is refused where it comes in: it could neither be
+forwarded nor stored. Key, context and values together fit one frame.
+
 Payload of FORWARD (opcode 0x0401), in terms of coding.py; the answer follows the same rules:
 
     request                                     answer
@@ -20,6 +23,16 @@ Payload of FORWARD (opcode 0x0401), in terms of coding.py; the answer follows th
     sized   key
     sized   context
     varint  count of values, then each sized
+
+Verbs, outcomes and reasons have the numbers of Verb, Outcome and Reason. Example: PUT of "v" to
+"k" at write level QUORUM, else as the keyspace says; and the answer that 1 of 2 have it, unknown:
+
+    02 00  00 00  02 00           verb, mode; read, write level
+    00000000 00000000             expiry
+    00000000 00000000             delta
+    01 6b  00  01 01 76           key, no context, one value
+
+    03 01  01 02  00  00          unknown, not enough; 1 of 2; no context, no record
 """
 
 from __future__ import annotations
@@ -47,12 +60,14 @@ __all__ = [
     "decode_request",
     "encode_answer",
     "encode_request",
+    "is_within_limits",
 ]
 
 FORWARD = opcode(Machine.COORDINATOR, 1)
 
 VALUE_SIZE_MAX = 8 << 20  # bytes
 VALUES_MAX = 4096
+REQUEST_SIZE_MAX = 15 << 20  # bytes of key, context and values; a frame takes a little more
 _U64 = 1 << 64
 
 
@@ -133,7 +148,25 @@ class ClientAnswer:
         return self.outcome is Outcome.DONE
 
 
+def is_within_limits(request: ClientRequest) -> bool:
+    """Whether a request can be encoded, and fits a frame."""
+    sizes = [len(value) for value in request.values]
+    key_size, context_size = len(request.key), len(request.context)
+    return (
+        key_size <= KEY_SIZE_MAX
+        and context_size <= CONTEXT_SIZE_MAX
+        and len(sizes) <= VALUES_MAX
+        and max(sizes, default=0) <= VALUE_SIZE_MAX
+        and key_size + context_size + sum(sizes) <= REQUEST_SIZE_MAX
+        and -(_U64 >> 1) <= request.delta < _U64 >> 1
+        and 0 <= request.expiry_ms < _U64
+    )
+
+
 def encode_request(request: ClientRequest) -> bytes:
+    """ValueError for what is not within the limits."""
+    if not is_within_limits(request):
+        raise ValueError(f"a {request.verb.name} over its limits")
     writer = Writer().u8(request.verb).u8(request.mode or 0)
     for consistency in (request.read, request.write):
         writer.u8(consistency.level if consistency else 0)
@@ -159,9 +192,12 @@ def decode_request(payload: bytes) -> ClientRequest:
     values = tuple([reader.sized(VALUE_SIZE_MAX) for _ in range(reader.varint(VALUES_MAX))])
     reader.end()
     signed = delta - _U64 if delta >= _U64 >> 1 else delta
-    return ClientRequest(
+    request = ClientRequest(
         verb, key, values, context, signed, expiry_ms, read, write, Mode(mode) if mode else None
     )
+    if not is_within_limits(request):
+        raise Malformed(f"a request of {len(payload)} bytes")
+    return request
 
 
 def _consistency(reader: Reader) -> Consistency | None:

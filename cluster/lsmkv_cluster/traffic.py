@@ -1,9 +1,16 @@
 """Operations to frames and back: who asked what, whom an answer belongs to, how long it is waited
 for.
 
-Every request and its answer begin with a call id of the asker, 8 bytes, little-endian; the rest is
-the machine's payload. So a frame may carry many operations, of several machines, and they are
-answered one by one, in any order and in as many frames as it takes.
+Payloads of operations in request and response frames, byte by byte:
+
+    off  size  payload
+      0     8  call id, little-endian: a number of the asker's, which the answer repeats
+      8     .  what the machine of the opcode says
+
+So a frame may carry many operations, of several machines, and they are answered one by one, in any
+order and in as many frames as it takes. Example: call 5, a read of "k" (replica_messages.py):
+
+    05000000 00000000 6b
 
 Deadlines travel as wall time of the sender. The receiver knows how far the other's clock is ahead
 of its own (membership measures it) and makes its own monotonic time of them; one that is further

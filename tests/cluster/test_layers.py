@@ -14,37 +14,28 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "lsmkv_cluster"
 SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
-LAYERS: Layers = (
-    set(
-        """assignment hlc local_health member_status peer_clocks refusals replay_window
-        suspicion vclock""".split()
-    ),
-    set("errors membership_settings record".split()),
-    set("coding keyspaces members operations slots visible".split()),
-    set(
-        """antientropy_messages datagram dissemination engine_key gossip_messages
-        hint_budget latency owners quorum record_format ring site wire""".split()
-    ),
-    set(
-        """antientropy_exchange balance context fair handshake hint_tallies own_state
-        topology""".split()
-    ),
-    set("actor evidence minting savings topology_format view".split()),
-    set("crdt planner storage_orders store_marks".split()),
-    set(
-        """damage hint_pass partition_trees ports replica_messages resolve store_failures
-        token_ranges""".split()
-    ),
-    set(
-        """hints member_table merging peers recovery replica requests starting store
-        write_back""".split()
-    ),
-    set("calls changes driver_ports gossip member_report prober store_opening".split()),
-    set("membership minter read_state traffic".split()),
-    set("reading writing".split()),
-    set("coordinator".split()),
-    set("boot".split()),
-    set("node".split()),
+# Lowest first; an indented line belongs to the layer above it.
+ORDER = """
+assignment hlc local_health member_status peer_clocks refusals replay_window suspicion
+    vclock
+errors membership_settings record
+coding keyspaces members operations slots visible
+antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
+    owners quorum record_format ring site wire
+antientropy_exchange balance context fair handshake hint_tallies own_state topology
+actor evidence minting savings topology_format view
+crdt planner storage_orders store_marks
+damage hint_pass partition_trees ports replica_messages resolve store_failures token_ranges
+hints member_table merging peers recovery replica requests starting store write_back
+calls changes driver_ports gossip member_report prober store_opening
+membership minter read_state traffic
+reading writing
+coordinator
+boot
+node
+"""
+LAYERS: Layers = tuple(
+    set(line.split()) for line in ORDER.replace("\n    ", " ").split("\n") if line
 )
 
 # The engine's public names and the surface that it made for the cluster.
