@@ -30,7 +30,7 @@ from lsmkv_cluster.requests import (
 )
 from lsmkv_cluster.traffic import CALL_ID
 from lsmkv_cluster.wire import LANE_LIMITS, Lane
-from tests.support.damage import damaged
+from tests.support.damaged_payloads import damaged
 
 CONSISTENCIES = st.none() | st.one_of(
     st.sampled_from([level for level in Level if level is not Level.COUNT]).map(Consistency),
