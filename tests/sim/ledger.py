@@ -1,0 +1,224 @@
+"""What really happened to records, seen at the stores: which no client knows, and no node.
+
+Every order of every store passes `Ledger.carried_out`. It writes down
+    mints      each version that was made: its dots, what it superseded, where and when
+    holdings   which machine came to hold which record, and from when on durably
+    losses     what a machine lost, and from when on
+    merges     which machine was changed by records from elsewhere
+and finds at once what must never happen: a dot for two events, an item that nobody minted. All of
+it is ordered by one number, because much happens at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lsmkv_cluster.record import Item, Record
+from lsmkv_cluster.record_format import decode
+from lsmkv_cluster.storage_orders import (
+    Discard,
+    Failed,
+    Failure,
+    Merge,
+    Merged,
+    Mint,
+    Order,
+    Persist,
+    Remember,
+    Result,
+    Space,
+    Sync,
+)
+from lsmkv_cluster.vclock import Dot
+from tests.sim.trace import Trace
+
+if TYPE_CHECKING:
+    from tests.sim.machine import Machine
+    from tests.sim.program import StoreLike
+
+__all__ = ["Holding", "Ledger", "Loss", "MintEvent"]
+
+
+@dataclass(frozen=True, slots=True)
+class MintEvent:
+    """`before` and `after` are the records; `dots` of new items, `superseded` of those that
+    went."""
+
+    number: int
+    time_us: int
+    machine: int
+    key: bytes
+    space: Space
+    before: Record | None
+    after: Record
+    dots: tuple[Dot, ...]
+    superseded: tuple[Dot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    number: int
+    key: bytes
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """`since`: what the machine came to hold before this number it did not lose."""
+
+    number: int
+    since: int
+    kind: str
+
+
+class Ledger:
+    def __init__(
+        self, machine_count: int, trace: Trace, fail: Callable[[str, str, str], None]
+    ) -> None:
+        self.number = 0
+        self.mints: list[MintEvent] = []
+        self.items: dict[tuple[bytes, Dot], Item] = {}  # by key and dot
+        self.holdings: list[list[Holding]] = [[] for _ in range(machine_count)]
+        self.losses: list[list[Loss]] = [[] for _ in range(machine_count)]
+        self.changes: list[tuple[int, int, bytes]] = []  # (time, machine, key), by merges
+        self._synced = [0] * machine_count
+        self._trace = trace
+        self._fail = fail
+        self._decoded: dict[bytes, Record] = {}
+        self._known: set[tuple[bytes, bytes]] = set()  # pairs that `checked` has passed
+
+    def record(self, data: bytes) -> Record:
+        found = self._decoded.get(data)
+        if found is None:
+            found = self._decoded[data] = decode(data)
+        return found
+
+    def carried_out(self, machine: Machine, store: StoreLike, order: Order) -> Result:
+        self.number += 1
+        if isinstance(order, Mint):
+            result = self._mint(machine, store, order)
+        else:
+            result = store.carry_out(order)
+            if isinstance(order, Merge):
+                self._merged(machine, order, result)
+        if _makes_durable(order) and not isinstance(result, Failed):
+            self.synced(machine.number)
+        elif isinstance(order, Discard):
+            self.lost(machine.number, "discarded", 0)
+        keys = getattr(order, "keys", None) or [key for key, _ in getattr(order, "records", ())]
+        self._trace.add(machine.name, type(order).__name__, tuple(keys), repr(result))
+        return result
+
+    def synced(self, machine: int) -> None:
+        self._synced[machine] = self.number
+
+    def lost(self, machine: int, kind: str, since: int) -> None:
+        self.number += 1
+        self.losses[machine].append(Loss(self.number, since, kind))
+
+    def lost_power(self, machine: int) -> None:
+        """All that it came to hold since its last sync."""
+        self.lost(machine, "power", self._synced[machine])
+        self._synced[machine] = self.number
+
+    # --- what was asked of stores
+
+    def _mint(self, machine: Machine, store: StoreLike, order: Mint) -> Result:
+        decided: dict[int, tuple[bytes | None, bytes | None]] = {}
+
+        def decide(index: int, stored: bytes | None) -> bytes | None:
+            made = order.decide(index, stored)
+            decided[index] = (stored, made)
+            return made
+
+        result = store.carry_out(replace(order, decide=decide))
+        if isinstance(result, Merged):
+            for index, outcome in enumerate(result.outcomes):
+                before, after = decided.get(index, (None, None))
+                if outcome is True and after is not None:
+                    self._minted(machine, order, order.keys[index], before, after)
+        return result
+
+    def _minted(
+        self, machine: Machine, order: Mint, key: bytes, before: bytes | None, after: bytes
+    ) -> None:
+        old = self.record(before) if before is not None else None
+        new = self.record(after)
+        old_items = {item.dot: item for item in old.items} if old else {}
+        new_items = {item.dot: item for item in new.items}
+        dots = tuple([dot for dot in new_items if dot not in old_items])
+        superseded = tuple([dot for dot in old_items if dot not in new_items])
+        for dot in dots:
+            if (key, dot) in self.items:
+                self._fail("dot used twice", machine.name, f"{dot} for {key!r}")
+            self.items[key, dot] = new_items[dot]
+        self.mints.append(
+            MintEvent(
+                self.number,
+                machine.world.loop.now_us,
+                machine.number,
+                key,
+                order.space,
+                old,
+                new,
+                dots,
+                superseded,
+            )
+        )
+        self.holdings[machine.number].append(Holding(self.number, key, new))
+
+    def _merged(self, machine: Machine, order: Merge, result: Result) -> None:
+        if not isinstance(result, Merged):
+            return
+        for (key, data), outcome in zip(order.records, result.outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                continue
+            record = self.checked(data, machine.name, key)
+            if record is None:
+                continue
+            self.holdings[machine.number].append(Holding(self.number, key, record))
+            if outcome and order.space is Space.DATA:
+                self.changes.append((machine.world.loop.now_us, machine.number, key))
+
+    def checked(self, data: bytes, where: str, key: bytes) -> Record | None:
+        """The record, each of whose items is what was minted."""
+        if (key, data) in self._known:
+            return self._decoded[data]
+        try:
+            record = self.record(data)
+        except Exception as error:
+            self._fail("a damaged record was accepted", where, f"{key!r}: {error}")
+            return None
+        for item in record.items:
+            minted = self.items.get((key, item.dot))
+            if minted is None:
+                self._fail("an item that nobody minted", where, f"{key!r}: {item}")
+            elif minted != item:
+                self._fail("a dot with two items", where, f"{key!r}: {item} was {minted}")
+        self._known.add((key, data))
+        return record
+
+    # --- questions, after a run
+
+    def holders(self, key: bytes, dot: Dot, before: int) -> Iterator[tuple[int, int]]:
+        """(machine, number from which on) it held the dot, or something newer."""
+        for machine, holdings in enumerate(self.holdings):
+            for holding in holdings:
+                if holding.number >= before:
+                    break
+                if holding.key == key and holding.record.clock.covers(dot):
+                    yield machine, holding.number
+                    break
+
+    def loss_of(self, machine: int, held_since: int) -> Loss | None:
+        """What took from the machine that which it held since then."""
+        for loss in self.losses[machine]:
+            if loss.number > held_since and loss.since < held_since:
+                return loss
+        return None
+
+
+def _makes_durable(order: Order) -> bool:
+    return isinstance(order, Sync | Persist | Remember) or bool(getattr(order, "sync", False))

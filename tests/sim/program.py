@@ -1,0 +1,63 @@
+"""What runs on simulated machines: the border between the simulator and the code under test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from lsmkv import DB
+from lsmkv_cluster.actor import StartEvidence
+from lsmkv_cluster.driver_ports import Input, NodeEffect
+from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.ports import Now
+from lsmkv_cluster.storage_orders import Order, Result
+from lsmkv_cluster.topology import Topology
+
+__all__ = ["NodeLike", "Program", "Start", "StoreLike"]
+
+
+class StoreLike(Protocol):
+    def carry_out(self, order: Order) -> Result: ...
+
+
+class NodeLike(Protocol):
+    def start(self, now: Now) -> list[NodeEffect]: ...
+    def step(self, now: Now, inputs: Sequence[Input]) -> list[NodeEffect]: ...
+    def next_deadline(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a process finds when it starts."""
+
+    topology: Topology
+    me: MemberId
+    evidence: StartEvidence
+    is_founding: bool  # the cluster begins: an empty store is complete
+    number: int  # of this start, larger with every start of the machine whatever its disk says
+    random: Random
+
+
+class Program(Protocol):
+    """`settle_period_ms`: within two of these after the last fault all copies are equal."""
+
+    settle_period_ms: int
+
+    def open_store(self, database: DB, topology: Topology, me: MemberId) -> StoreLike: ...
+    def make_node(self, store: StoreLike, start: Start) -> NodeLike: ...
+
+    def states_seen(self, node: NodeLike) -> dict[MemberId, str]:
+        """How a node sees the other members: "alive", "suspect", "unreachable" or "dead"."""
+        ...
+
+    def is_ready(self, node: NodeLike) -> bool:
+        """Whether it serves reads of all that it owns, and mints."""
+        ...
+
+    def has_failed(self, store: StoreLike) -> bool:
+        """Whether it must be opened again."""
+        ...
+
+    def statistics(self, node: NodeLike) -> dict[str, Any]: ...

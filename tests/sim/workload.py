@@ -1,0 +1,120 @@
+"""What clients ask for: seeded requests with values that never come twice.
+
+A key's name says how it is used: `c:counter:`, `c:set:` and `c:map:` by the verbs of their types,
+all others by PUT, SET, DELETE and GET. A session remembers the newest context it got for each key,
+gives it back with most writes, and some sessions with every read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from lsmkv_cluster.keyspaces import Consistency, Level
+from lsmkv_cluster.requests import ClientRequest, Verb
+from tests.sim.options import Options
+
+__all__ = ["Planned", "Session", "Workload"]
+
+ELEMENTS = 6
+FIELDS = 3
+OVERRIDE_SHARE = 0.08
+SWITCH_SHARE = 0.15
+LEVELS = (
+    Consistency(Level.ONE),
+    Consistency(Level.QUORUM),
+    Consistency(Level.ALL),
+    Consistency(Level.LOCAL_QUORUM),
+    Consistency(Level.EACH_QUORUM),
+    Consistency(Level.COUNT, 2),
+)
+
+
+@dataclass
+class Session:
+    number: int
+    home: int  # the machine it talks to
+    gives_context: bool  # with reads
+    contexts: dict[bytes, bytes] = field(default_factory=dict)
+    values: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    request: ClientRequest
+    machine: int
+
+
+class Workload:
+    def __init__(self, options: Options, random: Random) -> None:
+        self._options = options
+        self._random = random
+        self._count = 0
+        self.sessions = [
+            Session(number, random.randrange(options.nodes), random.random() < 0.5)
+            for number in range(options.sessions)
+        ]
+
+    def next(self, session: Session) -> Planned:
+        random = self._random
+        if random.random() < SWITCH_SHARE:
+            session.home = random.randrange(self._options.nodes)
+        key = self._options.keys[random.randrange(len(self._options.keys))]
+        self._count += 1
+        if random.random() < self._options.write_share:
+            request = self._write(session, key)
+        else:
+            context = session.contexts.get(key, b"") if session.gives_context else b""
+            request = ClientRequest(Verb.GET, key, context=context, read=self._level())
+        return Planned(request, session.home)
+
+    def failed(self, session: Session) -> None:
+        """Its machine could not be reached: it takes another one."""
+        session.home = self._random.randrange(self._options.nodes)
+
+    def _level(self) -> Consistency | None:
+        if self._random.random() >= OVERRIDE_SHARE:
+            return None
+        return LEVELS[self._random.randrange(len(LEVELS))]
+
+    def _value(self) -> bytes:
+        text = b"v%d." % self._count
+        return text + b"x" * max(0, self._options.value_size - len(text))
+
+    def _write(self, session: Session, key: bytes) -> ClientRequest:
+        if key.startswith(b"c:counter:"):
+            return self._increment(key)
+        if key.startswith(b"c:set:"):
+            return self._set_write(key)
+        if key.startswith(b"c:map:"):
+            return self._map_write(key)
+        random, level = self._random, self._level()
+        context = session.contexts.get(key, b"")
+        if random.random() < self._options.blind_share:
+            context = b""
+        choice = random.random()
+        if choice < 0.15:
+            return ClientRequest(Verb.DELETE, key, context=context, write=level)
+        if choice < 0.35:
+            return ClientRequest(Verb.SET, key, (self._value(),), write=level)
+        return ClientRequest(Verb.PUT, key, (self._value(),), context=context, write=level)
+
+    def _increment(self, key: bytes) -> ClientRequest:
+        """Deltas are positive and differ, so that a mint tells whose it is."""
+        delta = self._count * 1000 + self._random.randrange(1000)
+        return ClientRequest(Verb.INCREMENT, key, delta=delta, write=self._level())
+
+    def _set_write(self, key: bytes) -> ClientRequest:
+        random = self._random
+        if random.random() < 0.25:
+            names = (b"e%d" % random.randrange(ELEMENTS),)
+            return ClientRequest(Verb.REMOVE_ELEMENTS, key, names, write=self._level())
+        names = (b"e%d" % random.randrange(ELEMENTS), b"u%d" % self._count)
+        return ClientRequest(Verb.ADD_ELEMENTS, key, names, write=self._level())
+
+    def _map_write(self, key: bytes) -> ClientRequest:
+        random = self._random
+        name = b"f%d" % random.randrange(FIELDS)
+        if random.random() < 0.25:
+            return ClientRequest(Verb.REMOVE_FIELDS, key, (name,), write=self._level())
+        return ClientRequest(Verb.PUT_FIELDS, key, (name, self._value()), write=self._level())

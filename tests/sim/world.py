@@ -1,0 +1,107 @@
+"""One simulated cluster: its machines, its network, its clients, and what is known about the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from tests.sim.clients import Clients
+from tests.sim.datagrams import Datagrams
+from tests.sim.ledger import Ledger
+from tests.sim.links import Links
+from tests.sim.loop import Loop
+from tests.sim.machine import Machine
+from tests.sim.options import Options, make_topology
+from tests.sim.paths import Paths, Quality
+from tests.sim.program import Program
+from tests.sim.streams import StreamLimits, Streams
+from tests.sim.trace import Trace
+
+__all__ = ["Violation", "World"]
+
+REQUEST_TIMEOUT_MS = 2000
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken promise: which, where, when, and the keys that it concerns."""
+
+    promise: str
+    where: str
+    text: str
+    time_us: int
+    keys: tuple[bytes, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.promise} ({self.where}, {self.time_us / 1e6:.3f} s): {self.text}"
+
+
+class World:
+    """Each part draws from its own source, so that a change of one leaves the others alone."""
+
+    def __init__(
+        self, options: Options, program: Program, echo: Callable[[str], None] | None = None
+    ) -> None:
+        self.options = options
+        self.program = program
+        self.request_timeout_ms = REQUEST_TIMEOUT_MS
+        self.violations: list[Violation] = []
+        self.alarms: list[tuple[int, str, str]] = []
+        self.is_founding = True
+        self.loop = Loop()
+        self.trace = Trace(self.loop, echo)
+        self.topology = make_topology(options)
+        by_name = sorted(self.topology.members, key=lambda member: int(member.name[1:]))
+        self.ids = [member.id for member in by_name]
+        self.numbers = {id: number for number, id in enumerate(self.ids)}
+        self.links = Links(options.nodes)
+        self.paths = self._make_paths()
+        self.datagrams = Datagrams(self.loop, self.random("datagrams"), self.links, self.paths)
+        self.streams = Streams(
+            self.loop,
+            self.random("streams"),
+            self.links,
+            self.paths,
+            StreamLimits(encode_every=options.encode_every),
+        )
+        self.ledger = Ledger(options.nodes, self.trace, self.fail)
+        self.clients = Clients(self, self.random("clients"))
+        self.machines = [
+            Machine(self, number, self.random(f"machine {number}"))
+            for number in range(options.nodes)
+        ]
+        self.datagrams.receivers.extend(self.machines)
+        self.streams.sites.extend(self.machines)
+
+    def random(self, purpose: str) -> Random:
+        return Random(f"{purpose} of {self.options.seed}")
+
+    def fail(
+        self, promise: str, where: str, text: str, keys: tuple[bytes, ...] = ()
+    ) -> None:
+        violation = Violation(promise, where, text, self.loop.now_us, keys)
+        self.violations.append(violation)
+        self.trace.add(where, "violation", promise, text)
+
+    def _make_paths(self) -> Paths:
+        options = self.options
+        paths = Paths(options.nodes, options.quality)
+        centres = [self.topology.members_by_id[id].dc for id in self.ids]
+        far = Quality(options.far_delay_us)
+        for source, here in enumerate(centres):
+            for target, there in enumerate(centres):
+                if here != there:
+                    paths.set_base(source, target, options.quality.worse_of(far))
+        return paths
+
+    # --- questions of the simulator, which nodes cannot ask
+
+    def owners(self, key: bytes) -> list[int]:
+        return [
+            self.numbers[id] for id in self.topology.owners[self.topology.partition_of(key)]
+        ]
+
+    def start_all(self) -> None:
+        for machine in self.machines:
+            machine.start()
