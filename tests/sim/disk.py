@@ -44,7 +44,6 @@ class Marks:
 class Copy:
     files: MemoryFileSystem
     marks: Marks
-    taken_us: int
 
 
 @dataclass(frozen=True)
@@ -113,18 +112,26 @@ class Disk:
             self._database = None
         self._place(files)
 
+    def release(self) -> None:
+        """The run is over."""
+        self._replace(self.files)
+
     # --- what happens to disks. REQUIRES: nothing has it open, but for full and damaged ones
 
     def wipe(self) -> None:
         self.marks = Marks()
         self._place(MemoryFileSystem())
 
-    def copy(self, now_us: int) -> Copy:
-        return Copy(self.files.clone(), self.marks, now_us)
+    def copy(self) -> Copy:
+        return Copy(self.files.clone(), self.marks)
 
     def restore(self, copy: Copy) -> None:
         self.marks = copy.marks
         self._place(copy.files.clone())
+
+    def forget_boot(self) -> None:
+        """What a driver does before it ends for an I/O error."""
+        self.marks = Marks(False, NO_BOOT)
 
     def set_full(self, is_full: bool) -> None:
         self.is_full = is_full

@@ -34,7 +34,17 @@ from lsmkv_cluster.operations import Machine as Part
 from lsmkv_cluster.operations import opcode
 from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
 from lsmkv_cluster.requests import ClientRequest
-from lsmkv_cluster.storage_orders import Merge, Mint, Order, Result, Sync
+from lsmkv_cluster.storage_orders import (
+    Failed,
+    Failure,
+    Merge,
+    Merged,
+    Mint,
+    Order,
+    Result,
+    Sync,
+    Values,
+)
 from lsmkv_cluster.wire import Frame, FrameKind
 from tests.sim.loop import MS, SECOND
 from tests.sim.program import NodeLike, StoreLike
@@ -51,6 +61,7 @@ ORDER_US = (20, 120)
 SYNC_US = (300, 3000)
 TICK_US = SECOND  # of the engine's sync ticker
 WAKE_GAP_US = MS
+WAKES_IN_VAIN_MAX = 200  # in a row
 DATAGRAMS_WAITING_MAX = 64
 
 
@@ -71,10 +82,12 @@ class Host:
         self._is_step_planned = False
         self._busy_until_us = 0
         self._wake_us: int | None = None
+        self._wakes_in_vain = 0
         self._orders: list[StoreOrder] = []
         self._batch: list[StoreOrder] = []
         self._is_tick_planned = False
-        self.trap: str | None = None  # where it dies: see die_in_the_middle
+        self._after_pause: list[Callable[[], None]] = []
+        self.trap: str | None = None  # "minted", "sending" or "replying": there it dies
 
     # --- what comes from outside
 
@@ -139,7 +152,15 @@ class Host:
         deadline_ms = self.node.next_deadline()
         if deadline_ms is None:
             return
-        at_us = max(self.machine.virtual_us(deadline_ms), self._loop.now_us + WAKE_GAP_US)
+        at_us = self.machine.virtual_us(deadline_ms)
+        if at_us <= self._loop.now_us:
+            at_us = self._loop.now_us + WAKE_GAP_US
+            self._wakes_in_vain += 1
+            if self._wakes_in_vain == WAKES_IN_VAIN_MAX:
+                text = f"its next deadline stays {deadline_ms}"
+                self.machine.world.fail("the node spins", self.machine.name, text)
+        else:
+            self._wakes_in_vain = 0
         if self._wake_us is None or at_us < self._wake_us:
             self._wake_us = at_us
             self._loop.at(at_us, self._wake, at_us)
@@ -223,11 +244,14 @@ class Host:
         if not self.is_alive:
             return
         if self.is_paused:
-            self._loop.at(self.machine.paused_until_us, self._end_batch)
+            self._after_pause.append(self._end_batch)
             return
         batch, self._batch = self._batch, []
         for token, order in batch:
-            self._inbox.append(Stored(token, self._execute(order)))
+            result = self._execute(order)
+            if result is None:
+                return
+            self._inbox.append(Stored(token, result))
             if self.trap == "minted" and isinstance(order, Mint):
                 self._spring_trap()
                 return
@@ -236,8 +260,16 @@ class Host:
         if self._orders:
             self._begin_batch()
 
-    def _execute(self, order: Order) -> Result:
-        result = self.machine.world.ledger.carried_out(self.machine, self.store, order)
+    def _execute(self, order: Order) -> Result | None:
+        """None when it raised, which no store may."""
+        try:
+            result = self.machine.world.ledger.carried_out(self.machine, self.store, order)
+        except Exception:
+            text = traceback.format_exc()
+            self.machine.world.fail("the store raised", self.machine.name, text)
+            return None
+        if is_broken(result):
+            self.machine.store_failed(self)
         if not self._is_tick_planned and isinstance(order, Merge | Mint) and not order.sync:
             self._is_tick_planned = True
             self._loop.after(TICK_US, self._tick)
@@ -248,13 +280,14 @@ class Host:
         if not self.is_alive:
             return
         if self.is_paused:
-            self._loop.at(self.machine.paused_until_us, self._tick)
+            self._after_pause.append(self._tick)
             return
         self._is_tick_planned = False
         try:
             self.machine.sync_database()
         except lsmkv.Error as error:
             self._trace.add(self.machine.name, "store failed", str(error))
+            self.machine.store_failed(self)
 
     # --- ends
 
@@ -263,13 +296,13 @@ class Host:
         self.is_alive = False
         waiting = self._batch + self._orders
         for _, order in waiting[: self._random.randrange(len(waiting) + 1)]:
-            self.machine.world.ledger.carried_out(self.machine, self.store, order)
+            self._execute(order)
 
     def finish(self) -> None:
         """A clean end: all that the storage thread has is done."""
         self.is_alive = False
         for _, order in self._batch + self._orders:
-            self.machine.world.ledger.carried_out(self.machine, self.store, order)
+            self._execute(order)
 
     def _spring_trap(self) -> None:
         self.trap = None
@@ -279,13 +312,14 @@ class Host:
         self.is_paused = True
 
     def resume(self) -> None:
-        self.is_paused = False
-        if not self.is_alive:
+        if not self.is_paused or not self.is_alive:
             return
+        self.is_paused = False
+        delayed, self._after_pause = self._after_pause, []
+        for action in delayed:
+            self._loop.after(0, action)
         waiting, self._inbox = self._inbox, []
-        self._step_at_waking(waiting)
 
-    def _step_at_waking(self, waiting: list[Input]) -> None:
         def step(now: Now) -> list[NodeEffect]:
             effects = self.node.step(now, [])
             self._inbox = waiting + self._inbox
@@ -298,3 +332,12 @@ class Host:
 
 def _syncs(order: Order) -> bool:
     return isinstance(order, Sync) or bool(getattr(order, "sync", False))
+
+
+def is_broken(result: Result) -> bool:
+    """Whether the store says that it must be opened again."""
+    if isinstance(result, Merged):
+        return Failure.BROKEN in result.outcomes
+    if isinstance(result, Values):
+        return Failure.BROKEN in result.values
+    return isinstance(result, Failed) and result.failure is Failure.BROKEN

@@ -80,6 +80,7 @@ class Ledger:
         self.number = 0
         self.mints: list[MintEvent] = []
         self.items: dict[tuple[bytes, Dot], Item] = {}  # by key and dot
+        self.doubtful: dict[tuple[bytes, Dot], Item] = {}  # the store failed while writing them
         self.holdings: list[list[Holding]] = [[] for _ in range(machine_count)]
         self.losses: list[list[Loss]] = [[] for _ in range(machine_count)]
         self.changes: list[tuple[int, int, bytes]] = []  # (time, machine, key), by merges
@@ -134,11 +135,21 @@ class Ledger:
             return made
 
         result = store.carry_out(replace(order, decide=decide))
+        outcomes: tuple[bool | Failure, ...] = ()
         if isinstance(result, Merged):
-            for index, outcome in enumerate(result.outcomes):
-                before, after = decided.get(index, (None, None))
-                if outcome is True and after is not None:
-                    self._minted(machine, order, order.keys[index], before, after)
+            outcomes = result.outcomes
+        elif isinstance(result, Failed):
+            outcomes = (result.failure,) * len(order.keys)
+        for index, outcome in enumerate(outcomes):
+            before, after = decided.get(index, (None, None))
+            if after is None:
+                continue
+            if outcome is True:
+                self._minted(machine, order, order.keys[index], before, after)
+            elif isinstance(outcome, Failure):
+                for item in self.record(after).items:
+                    if (order.keys[index], item.dot) not in self.items:
+                        self.doubtful[order.keys[index], item.dot] = item
         return result
 
     def _minted(
@@ -183,7 +194,7 @@ class Ledger:
                 self.changes.append((machine.world.loop.now_us, machine.number, key))
 
     def checked(self, data: bytes, where: str, key: bytes) -> Record | None:
-        """The record, each of whose items is what was minted."""
+        """The record, each of whose items is what was minted; None for none of ours."""
         if (key, data) in self._known:
             return self._decoded[data]
         try:
@@ -193,7 +204,9 @@ class Ledger:
             return None
         for item in record.items:
             minted = self.items.get((key, item.dot))
-            if minted is None:
+            if minted is None and self.doubtful.get((key, item.dot)) == item:
+                self.items[key, item.dot] = item  # it was written after all
+            elif minted is None:
                 self._fail("an item that nobody minted", where, f"{key!r}: {item}")
             elif minted != item:
                 self._fail("a dot with two items", where, f"{key!r}: {item} was {minted}")

@@ -9,6 +9,7 @@ Monotonic time begins anywhere with each boot; wall time is virtual time and an 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ __all__ = ["WALL_START_MS", "Machine"]
 WALL_START_MS = 1_700_000_000_000
 BASE_MAX_MS = 1 << 40
 RETRY_US = SECOND  # of a start that failed
+DOWN_US = (SECOND, 3 * SECOND)  # after a death that nobody planned
 
 
 class Machine:
@@ -36,16 +38,16 @@ class Machine:
         self.number = number
         self.name = f"n{number}"
         self.id = world.ids[number]
-        self.disk = Disk(Random(f"{self.name}'s files {random.random()}"), dict(world.options.engine))
+        self.disk = Disk(Random(random.getrandbits(64)), dict(world.options.engine))
         self.process: Host | None = None
         self.is_powered = True
-        self.paused_until_us = 0
         self.cpu_factor = 1
         self.disk_factor = 1
         self.wall_offset_ms = 0
         self.boot = 0
         self.start_number = 0
-        self.has_power_trap = False
+        self._trap: tuple[bool, Callable[[], None]] | None = None  # with a loss of power?
+        self._is_failing = False
         self._random = random
         self._base_ms = random.randrange(BASE_MAX_MS)
 
@@ -89,6 +91,7 @@ class Machine:
         if opened.was_repaired:
             world.ledger.lost(self.number, "repaired", 0)
         world.trace.add(self.name, "boot", self.start_number, repr(evidence))
+        self._is_failing = False
         self.process = Host(self, node, store, Random(self._random.getrandbits(64)))
         world.streams.machine_started(self.number)
         self.process.start()
@@ -111,7 +114,7 @@ class Machine:
             self.disk.killed()
 
     def lose_power(self, survival: float) -> None:
-        """The power comes back with `power_on`."""
+        """Until `recover`."""
         self.is_powered = False
         process = self._end("power loss")
         if process is not None:
@@ -121,9 +124,13 @@ class Machine:
         self.boot += 1
         self._base_ms = self._random.randrange(BASE_MAX_MS)
 
-    def power_on(self) -> None:
+    def recover(self) -> None:
+        """Power, a process, and it runs."""
         self.is_powered = True
-        self.start()
+        if self.process is None:
+            self.start()
+        elif self.process.is_paused:
+            self.process.resume()
 
     def _end(self, how: str) -> Host | None:
         process, self.process = self.process, None
@@ -136,27 +143,51 @@ class Machine:
         self.world.clients.disconnected(self.number)
         return process
 
+    def store_failed(self, process: Host) -> None:
+        """An I/O error: what was not synced may be gone, and the process begins anew. Its driver
+        leaves a mark, so that the next start does not take this for a harmless end."""
+        if process is not self.process or self._is_failing:
+            return
+        self._is_failing = True
+        self.world.trace.add(self.name, "store failed")
+        self.world.ledger.lost_power(self.number)
+        self.world.loop.after(self._random.randrange(*DOWN_US), self._replace, process)
+
+    def _replace(self, process: Host) -> None:
+        if process is self.process:
+            self.kill()
+            self.disk.forget_boot()
+            self.recover()
+
+    # --- traps
+
+    def set_trap(self, where: str, with_power: bool, sprung: Callable[[], None]) -> None:
+        """The process dies when it comes to this place (host.py)."""
+        if self.process is not None:
+            self.process.trap = where
+            self._trap = (with_power, sprung)
+
+    def remove_trap(self) -> None:
+        if self.process is not None:
+            self.process.trap = None
+
     def trapped(self) -> None:
-        """The process dies where a trap was set for it (host.py)."""
-        self.world.trace.add(self.name, "fault", "trapped")
-        if self.has_power_trap:
+        assert self._trap is not None
+        (with_power, sprung), self._trap = self._trap, None
+        sprung()
+        if with_power:
             self.lose_power(0.5)
-            self.world.loop.after(self._random.randrange(SECOND, 3 * SECOND), self.power_on)
         else:
             self.kill()
-            self.world.loop.after(self._random.randrange(SECOND, 3 * SECOND), self.start)
+        self.world.loop.after(self._random.randrange(*DOWN_US), self.recover)
 
     # --- pausing
 
     def pause(self, duration_us: int) -> None:
         if self.process is not None:
-            self.paused_until_us = self.world.loop.now_us + duration_us
+            self.world.trace.add(self.name, "paused", duration_us)
             self.process.pause()
-            self.world.loop.after(duration_us, self._resume, self.process)
-
-    def _resume(self, process: Host) -> None:
-        if process.is_alive:
-            process.resume()
+            self.world.loop.after(duration_us, self.process.resume)
 
     # --- what happens to disks
 
@@ -169,10 +200,11 @@ class Machine:
         self.disk.wipe()
         self.world.ledger.lost(self.number, "wiped", 0)
 
-    def restore(self, copy: Copy, number: int) -> None:
+    def restore(self, copy: Copy, number: int, *, is_other_boot: bool) -> None:
         """`number` is the ledger's, of when the copy was taken."""
         assert self.process is None
         self.disk.restore(copy)
+        self.boot += is_other_boot
         self.world.ledger.lost(self.number, "restored", number)
 
     # --- what the network needs

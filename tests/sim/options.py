@@ -7,7 +7,7 @@ faults and not others: a swarm finds what one mixture of everything hides.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -27,6 +27,7 @@ ONE = Consistency(Level.ONE)
 ALL = Consistency(Level.ALL)
 
 CALLS = 300
+ONE_DOWN_EVERY = 8  # seeds
 KINDS_MIN = 4
 KINDS_MAX = 8
 
@@ -51,6 +52,7 @@ class Options:
     sessions: int
     calls: int
     think_ms: int  # on average, of a session between two calls
+    override_share: float  # of calls that choose a level of their own
     write_share: float
     blind_share: float  # of writes that have not read
     value_size: int
@@ -61,6 +63,7 @@ class Options:
     fault_gap_ms: int  # on average, between the beginnings of two faults
     begin_ms: int  # until the first fault
     encode_every: int
+    is_one_down: bool = False  # one long illness of one machine instead of the swarm (one_down.py)
 
     @property
     def nodes(self) -> int:
@@ -90,6 +93,29 @@ def _keyspace_text(keyspace: Keyspace) -> str:
 
 
 def draw(seed: int) -> Options:
+    options = _draw_swarm(seed)
+    return _one_down(options) if seed % ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1 else options
+
+
+def _one_down(options: Options) -> Options:
+    """Three owners, majorities, and a load that lasts well beyond the detection."""
+    sloppy = replace(options.keyspaces[0], read=QUORUM, write=QUORUM)
+    strict = Keyspace(b"s:", QUORUM, QUORUM, Mode.STRICT)
+    return replace(
+        options,
+        centres=(Centre("east", 5, 1, 3),),
+        keyspaces=(sloppy, strict),
+        keys=tuple(key for key in options.keys if key[:2] in (b"p:", b"s:")),
+        sessions=8,
+        think_ms=800,
+        override_share=0.0,
+        kinds=(),
+        begin_ms=2000,
+        is_one_down=True,
+    )
+
+
+def _draw_swarm(seed: int) -> Options:
     random = Random(f"options of {seed}")
     centres = _centres(random)
     kinds = [
@@ -105,6 +131,7 @@ def draw(seed: int) -> Options:
         sessions=random.randint(5, 12),
         calls=CALLS,
         think_ms=random.choice((200, 400, 800)),
+        override_share=random.choice((0.0, 0.1)),
         write_share=random.choice((0.3, 0.5, 0.7)),
         blind_share=random.choice((0.1, 0.3, 0.6)),
         value_size=random.choice((8, 40, 300)),

@@ -41,9 +41,11 @@ class Start:
 
 
 class Program(Protocol):
-    """`settle_period_ms`: within two of these after the last fault all copies are equal."""
+    """`settle_period_ms`: within two of these after the last fault all copies are equal.
+    `detection_ms`: after that, an ill member is nobody's hope any more."""
 
     settle_period_ms: int
+    detection_ms: int
 
     def open_store(self, database: DB, topology: Topology, me: MemberId) -> StoreLike: ...
     def make_node(self, store: StoreLike, start: Start) -> NodeLike: ...

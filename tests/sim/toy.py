@@ -7,11 +7,12 @@ it holds to the next owner in turn. Each start is an actor of its own, so no dot
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from errno import ENOSPC
 from typing import Any
 
-from lsmkv import DB
+from lsmkv import DB, Error, StorageError
 from lsmkv.kernel import RecordMerger, entry_hash
 from lsmkv_cluster import context, crdt, minting
 from lsmkv_cluster.driver_ports import (
@@ -36,6 +37,8 @@ from lsmkv_cluster.storage_orders import (
     Done,
     Entries,
     Entry,
+    Failed,
+    Failure,
     ListEntries,
     Merge,
     Merged,
@@ -68,6 +71,14 @@ class ToyStore:
         self._merger = RecordMerger()
 
     def carry_out(self, order: Order) -> Result:
+        try:
+            return self._carry_out(order)
+        except StorageError as error:
+            return Failed(Failure.FULL if error.errno == ENOSPC else Failure.BROKEN)
+        except Error:
+            return Failed(Failure.BROKEN)
+
+    def _carry_out(self, order: Order) -> Result:
         if isinstance(order, Read):
             return Values(tuple(self._database.get(_key(order.space, key)) for key in order.keys))
         if isinstance(order, Merge):
@@ -140,7 +151,6 @@ class ToyNode:
         self._exchange_ms = 0
         self._turn = 0
         self._out: list[NodeEffect] = []
-        self._replies: dict[Hashable, tuple[MemberId, Frame]] = {}
         self._now = Now(0, 0)
 
     # --- the border
@@ -150,7 +160,11 @@ class ToyNode:
         return []
 
     def next_deadline(self) -> int | None:
-        waits = [r.resend_ms for r in self._requests.values() if r.record and r.waiting]
+        waits = [
+            pending.resend_ms
+            for pending in self._requests.values()
+            if pending.request.is_write and pending.record and pending.waiting
+        ]
         ends = [r.deadline_ms for r in self._requests.values() if r.call_id is not None]
         return min([*waits, *ends, self._exchange_ms])
 
@@ -284,6 +298,8 @@ class ToyNode:
             pending.record = self._merger.merge(pending.record, data)
 
     def _stored(self, token: Any, result: Result) -> None:
+        if isinstance(result, Failed):
+            return  # whoever waits for it will ask again, or give up
         if token[0] == "serve":
             _, peer, request_id, code = token
             payload = result.values[0] or b"" if isinstance(result, Values) else b""
@@ -381,6 +397,7 @@ def _change(
 
 class ToyProgram:
     settle_period_ms = EXCHANGE_MS * 8
+    detection_ms = EXCHANGE_MS
 
     def open_store(self, database: DB, topology: Any, me: MemberId) -> StoreLike:
         return ToyStore(database)

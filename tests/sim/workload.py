@@ -18,7 +18,6 @@ __all__ = ["Planned", "Session", "Workload"]
 
 ELEMENTS = 6
 FIELDS = 3
-OVERRIDE_SHARE = 0.08
 SWITCH_SHARE = 0.15
 LEVELS = (
     Consistency(Level.ONE),
@@ -50,6 +49,7 @@ class Workload:
         self._options = options
         self._random = random
         self._count = 0
+        self._machines = list(range(options.nodes))
         self.sessions = [
             Session(number, random.randrange(options.nodes), random.random() < 0.5)
             for number in range(options.sessions)
@@ -58,7 +58,7 @@ class Workload:
     def next(self, session: Session) -> Planned:
         random = self._random
         if random.random() < SWITCH_SHARE:
-            session.home = random.randrange(self._options.nodes)
+            self.failed(session)
         key = self._options.keys[random.randrange(len(self._options.keys))]
         self._count += 1
         if random.random() < self._options.write_share:
@@ -68,12 +68,19 @@ class Workload:
             request = ClientRequest(Verb.GET, key, context=context, read=self._level())
         return Planned(request, session.home)
 
+    def avoid(self, machine: int) -> None:
+        """No session talks to it from now on."""
+        self._machines.remove(machine)
+        for session in self.sessions:
+            if session.home == machine:
+                self.failed(session)
+
     def failed(self, session: Session) -> None:
         """Its machine could not be reached: it takes another one."""
-        session.home = self._random.randrange(self._options.nodes)
+        session.home = self._random.choice(self._machines)
 
     def _level(self) -> Consistency | None:
-        if self._random.random() >= OVERRIDE_SHARE:
+        if self._random.random() >= self._options.override_share:
             return None
         return LEVELS[self._random.randrange(len(LEVELS))]
 

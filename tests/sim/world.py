@@ -102,6 +102,14 @@ class World:
             self.numbers[id] for id in self.topology.owners[self.topology.partition_of(key)]
         ]
 
-    def start_all(self) -> None:
+    # --- beginning and end
+
+    def found(self) -> None:
+        """All machines start for the first time."""
         for machine in self.machines:
             machine.start()
+        self.is_founding = False
+
+    def close(self) -> None:
+        for machine in self.machines:
+            machine.disk.release()

@@ -1,0 +1,169 @@
+"""What the checkers judge: a finished run, from above.
+
+Values, elements and deltas of calls never come twice, so a mint tells which call it was made for;
+deletes and removals leave nothing to tell them by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from lsmkv_cluster.context import HEADER
+from lsmkv_cluster.record import Item, Kind, Record, merge
+from lsmkv_cluster.record_format import decode, decode_clock
+from lsmkv_cluster.requests import Verb
+from lsmkv_cluster.vclock import Clock, Dot
+from tests.sim.history import Call
+from tests.sim.ledger import Ledger, MintEvent
+
+__all__ = ["Copies", "Evidence", "Finding", "clock_of_context", "includes", "newly_hidden"]
+
+Copies = Mapping[int, bytes | None | str]  # by owner: record, nothing, or why it cannot be read
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken promise, unless there is an excuse."""
+
+    promise: str
+    key: bytes
+    text: str
+    excuse: str | None = None
+
+
+@dataclass
+class Evidence:
+    calls: Sequence[Call]
+    ledger: Ledger
+    copies: Mapping[bytes, Copies]
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        return sorted({call.key for call in self.calls} | set(self.copies))
+
+    def calls_of(self, key: bytes) -> list[Call]:
+        return self._calls_by_key.get(key, [])
+
+    def mints_of(self, key: bytes) -> list[MintEvent]:
+        return self._mints_by_key.get(key, [])
+
+    def final(self, key: bytes) -> Record | None:
+        """What all owners together have."""
+        joined: Record | None = None
+        for data in self.copies.get(key, {}).values():
+            if isinstance(data, bytes):
+                record = decode(data)
+                joined = record if joined is None else merge(joined, record).record
+        return joined
+
+    def answer_record(self, call: Call) -> Record | None:
+        if call.answer is None or call.answer.record is None:
+            return None
+        return self.ledger.record(call.answer.record)
+
+    @cached_property
+    def mint_of(self) -> dict[tuple[bytes, Dot], MintEvent]:
+        return {(mint.key, dot): mint for mint in self.ledger.mints for dot in mint.dots}
+
+    @cached_property
+    def call_of(self) -> dict[int, Call]:
+        """By the number of a mint: the call that it was made for, where that can be told."""
+        signs = {sign: call for call in self.calls for sign in _signs(call)}
+        found: dict[int, Call] = {}
+        for mint in self.ledger.mints:
+            for sign in minted_signs(mint):
+                if sign in signs:
+                    found[mint.number] = signs[sign]
+        return found
+
+    @cached_property
+    def _calls_by_key(self) -> dict[bytes, list[Call]]:
+        found: dict[bytes, list[Call]] = {}
+        for call in self.calls:
+            found.setdefault(call.key, []).append(call)
+        return found
+
+    @cached_property
+    def _mints_by_key(self) -> dict[bytes, list[MintEvent]]:
+        found: dict[bytes, list[MintEvent]] = {}
+        for mint in self.ledger.mints:
+            found.setdefault(mint.key, []).append(mint)
+        return found
+
+
+Sign = tuple[bytes, bytes | int]
+
+
+def _signs(call: Call) -> list[Sign]:
+    """What only this call can have written."""
+    request = call.request
+    if request.verb in (Verb.PUT, Verb.SET):
+        return [(request.key, request.values[0])]
+    if request.verb is Verb.PUT_FIELDS:
+        return [(request.key, value) for value in request.values[1::2]]
+    if request.verb is Verb.ADD_ELEMENTS:
+        return [(request.key, name) for name in request.values if name.startswith(b"u")]
+    if request.verb is Verb.INCREMENT:
+        return [(request.key, request.delta)]
+    return []
+
+
+def minted_signs(mint: MintEvent) -> list[Sign]:
+    items = {item.dot: item for item in mint.after.items}
+    return [(mint.key, _sign(items[dot], mint.before)) for dot in mint.dots if dot in items]
+
+
+def _sign(item: Item, before: Record | None) -> bytes | int:
+    if item.kind is Kind.ELEMENT:
+        return item.name
+    if item.kind is not Kind.COUNT:
+        return item.value
+    own = [i for i in (before.items if before else ()) if _is_same_count(i, item)]
+    return _total(item) - sum(_total(i) for i in own)
+
+
+def _is_same_count(one: Item, other: Item) -> bool:
+    return one.kind is Kind.COUNT and one.dot.actor == other.dot.actor
+
+
+def _total(item: Item) -> int:
+    return int.from_bytes(item.value, "little", signed=True)
+
+
+def clock_of_context(data: bytes) -> tuple[Clock, int]:
+    """What a client was told that it has seen, and the cut time."""
+    if not data:
+        return Clock(), 0
+    _, _, _, count, cut_s, _ = HEADER.unpack_from(data)
+    return decode_clock(data, HEADER.size, count, cut_s, may_have_zero=True), cut_s
+
+
+def includes(larger: Record | None, smaller: Record) -> str | None:
+    """Why the larger record does not show all that the smaller one does; None if it does.
+
+    After a cut, what fell may be unknown again: only what stayed is compared.
+    """
+    if larger is None:
+        return "there is nothing"
+    smaller = smaller.cut(larger.cut_s)
+    for actor, entry in smaller.clock:
+        if entry.counter > larger.clock.counter(actor):
+            return f"{Dot(actor, entry.counter)} is not known"
+    alive = {item.dot for item in smaller.items}
+    if larger.cut_s == 0:
+        for item in larger.items:
+            if smaller.clock.covers(item.dot) and item.dot not in alive:
+                return f"{item.kind.name} {item.value or item.name!r} at {item.dot} came back"
+    return None
+
+
+def newly_hidden(mint: MintEvent, dot: Dot) -> bool:
+    """Whether this mint is where the item of the dot was superseded: the new record knows the dot
+    and lacks the item, the old one had the item or did not know it."""
+    if not mint.after.clock.covers(dot) or any(item.dot == dot for item in mint.after.items):
+        return False
+    if mint.before is None or not mint.before.clock.covers(dot):
+        return True
+    return any(item.dot == dot for item in mint.before.items)

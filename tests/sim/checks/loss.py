@@ -1,0 +1,65 @@
+"""C1 and C4: what was acknowledged stays, and what was deleted stays deleted.
+
+An acknowledged write was answered with the record that it made: each of the nodes that answered
+had all of that. So in the end the owners together must include it: know every dot that it knows,
+and show no item that it had superseded. Of strict reads the same holds, for they write back what
+they return.
+
+Excuse, for default writes alone: every replica that held the record when it was acknowledged has
+lost it since, by a loss of power before the next sync, or with its disk or a part of it. Strict
+writes have none: faults are budgeted so that a synced copy is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lsmkv_cluster.record import Record
+from tests.sim.checks.evidence import Evidence, Finding, includes
+from tests.sim.history import Call
+from tests.sim.ledger import Holding
+
+__all__ = ["acknowledged_writes_are_kept"]
+
+
+def acknowledged_writes_are_kept(evidence: Evidence) -> Iterator[Finding]:
+    for key in evidence.keys:
+        final = evidence.final(key)
+        for call in evidence.calls_of(key):
+            if not call.is_done or not (call.request.is_write or call.is_strict):
+                continue
+            record = evidence.answer_record(call)
+            if record is None:
+                if call.request.is_write:
+                    yield Finding("C1 lost write", key, f"{call} was answered without its record")
+                continue
+            missing = includes(final, record)
+            if missing is not None:
+                excuse = None if call.is_strict else _excuse(evidence, call, record)
+                promise = "C4 resurrected" if missing.endswith("came back") else "C1 lost write"
+                yield Finding(promise, key, f"{call}: {missing}", excuse)
+
+
+def _excuse(evidence: Evidence, call: Call, record: Record) -> str | None:
+    """What happened to everybody who held it."""
+    assert call.replied is not None
+    reasons = []
+    for machine, holdings in enumerate(evidence.ledger.holdings):
+        since = _held_since(holdings, call, record)
+        if since is None:
+            continue
+        loss = evidence.ledger.loss_of(machine, since)
+        if loss is None:
+            return None
+        reasons.append(f"n{machine} {loss.kind}")
+    return ", ".join(reasons) if reasons else None
+
+
+def _held_since(holdings: list[Holding], call: Call, record: Record) -> int | None:
+    """From which number on the machine held all of the record, before the call was answered."""
+    for holding in holdings:
+        if call.replied is None or holding.number > call.replied:
+            return None
+        if holding.key == call.key and includes(holding.record, record) is None:
+            return holding.number
+    return None

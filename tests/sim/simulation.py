@@ -1,0 +1,199 @@
+"""One run from its seed to its verdict.
+
+    found     all machines start, with empty disks
+    load      clients call, faults come and go, until all calls have ended
+    heal      all faults end
+    settle    hints drain and copies become equal, within two settling periods
+    quiet     for another period nothing is repaired any more
+    judge     the checkers look at everything
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tests.sim.checks.causality import (
+    nothing_is_hidden_without_right,
+    outcomes_are_true,
+    siblings_are_concurrent,
+)
+from tests.sim.checks.evidence import Evidence, Finding
+from tests.sim.checks.loss import acknowledged_writes_are_kept
+from tests.sim.checks.sessions import contexts_grow, strict_reads_see_what_ended_before
+from tests.sim.faults import Nemesis
+from tests.sim.loop import MS, SECOND
+from tests.sim.machine_faults import MACHINE_INJECTORS
+from tests.sim.network_faults import NETWORK_INJECTORS
+from tests.sim.one_down import OneDown
+from tests.sim.options import Options
+from tests.sim.program import Program
+from tests.sim.views import copies, disagreements, hint_count
+from tests.sim.workload import Workload
+from tests.sim.world import World
+
+__all__ = ["CHECKERS", "Simulation", "Verdict"]
+
+Checker = Callable[[Evidence], Iterable[Finding]]
+
+CHECKERS: tuple[Checker, ...] = (
+    acknowledged_writes_are_kept,
+    nothing_is_hidden_without_right,
+    siblings_are_concurrent,
+    outcomes_are_true,
+    contexts_grow,
+    strict_reads_see_what_ended_before,
+)
+FOUND_US = SECOND
+LOAD_LIMIT_US = 300 * SECOND
+STEP_US = 250 * MS
+
+
+@dataclass
+class Verdict:
+    """What is kept of a run."""
+
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    endings: dict[str, int] = field(default_factory=dict)
+    hits: dict[str, int] = field(default_factory=dict)
+    touched: int = 0  # calls
+    excused: int = 0  # losses
+    had_to_succeed: int = 0  # calls, with one machine down
+    succeeded: int = 0
+    virtual_s: float = 0.0
+    settled_s: float = 0.0  # from the end of all faults until copies were equal
+    digest: str = ""
+
+    @property
+    def calls(self) -> int:
+        return sum(self.endings.values())
+
+
+class Simulation:
+    def __init__(
+        self, options: Options, program: Program, echo: Callable[[str], None] | None = None
+    ) -> None:
+        self.options = options
+        self.world = World(options, program, echo)
+        self.verdict = Verdict(options.seed)
+        self.nemesis: Nemesis | None = None
+        self.one_down: OneDown | None = None
+        self.findings: list[Finding] = []
+
+    def run(self) -> Verdict:
+        world = self.world
+        try:
+            for phase in (self._found, self._load, self._settle, self._quiet):
+                world.trace.add("", "phase", phase.__name__[1:])
+                phase()
+                if world.violations:
+                    break
+            else:
+                self._judge()
+        finally:
+            world.close()
+        return self._summary()
+
+    # --- phases
+
+    def _found(self) -> None:
+        self.world.found()
+        self.world.loop.run_until(FOUND_US)
+
+    def _load(self) -> None:
+        world, options = self.world, self.options
+        workload = Workload(options, world.random("workload"))
+        if options.is_one_down:
+            one_down = self.one_down = OneDown(world, world.random("faults"))
+            workload.avoid(one_down.victim)
+            world.loop.after(options.begin_ms * MS, one_down.begin)
+        else:
+            injectors = NETWORK_INJECTORS | MACHINE_INJECTORS
+            nemesis = self.nemesis = Nemesis(world, injectors, world.random("faults"))
+            nemesis.begin()
+        world.clients.begin(workload, options.calls)
+        if not world.loop.run_while(self._is_loaded, LOAD_LIMIT_US, STEP_US):
+            world.fail("C9 calls do not end", "", f"{world.clients.calls_left} left")
+
+    def _is_loaded(self) -> bool:
+        return not self.world.clients.is_idle and not self.world.violations
+
+    def _settle(self) -> None:
+        world = self.world
+        for fault in (self.nemesis, self.one_down):
+            if fault is not None:
+                fault.heal()
+        began_us = world.loop.now_us
+        limit_us = began_us + 2 * world.program.settle_period_ms * MS
+        if not world.loop.run_while(self._is_unsettled, limit_us, STEP_US):
+            self._report_unsettled()
+        self.verdict.settled_s = (world.loop.now_us - began_us) / SECOND
+
+    def _is_unsettled(self) -> bool:
+        world = self.world
+        if world.violations:
+            return False
+        for machine in world.machines:
+            if machine.process is None or not world.program.is_ready(machine.process.node):
+                return True
+        return hint_count(world) > 0 or bool(disagreements(world, self.options.keys))
+
+    def _report_unsettled(self) -> None:
+        world = self.world
+        for machine in world.machines:
+            if machine.process is None:
+                world.fail("C9 not running", machine.name, "long after all faults have ended")
+            elif not world.program.is_ready(machine.process.node):
+                world.fail("C9 not ready", machine.name, "long after all faults have ended")
+        if hints := hint_count(world):
+            world.fail("C9 hints do not drain", "", f"{hints} are left")
+        for text in disagreements(world, self.options.keys):
+            world.fail("C3 copies differ", "", text, tuple(self._keys_in(text)))
+
+    def _keys_in(self, text: str) -> Iterator[bytes]:
+        return (key for key in self.options.keys if text.startswith(f"{key!r}:"))
+
+    def _quiet(self) -> None:
+        """The first half lets what was under way arrive."""
+        world = self.world
+        half_us = world.program.settle_period_ms * MS // 2
+        world.loop.run_until(world.loop.now_us + half_us)
+        before = len(world.ledger.changes)
+        world.loop.run_until(world.loop.now_us + 2 * half_us)
+        for time_us, machine, key in world.ledger.changes[before:]:
+            text = f"{key!r} was changed at {time_us / 1e6:.3f} s, though all copies were equal"
+            world.fail("C3 repairs do not end", f"n{machine}", text, (key,))
+
+    def _judge(self) -> None:
+        world = self.world
+        by_key = {key: copies(world, key) for key in self.options.keys}
+        evidence = Evidence(world.clients.history.calls, world.ledger, by_key)
+        for checker in CHECKERS:
+            self.findings.extend(checker(evidence))
+        if self.one_down is not None:
+            self.findings.extend(self.one_down.findings)
+        for finding in self.findings:
+            if finding.excuse is None:
+                world.fail(finding.promise, "", finding.text, (finding.key,))
+        for text in world.streams.failures:
+            world.fail("a damaged frame was accepted", "", text)
+
+    # --- the verdict
+
+    def _summary(self) -> Verdict:
+        world, verdict = self.world, self.verdict
+        calls = world.clients.history.calls
+        verdict.violations = [str(violation) for violation in world.violations]
+        verdict.endings = dict(
+            sorted(Counter(call.ending.value for call in calls if call.ending).items())
+        )
+        verdict.excused = sum(finding.excuse is not None for finding in self.findings)
+        verdict.virtual_s = world.loop.now_us / SECOND
+        if self.nemesis is not None:
+            verdict.hits = {kind.value: n for kind, n in sorted(self.nemesis.hits.items(), key=str)}
+            verdict.touched = self.nemesis.count_touched(calls)
+        if self.one_down is not None and not world.violations:
+            verdict.had_to_succeed, verdict.succeeded = self.one_down.judged()
+        return verdict

@@ -1,0 +1,84 @@
+"""What the simulator sees of a cluster from above: the disks of all machines at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lsmkv_cluster.record import Record, merge
+from lsmkv_cluster.storage_orders import Entries, ListEntries, Read, Space, Values
+from tests.sim.world import World
+
+__all__ = ["copies", "disagreements", "has_all", "hint_count", "stored"]
+
+
+def stored(world: World, machine: int, keys: tuple[bytes, ...], space: Space) -> Values | None:
+    """What a machine's store answers; None when nothing runs there."""
+    process = world.machines[machine].process
+    if process is None:
+        return None
+    result = process.store.carry_out(Read(space, keys))
+    return result if isinstance(result, Values) else None
+
+
+def copies(world: World, key: bytes) -> dict[int, bytes | None | str]:
+    """By owner: the record, None for nothing, or why it cannot be read."""
+    found: dict[int, bytes | None | str] = {}
+    for owner in world.owners(key):
+        values = stored(world, owner, (key,), Space.DATA)
+        value = values.values[0] if values is not None else "not running"
+        found[owner] = value if value is None or isinstance(value, bytes) else str(value)
+    return found
+
+
+def disagreements(world: World, keys: Iterable[bytes]) -> list[str]:
+    """The keys whose owners are not equal, byte by byte."""
+    found = []
+    for key in keys:
+        by_owner = copies(world, key)
+        if len(set(by_owner.values())) > 1 or any(isinstance(v, str) for v in by_owner.values()):
+            found.append(f"{key!r}: " + ", ".join(f"n{n} {_short(v)}" for n, v in by_owner.items()))
+    return found
+
+
+def has_all(world: World, machine: int) -> bool:
+    """Whether a machine runs and its copies show all that those of all its co-owners show, or any
+    stand-in keeps for them."""
+    for key in world.options.keys:
+        owners = world.owners(key)
+        if machine not in owners:
+            continue
+        joined: Record | None = None
+        own: Record | None = None
+        for number in range(world.options.nodes):
+            for space in (Space.DATA, Space.HINT):
+                values = stored(world, number, (key,), space)
+                if values is None:
+                    return False
+                value = values.values[0]
+                if not isinstance(value, bytes):
+                    if value is not None and number == machine:
+                        return False
+                    continue
+                record = world.ledger.record(value)
+                joined = record if joined is None else merge(joined, record).record
+                if number == machine and space is Space.DATA:
+                    own = record
+        if joined != own:
+            return False
+    return True
+
+
+def hint_count(world: World) -> int:
+    """Records that stand-ins still keep for owners, on all machines that run."""
+    total = 0
+    for machine in world.machines:
+        if machine.process is None:
+            continue
+        result = machine.process.store.carry_out(ListEntries(Space.HINT, 0, 1 << 64))
+        if isinstance(result, Entries):
+            total += len(result.entries)
+    return total
+
+
+def _short(value: bytes | None | str) -> str:
+    return value if isinstance(value, str) else "nothing" if value is None else value.hex()[:16]
