@@ -277,7 +277,8 @@ class Engine(EditingStore):
             try:
                 self._carry_out(compaction)
             except (CorruptionError, StorageError) as error:
-                self._leave_alone(compaction, error)
+                if not self._leave_alone(compaction, error):
+                    raise
             return True
 
     def _pick(self) -> Compaction | None:
@@ -292,20 +293,22 @@ class Engine(EditingStore):
         """Whether one is due, or runs: until it ends its inputs are in the tree, and it is due."""
         return self._pick() is not None
 
-    def _leave_alone(self, compaction: Compaction, error: CorruptionError | StorageError) -> None:
+    def _leave_alone(self, compaction: Compaction, error: CorruptionError | StorageError) -> bool:
         """A table that cannot be read must not stop every other compaction, nor the writers behind
-        them. It stays until keys are dropped, or the database is opened again. Raises what is no
-        such error."""
+        them. It stays until keys are dropped, or the database is opened again. Whether this was
+        such an error."""
         is_damage = isinstance(error, CorruptionError) or error.errno == errno.EIO
         path = error.path if isinstance(error, CorruptionError) else error.filename
         numbers = {table.number for table in compaction.tables}
         damaged = {n for n in numbers if filenames.table_path(self._directory, n) == path}
         if not is_damage or not damaged:
-            raise error
+            return False
         logger.error("a table is damaged, compactions leave it alone: %s", error)
         with self._lock:
             self._damaged_tables |= damaged
-            self._background_errors["damage"] = error
+            # The traceback would keep the job, and so the files of its inputs.
+            self._background_errors["damage"] = error.with_traceback(None)
+        return True
 
     def _compact_range(self, keys: KeyRange) -> None:
         """Bring everything in the range to the bottom level, step by step; others may write
