@@ -12,7 +12,9 @@ for themselves; a stand-in of sloppy mode answers in the place of the owner whos
     COUNT          so many of all owners
 
 Strict mode wants that a read meets every write before it and that writes meet each other, wherever
-they were coordinated: R + W > N and 2 W > N, generalised to groups by `always_meet`.
+they were coordinated: R + W > N and 2 W > N, generalised to groups by `always_meet`. Requests with
+levels of their own meet those of everybody else as long as each read meets the keyspace's writes
+and no write is content with less than those (`is_at_least`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,18 @@ from dataclasses import dataclass
 from lsmkv_cluster.keyspaces import Consistency, Level
 from lsmkv_cluster.members import MemberId
 
-__all__ = ["Group", "Need", "always_meet", "can_meet", "is_met", "is_strict", "missing", "need"]
+__all__ = [
+    "Group",
+    "Need",
+    "always_meet",
+    "can_meet",
+    "is_at_least",
+    "is_met",
+    "is_strict",
+    "missing",
+    "need",
+    "total",
+]
 
 OwnersByCentre = Mapping[str, tuple[MemberId, ...]]
 
@@ -40,17 +53,19 @@ Need = tuple[Group, ...]
 
 
 def need(consistency: Consistency, owners: OwnersByCentre, own_dc: str) -> Need:
-    """`owners` are those of the partition by data centre, without empty ones."""
+    """`owners` are those of the partition by data centre, without empty ones. No need is met by
+    nobody."""
     level = consistency.level
     if level is Level.LOCAL_QUORUM:
         return (_majority(owners.get(own_dc, ())),)
-    if level is Level.EACH_QUORUM:
+    if level is Level.EACH_QUORUM and owners:
         return tuple(_majority(local) for local in owners.values())
     everybody = frozenset(id for local in owners.values() for id in local)
     counts = {
         Level.ONE: 1,
         Level.QUORUM: len(everybody) // 2 + 1,
         Level.ALL: max(1, len(everybody)),
+        Level.EACH_QUORUM: 1,  # of nobody
         Level.COUNT: consistency.count,
     }
     return (Group(everybody, counts[level]),)
@@ -114,3 +129,18 @@ def _members(needed: Iterable[Group]) -> frozenset[MemberId]:
 def is_strict(read: Consistency, write: Consistency, owners: OwnersByCentre) -> bool:
     """Whether these levels keep what strict mode promises."""
     return always_meet(read, write, owners) and always_meet(write, write, owners)
+
+
+def is_at_least(level: Consistency, least: Consistency, owners: OwnersByCentre) -> bool:
+    """Whether whoever meets `level`, in any data centre, meets `least` in one of them."""
+    return all(
+        any(_implies(need(level, owners, here), need(least, owners, there)) for there in owners)
+        for here in owners
+    )
+
+
+def _implies(first: Need, second: Need) -> bool:
+    """Whether every set that meets the one meets the other. The groups of a need are disjoint."""
+    return all(
+        sum(max(0, a.count - len(a.members - b.members)) for a in first) >= b.count for b in second
+    )
