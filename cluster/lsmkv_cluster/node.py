@@ -115,37 +115,14 @@ class Node:
         self._opener = DatagramOpener(secrets.datagrams, topology.cluster_id)
         self._window = ReplayWindow()
 
-        tree_key = KeyScheme(topology.key_seed).tree_key
-        joiner = RecordMerger()
-
-        def digest(key: bytes, record: bytes) -> int:
-            return entry_hash(tree_key, key, record)
-
-        self.view = View(topology, me, self.is_reachable, self.is_ready)
-        self.minter = Minter(self.actors, HybridClock())
-        self.latencies = Latencies()
-        self.reading = Reading(
-            self.view, secrets.contexts, digest, joiner.merge, self.latencies, settings.reading
-        )
         self.hints = HintedHandoff(topology, me, self.is_reachable, settings.hints)
-        self.writing = Writing(
-            self.view, self.minter, secrets.contexts, self._take_hint, settings.writing
-        )
-        self.coordinator = Coordinator(
-            self.view,
-            self.reading,
-            self.writing,
-            secrets.contexts,
-            lambda: self.actors.may_mint,
-            settings.coordinator,
-        )
-        self.replica = Replica(self.view, digest, self._take_hint)
         self.starting = Starting(
             self.actors, self._peers, boot.sequence, boot.notes, rng, settings.starting
         )
+        self.recovery = Recovery(self._co_owners(), self.is_reachable, self.actors)
+        self._make_coordinator()
         self._lost_dots = LostDots(self.actors)
         self._was_stale = False
-        self.recovery = Recovery(self._co_owners(), self.is_reachable, self.actors)
         self._boot = boot
         self._orders: dict[int, _Ordered] = {}
         self._next_order = 0
@@ -167,6 +144,30 @@ class Node:
         self._durable_sequence = boot.durable_sequence
         self._describe_ms = 0
         self._out: list[NodeEffect] = []
+
+    def _make_coordinator(self) -> None:
+        """What serves clients and replicas."""
+        settings, secret = self.settings, self._secrets.contexts
+        tree_key = KeyScheme(self.topology.key_seed).tree_key
+
+        def digest(key: bytes, record: bytes) -> int:
+            return entry_hash(tree_key, key, record)
+
+        self.view = View(self.topology, self.me, self.is_reachable, self.is_ready)
+        self.minter = Minter(self.actors, HybridClock())
+        self.latencies = Latencies()
+        join = RecordMerger().merge
+        self.reading = Reading(self.view, secret, digest, join, self.latencies, settings.reading)
+        self.writing = Writing(self.view, self.minter, secret, self._take_hint, settings.writing)
+        self.coordinator = Coordinator(
+            self.view,
+            self.reading,
+            self.writing,
+            secret,
+            lambda: self.actors.may_mint,
+            settings.coordinator,
+        )
+        self.replica = Replica(self.view, digest, self._take_hint)
 
     def _announce(self, start_number: int) -> None:
         """Begin to speak as this run: to the others a new one, if there was another number."""
