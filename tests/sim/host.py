@@ -303,6 +303,7 @@ class Host:
         self.is_alive = False
         for _, order in self._batch + self._orders:
             self._execute(order)
+        self.store.close()
 
     def _spring_trap(self) -> None:
         self.trap = None

@@ -10,16 +10,18 @@ Monotonic time begins anywhere with each boot; wall time is virtual time and an 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
 import lsmkv
-from lsmkv_cluster.actor import StartEvidence
+from lsmkv import CorruptionError
 from lsmkv_cluster.ports import Now
-from tests.sim.disk import Copy, Disk
+from lsmkv._native.vfs import MemoryFileSystem
+from tests.sim.disk import Disk
 from tests.sim.host import Host
 from tests.sim.loop import MS, SECOND
-from tests.sim.program import Start
+from tests.sim.program import NodeLike, Start, StoreLike
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -69,32 +71,37 @@ class Machine:
             return
         self.start_number += 1
         try:
-            opened = self.disk.open(self.boot)
-            store = world.program.open_store(opened.database, world.topology, self.id)
-            evidence = StartEvidence(
-                opened.marks.was_closed, opened.marks.boot == self.boot, not opened.was_repaired
-            )
-            start = Start(
-                world.topology,
-                self.id,
-                evidence,
-                is_founding=world.is_founding,
-                number=self.start_number,
-                random=Random(self._random.getrandbits(64)),
-            )
-            node = world.program.make_node(store, start)
+            node, store = self._open()
         except lsmkv.Error as error:
             world.trace.add(self.name, "boot", "failed", str(error))
             self.disk.killed()
             world.loop.after(RETRY_US, self.start)
             return
-        if opened.was_repaired:
-            world.ledger.lost(self.number, "repaired", 0)
-        world.trace.add(self.name, "boot", self.start_number, repr(evidence))
+        world.trace.add(self.name, "boot", self.start_number)
         self._is_failing = False
         self.process = Host(self, node, store, Random(self._random.getrandbits(64)))
         world.streams.machine_started(self.number)
         self.process.start()
+
+    def _open(self) -> tuple[NodeLike, StoreLike]:
+        """What is damaged is repaired first."""
+        world = self.world
+        start = Start(
+            world.topology,
+            self.id,
+            boot=self.boot,
+            is_log_sound=True,
+            is_founding=world.is_founding,
+            number=self.start_number,
+            random=Random(self._random.getrandbits(64)),
+        )
+        try:
+            return world.program.start(self.disk.open(), start)
+        except CorruptionError as error:
+            world.trace.add(self.name, "boot", "repaired", str(error))
+        world.ledger.lost(self.number, "repaired", 0)
+        self.disk.repair()
+        return world.program.start(self.disk.open(), replace(start, is_log_sound=False))
 
     # --- ending
 
@@ -104,8 +111,7 @@ class Machine:
         if process is None:
             return
         process.finish()
-        if not self.disk.close():
-            self.disk.killed()
+        self.disk.close()
 
     def kill(self) -> None:
         process = self._end("kill")
@@ -145,7 +151,7 @@ class Machine:
 
     def store_failed(self, process: Host) -> None:
         """An I/O error: what was not synced may be gone, and the process begins anew. Its driver
-        leaves a mark, so that the next start does not take this for a harmless end."""
+        knows, and does not take this for a harmless end."""
         if process is not self.process or self._is_failing:
             return
         self._is_failing = True
@@ -156,7 +162,7 @@ class Machine:
     def _replace(self, process: Host) -> None:
         if process is self.process:
             self.kill()
-            self.disk.forget_boot()
+            self.boot += 1
             self.recover()
 
     # --- traps
@@ -200,7 +206,7 @@ class Machine:
         self.disk.wipe()
         self.world.ledger.lost(self.number, "wiped", 0)
 
-    def restore(self, copy: Copy, number: int, *, is_other_boot: bool) -> None:
+    def restore(self, copy: MemoryFileSystem, number: int, *, is_other_boot: bool) -> None:
         """`number` is the ledger's, of when the copy was taken."""
         assert self.process is None
         self.disk.restore(copy)

@@ -98,7 +98,7 @@ class OneDown:
                 continue
             if viewer.number == self.victim and self.kind is FaultKind.NODE_CUT:
                 continue
-            for id, state in world.program.states_seen(viewer.process.node).items():
+            for id, state in world.program.states_seen(viewer.process.node, viewer.now()).items():
                 pair = (viewer.number, world.numbers[id])
                 if state == "dead" and pair[1] != self.victim and pair not in self._accused:
                     self._accused.add(pair)

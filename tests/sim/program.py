@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from lsmkv import DB
-from lsmkv_cluster.actor import StartEvidence
 from lsmkv_cluster.driver_ports import Input, NodeEffect
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.ports import Now
@@ -20,6 +19,7 @@ __all__ = ["NodeLike", "Program", "Start", "StoreLike"]
 
 class StoreLike(Protocol):
     def carry_out(self, order: Order) -> Result: ...
+    def close(self) -> object: ...
 
 
 class NodeLike(Protocol):
@@ -34,7 +34,8 @@ class Start:
 
     topology: Topology
     me: MemberId
-    evidence: StartEvidence
+    boot: int  # another number: the machine has lost its memory
+    is_log_sound: bool
     is_founding: bool  # the cluster begins: an empty store is complete
     number: int  # of this start, larger with every start of the machine whatever its disk says
     random: Random
@@ -47,19 +48,14 @@ class Program(Protocol):
     settle_period_ms: int
     detection_ms: int
 
-    def open_store(self, database: DB, topology: Topology, me: MemberId) -> StoreLike: ...
-    def make_node(self, store: StoreLike, start: Start) -> NodeLike: ...
+    def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
+        """CorruptionError when the database has to be repaired first."""
+        ...
 
-    def states_seen(self, node: NodeLike) -> dict[MemberId, str]:
+    def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:
         """How a node sees the other members: "alive", "suspect", "unreachable" or "dead"."""
         ...
 
     def is_ready(self, node: NodeLike) -> bool:
         """Whether it serves reads of all that it owns, and mints."""
         ...
-
-    def has_failed(self, store: StoreLike) -> bool:
-        """Whether it must be opened again."""
-        ...
-
-    def statistics(self, node: NodeLike) -> dict[str, Any]: ...

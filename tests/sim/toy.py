@@ -70,6 +70,9 @@ class ToyStore:
         self._database = database
         self._merger = RecordMerger()
 
+    def close(self) -> None:
+        """Nothing to leave behind."""
+
     def carry_out(self, order: Order) -> Result:
         try:
             return self._carry_out(order)
@@ -399,20 +402,11 @@ class ToyProgram:
     settle_period_ms = EXCHANGE_MS * 8
     detection_ms = EXCHANGE_MS
 
-    def open_store(self, database: DB, topology: Any, me: MemberId) -> StoreLike:
-        return ToyStore(database)
+    def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
+        return ToyNode(start), ToyStore(database)
 
-    def make_node(self, store: StoreLike, start: Start) -> NodeLike:
-        return ToyNode(start)
-
-    def states_seen(self, node: NodeLike) -> dict[MemberId, str]:
+    def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:
         return {}
 
     def is_ready(self, node: NodeLike) -> bool:
         return True
-
-    def has_failed(self, store: StoreLike) -> bool:
-        return False
-
-    def statistics(self, node: NodeLike) -> dict[str, Any]:
-        return {}

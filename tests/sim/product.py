@@ -1,0 +1,56 @@
+"""The node and the store of the product, as they run on simulated machines."""
+
+from __future__ import annotations
+
+from lsmkv import DB
+from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
+from lsmkv_cluster.member_status import Status
+from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.node import Node
+from lsmkv_cluster.ports import Now
+from lsmkv_cluster.store_opening import open_store
+from tests.sim.program import NodeLike, Start, StoreLike
+
+__all__ = ["Product"]
+
+SECRETS = Secrets(contexts=b"the contexts of a test", datagrams=(b"the datagrams of a simulated one",))
+STATES = {
+    Status.ALIVE: "alive",
+    Status.SUSPECT: "suspect",
+    Status.UNREACHABLE: "unreachable",
+    Status.DEAD: "dead",
+    Status.LEFT: "left",
+}
+
+
+class Product:
+    settle_period_ms = 10_000
+    detection_ms = 10_000
+
+    def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
+        opened = open_store(database, start.topology, start.me)
+        store = opened.store
+        boot = Boot(
+            opened.identity,
+            boot_id=b"boot %d" % start.boot,
+            was_closed=opened.was_closed,
+            is_log_sound=start.is_log_sound,
+            is_founding=start.is_founding,
+            sequence=opened.sequence,
+            notes=opened.notes,
+            tree=store.tree,
+            durable_sequence=lambda: store.durable_sequence,
+            damaged=opened.damaged,
+            damaged_hints=opened.damaged_hints,
+            incomplete=frozenset(store.incomplete),
+        )
+        node = Node(boot, start.topology, start.me, SECRETS, start.random, NodeSettings())
+        return node, store
+
+    def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:
+        assert isinstance(node, Node)
+        return {row.member: STATES[row.status] for row in node.membership.report(now)}
+
+    def is_ready(self, node: NodeLike) -> bool:
+        assert isinstance(node, Node)
+        return not node.recovery.is_filling and node.actors.may_mint
