@@ -45,9 +45,8 @@ class Boot:
     """What was found when the store was opened (store_opening.Opened)."""
 
     identity: Identity | None
-    boot_id: bytes  # of the machine: another one after it has lost its memory
+    boot_id: bytes  # another one once the machine has lost its memory, or the store a sync
     was_closed: bool
-    is_same_boot: bool  # as the driver remembers it; False also after an I/O error
     is_log_sound: bool  # nothing was missing or damaged when the log was read
     is_founding: bool  # made together with the cluster: what is not here never was
     sequence: int
@@ -69,5 +68,5 @@ class Boot:
 
     @property
     def evidence(self) -> StartEvidence:
-        is_same_boot = self.is_same_boot and self.notes.get(BOOT_ID_NOTE) == self.boot_id
+        is_same_boot = self.notes.get(BOOT_ID_NOTE) == self.boot_id
         return StartEvidence(self.was_closed, is_same_boot, self.is_log_sound)
