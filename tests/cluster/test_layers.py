@@ -23,14 +23,16 @@ coding keyspaces members operations slots visible
 antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
     owners quorum record_format ring site wire
 antientropy_exchange balance context fair handshake hint_tallies own_state topology
-actor evidence minting savings topology_format view
+actor evidence minting repair_rounds savings topology_format view
 crdt planner storage_orders store_marks
 damage hint_pass partition_trees ports replica_messages resolve store_failures token_ranges
-hints member_table merging peers recovery replica requests starting store write_back
-calls changes driver_ports gossip member_report prober store_opening
-membership minter read_state traffic
-reading writing
-coordinator
+antientropy_repair_messages hints member_table merging peers recovery replica requests
+    starting store write_back
+calls changes driver_ports gossip member_report prober repair_records store_opening
+    token_listing
+antientropy_answers membership minter read_state repair repair_schedule traffic
+reading scrub writing
+antientropy coordinator
 boot
 node
 """

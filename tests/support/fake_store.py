@@ -173,23 +173,26 @@ class FakeStore:
         if any(self.topology.partition_of(key) == order.partition for key in self.unreadable):
             return Failed(Failure.CORRUPT)
         before = self.trees[order.partition].root
-        self._plant_trees()
+        self.trees[order.partition] = self._planted(order.partition)
         next_leaf = order.leaf + order.leaf_count
-        is_last = next_leaf >= 16**DEPTH
         changed = int(before != self.trees[order.partition].root)
-        return Scrubbed(None if is_last else next_leaf, changed)
+        return Scrubbed(None if next_leaf >= 16**DEPTH else next_leaf, changed)
 
     # --- trees
 
     def _plant_trees(self) -> None:
-        self.trees: dict[int, MerkleTree] = {}
-        for partition, owners in enumerate(self.topology.owners):
-            if self.me in owners:
-                tokens = partition_tokens(self.topology.partitioning, Space.DATA, partition)
-                span_bits = (tokens.end - tokens.first - 1).bit_length()
-                self.trees[partition] = MerkleTree(tokens.first, span_bits, depth=DEPTH)
+        owners = enumerate(self.topology.owners)
+        self.trees = {number: self._planted(number) for number, row in owners if self.me in row}
+
+    def _planted(self, partition: int) -> MerkleTree:
+        tokens = partition_tokens(self.topology.partitioning, Space.DATA, partition)
+        span_bits = (tokens.end - tokens.first - 1).bit_length()
+        tree = MerkleTree(tokens.first, span_bits, depth=DEPTH)
         for name, record in self.records.items():
-            self._touch(name, None, record)
+            token = key_token(name)
+            if tokens.first <= token < tokens.end:
+                tree.update(token, 0, self._digest(name, record))
+        return tree
 
     def _change(self, name: bytes, record: bytes | None) -> None:
         old = self.records.pop(name, None)

@@ -77,7 +77,7 @@ def keys_of(topology: Topology, partition: int, count: int) -> list[bytes]:
     return list(itertools.islice(mine, count))
 
 
-@dataclass
+@dataclass(eq=False)
 class LabNode:
     """`machines` are those of the present run: a restart makes others."""
 
@@ -125,6 +125,10 @@ class HealLab:
 
     def reachable_from(self, me: MemberId) -> Callable[[MemberId], bool]:
         return lambda other: self.nodes[other].is_up and frozenset((me, other)) not in self.cut
+
+    def open_count(self, opcode: int) -> int:
+        """How many of these requests wait for their answer."""
+        return sum(ask.opcode == opcode for _, _, _, ask in self._open.values())
 
     def stop(self, node: LabNode, *, power: bool = False) -> None:
         node.is_up = False
