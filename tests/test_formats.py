@@ -18,7 +18,9 @@ from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv.filenames import FileKind
 from lsmkv.version import LogRef, TableKey
 from lsmkv_cluster import context, record_format
+from lsmkv_cluster.actor import Identity
 from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
+from lsmkv_cluster.engine_key import KeyScheme, Space, client_key, slot_in
 from lsmkv_cluster.gossip_messages import Statement, decode_statement, encode_statement
 from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
 from lsmkv_cluster.keyspaces import Consistency, Level
@@ -45,6 +47,7 @@ from lsmkv_cluster.requests import (
     encode_answer,
     encode_request,
 )
+from lsmkv_cluster.store_marks import IDENTITY_KEY, encode_identity, read_marks
 from lsmkv_cluster.traffic import Incoming, Traffic
 from lsmkv_cluster.vclock import Actor, Entry
 from lsmkv_cluster.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
@@ -145,6 +148,21 @@ def test_merkle_checkpoint():
     assert (tree.start, tree.span_bits, tree.depth, tree.entry_count) == (1 << 56, 44, 1, 1)
     assert tree.level(1) == (0, 0, 0, 0x1122334455667788, *[0] * 12)
     assert tree.checkpoint() == data
+
+
+def test_engine_key():
+    [key] = hexadecimal(block("01 1d cd")).values()
+    scheme = KeyScheme(0x1122334455667788)
+    assert scheme.engine_key(Space.DATA, b"k") == key
+    assert (slot_in(key), client_key(key)) == (7629, b"k")
+
+
+def test_marks_of_a_store():
+    data = b"".join(hexadecimal(block("01 00 00 00 01 00 00 00 02 00")).values())
+    identity = Identity(1, 2, start_number=3, leased=65538, trusted=2)
+    assert encode_identity(identity) == data
+    assert read_marks([(IDENTITY_KEY, data)]).identity == identity
+    assert bytes([4]) + bytes(7) + b"identity" == IDENTITY_KEY
 
 
 def test_frame():

@@ -451,3 +451,17 @@ class TestDigestRange:
                 digests.append(kernel.digest_range(db))
         for one, other in itertools.combinations(digests, 2):
             assert one != other
+
+
+class TestSequences:
+    def test_they_count_and_follow_syncs(self, db: lsmkv.DB) -> None:
+        assert kernel.sequences(db) == kernel.Sequences(0, 0)
+        db.put_many({b"a": b"1", b"b": b"2"})
+        assert kernel.sequences(db) == kernel.Sequences(2, 0)
+        db.sync()
+        assert kernel.sequences(db) == kernel.Sequences(2, 2)
+
+    def test_of_a_closed_database(self, db: lsmkv.DB) -> None:
+        db.close()
+        with pytest.raises(lsmkv.ClosedError):
+            kernel.sequences(db)

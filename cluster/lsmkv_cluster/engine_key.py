@@ -21,7 +21,7 @@ hash is 0.
 
 Example: key "k" in Space.DATA under the key seed 1122334455667788; its slot is 7629:
 
-    01  1d cd  37 eb 7b bb 71  6b                       space, slot, hash, "k"
+    01 1d cd 37 eb 7b bb 71 6b                          space, slot, hash, "k"
 """
 
 from __future__ import annotations

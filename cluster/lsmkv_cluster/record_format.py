@@ -26,7 +26,6 @@ __all__ = [
     "decode_clock",
     "encode",
     "encode_entry",
-    "oldest_stamp",
 ]
 
 VERSION = 1
@@ -124,14 +123,6 @@ def decode(data: bytes) -> Record:
         if entry.time_s == 0 and live.get(actor) != entry.counter:
             raise CorruptionError("a pinned entry without its item")
     return record
-
-
-def oldest_stamp(data: bytes) -> int | None:
-    """The least stamp of the items of a sound record; None when it has none."""
-    _, _, _, entry_count, item_count, _ = HEADER.unpack_from(data)
-    if item_count == 1:  # nearly all: no need to take it apart
-        return int(ITEM.unpack_from(data, HEADER.size + entry_count * ENTRY_SIZE)[-1])
-    return min((item.stamp for item in decode(data).items), default=None)
 
 
 def _checked_header(data: bytes) -> tuple[int, int, int]:

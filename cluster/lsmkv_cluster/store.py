@@ -1,8 +1,8 @@
 """The store of a node: carries out orders (storage_orders.py) on a database of the engine.
 
 What holds:
-- every change of a record reaches the Merkle tree of its partition, or the tally of hints, in the
-  step that makes it, also when a later sync fails: trees say what readers see;
+- every change of a record reaches the Merkle tree of its partition in the step that makes it, also
+  when a later sync fails: trees say what readers see;
 - an error of the engine never comes out: it becomes a Failure, of as few keys as possible. The
   engine does a batch as a whole or not at all; what fails is done again key by key, so a damaged
   record, or one damaged block on disk, takes nothing else with it;
@@ -17,14 +17,13 @@ no choice but to end the process. Opening: store_opening.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from lsmkv import DB, CorruptionError
-from lsmkv.kernel import MerkleTree, RecordMerger, drop_range, entry_hash, merge_batch
+from lsmkv import DB
+from lsmkv.kernel import MerkleTree, RecordMerger, drop_range, entry_hash, merge_batch, sequences
 from lsmkv_cluster.actor import Identity
 from lsmkv_cluster.engine_key import KeyScheme, Space, TokenRange, client_key, partition_tokens
-from lsmkv_cluster.hint_tallies import HintTallies
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.partition_trees import PartitionTrees
 from lsmkv_cluster.storage_orders import (
@@ -51,7 +50,7 @@ from lsmkv_cluster.storage_orders import (
     Sync,
     Values,
 )
-from lsmkv_cluster.store_failures import REFUSALS, concerns_all, failure_of
+from lsmkv_cluster.store_failures import REFUSALS, concerns_all, read_failure, write_failure
 from lsmkv_cluster.store_marks import (
     CLOSED_KEY,
     IDENTITY_KEY,
@@ -80,7 +79,6 @@ class Store:
         self._partitioning = topology.partitioning
         owned = [p for p, owners in enumerate(topology.owners) if me in owners]
         self.trees = PartitionTrees(self._scheme, self._partitioning, owned)
-        self.hints = HintTallies(self._partitioning)
         self.incomplete: set[int] = set()  # partitions; whoever reads asks
         self._identity = identity
         self._mergers = {space: self._new_merger(space) for space in (Space.DATA, Space.HINT)}
@@ -110,12 +108,12 @@ class Store:
     @property
     def sequence(self) -> int:
         """How many operations the engine has seen; grows with every change."""
-        return int(self._db.stats()["last_sequence"])
+        return sequences(self._db).applied
 
     @property
     def durable_sequence(self) -> int:
         """How many of them are on stable storage for certain."""
-        return int(self._db.stats()["durable_sequence"])
+        return sequences(self._db).durable
 
     def close(self) -> Done | Failed:
         """Leave checkpoints and the mark of a clean end; nothing may be written after it. When it
@@ -123,7 +121,7 @@ class Store:
         try:
             self._db.put_many(self.trees.checkpoints())
         except REFUSALS as error:
-            return Failed(failure_of(error, self._db))
+            return Failed(write_failure(error, self._db))
         return _done_or(self._note(CLOSED_KEY, encode_closed(self.sequence + 1)))
 
     # --- reading
@@ -142,7 +140,7 @@ class Store:
         try:
             return self._checked(self._db.get(key))
         except REFUSALS as error:
-            return failure_of(error, self._db, key)
+            return read_failure(error)
 
     def _checked(self, record: bytes | None) -> bytes | Failure | None:
         if record is None:
@@ -160,7 +158,7 @@ class Store:
             with self._db.scan(start, keys.stop, limit=order.count_max) as scan:
                 found = list(scan)
         except REFUSALS as error:
-            return Failed(failure_of(error, self._db))
+            return Failed(read_failure(error))
         entries = tuple(
             Entry(client_key(key), self._digest(key, record), len(record)) for key, record in found
         )
@@ -174,48 +172,33 @@ class Store:
     def _merge(self, order: Merge) -> Merged:
         engine_key, space = self._scheme.engine_key, order.space
         pairs = [(engine_key(space, key), record) for key, record in order.records]
-        try:
-            outcomes = self._apply(space, pairs, self._mergers[space].hook)
-        except REFUSALS as error:
-            if concerns_all(error):
-                outcomes = [failure_of(error, self._db)] * len(pairs)
-            else:
-                outcomes = [self._merge_one(space, pair) for pair in pairs]
-        return self._merged(outcomes, order.sync)
 
-    def _merge_one(self, space: Space, pair: tuple[bytes, bytes]) -> bool | Failure:
-        merger = self._new_merger(space)
-        try:
-            return self._apply(space, [pair], merger.hook)[0]
-        except REFUSALS as error:
-            return failure_of(error, self._db, pair[0], merger)
+        def merge_one(index: int) -> bool | Failure:
+            merger = self._new_merger(space)
+            return self._one(space, pairs[index], merger.hook, merger)
+
+        outcomes = self._all(space, pairs, self._mergers[space].hook, merge_one)
+        return self._merged(outcomes, order.sync)
 
     def _mint(self, order: Mint) -> Merged:
         pairs = [(self._scheme.engine_key(order.space, key), b"") for key in order.keys]
-        decision = _Decision(order, range(len(pairs)), self._checker)
+
+        def mint_one(index: int) -> bool | Failure:
+            decision = _Decision(order.decide, [index], self._checker)
+            outcome = self._one(order.space, pairs[index], decision)
+            return Failure.CORRUPT if decision.has_met_damage else outcome
+
+        decision = _Decision(order.decide, range(len(pairs)), self._checker)
         try:
-            outcomes = self._apply(order.space, pairs, decision)
-        except REFUSALS as error:
-            if decision.has_raised:
-                raise
-            if concerns_all(error):
-                outcomes = [failure_of(error, self._db)] * len(pairs)
-            else:
-                outcomes = [self._mint_one(order, i, pair) for i, pair in enumerate(pairs)]
+            outcomes = self._all(order.space, pairs, decision, mint_one)
+        except _DecideFailed as failed:
+            raise failed.error from None
         return self._merged(outcomes, order.sync)
 
-    def _mint_one(self, order: Mint, index: int, pair: tuple[bytes, bytes]) -> bool | Failure:
-        decision = _Decision(order, range(index, index + 1), self._checker)
-        try:
-            return self._apply(order.space, [pair], decision)[0]
-        except REFUSALS as error:
-            if decision.has_raised:
-                raise
-            return failure_of(error, self._db, pair[0])
-
     def _drop(self, order: Drop) -> Done | Failed:
+        space = order.space
         pairs = [
-            (self._scheme.engine_key(order.space, key), digest.to_bytes(8, "big"))
+            (self._scheme.engine_key(space, key), digest.to_bytes(8, "big"))
             for key, digest in order.entries
         ]
 
@@ -223,23 +206,44 @@ class Store:
             same = old is not None and self._digest(key, old) == int.from_bytes(digest, "big")
             return None if same else old
 
+        def drop_one(index: int) -> bool | Failure:
+            return self._one(space, pairs[index], unless_changed)
+
+        outcomes = self._all(space, pairs, unless_changed, drop_one)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        return Failed(failures[0]) if failures else Done()
+
+    def _all(
+        self, space: Space, pairs: Pairs, function: Any, do_one: Callable[[int], bool | Failure]
+    ) -> Outcomes:
+        """One batch, or where that is refused, one by one."""
         try:
-            self._apply(order.space, pairs, unless_changed)
+            return self._apply(space, pairs, function)
         except REFUSALS as error:
-            return Failed(failure_of(error, self._db))
-        return Done()
+            if concerns_all(error):
+                return [write_failure(error, self._db)] * len(pairs)
+        return [do_one(index) for index in range(len(pairs))]
+
+    def _one(
+        self,
+        space: Space,
+        pair: tuple[bytes, bytes],
+        function: Any,
+        merger: RecordMerger | None = None,
+    ) -> bool | Failure:
+        try:
+            return self._apply(space, [pair], function)[0]
+        except REFUSALS as error:
+            return write_failure(error, self._db, pair[0], merger)
 
     def _apply(self, space: Space, pairs: Pairs, function: Any) -> Outcomes:
-        """One batch of the engine, with what follows from it for trees and tallies; what has
-        changed. Raises REFUSALS, and nothing was written."""
+        """One batch of the engine, with what follows from it for trees; what has changed. Raises
+        REFUSALS, and nothing was written."""
         if space is Space.DATA:
             changes = merge_batch(self._db, pairs, function, hash_key=self._scheme.tree_key)
             self.trees.apply(changes)
             return [change is not None for change in changes]
         values = merge_batch(self._db, pairs, function, pairs=True)
-        self.hints.apply(
-            [(key, old, new) for (key, _), (old, new) in zip(pairs, values, strict=True)]
-        )
         return [new is not old for old, new in values]
 
     def _merged(self, outcomes: Outcomes, sync: bool) -> Merged:
@@ -262,7 +266,7 @@ class Store:
         try:
             self._db.sync()
         except REFUSALS as error:
-            return failure_of(error, self._db)
+            return write_failure(error, self._db)
         return None
 
     def _persist(self, order: Persist) -> Done | Failed:
@@ -283,7 +287,7 @@ class Store:
             else:
                 self._db.put(key, value, sync=True)
         except REFUSALS as error:
-            return failure_of(error, self._db)
+            return write_failure(error, self._db)
         return None
 
     # --- damage
@@ -300,10 +304,8 @@ class Store:
         try:
             drop_range(self._db, keys.start, keys.stop)
         except REFUSALS as error:
-            return Failed(failure_of(error, self._db))
-        if order.space is Space.HINT:
-            self.hints.clear(partition)
-        elif partition in self.trees:
+            return Failed(write_failure(error, self._db))
+        if order.space is Space.DATA and partition in self.trees:
             self.trees.clear(partition)
         return Done()
 
@@ -313,7 +315,7 @@ class Store:
         try:
             self._db.put_many(marks, sync=True)
         except REFUSALS as error:
-            return Failed(failure_of(error, self._db))
+            return Failed(write_failure(error, self._db))
         self.incomplete.update(order.partitions)
         return Done()
 
@@ -328,33 +330,44 @@ class Store:
         try:
             return self.trees.scrub(self._db, order.partition, order.leaf, order.leaf_count)
         except REFUSALS as error:
-            return Failed(failure_of(error, self._db))
+            return Failed(read_failure(error))
+
+
+Decide = Callable[[int, bytes | None], bytes | None]
+
+
+class _DecideFailed(Exception):
+    """No error of the engine, whatever it is."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _Decision:
     """A Mint as a function of merge_batch, which asks in the order of the keys."""
 
-    def __init__(self, order: Mint, indices: Sequence[int], checker: RecordMerger) -> None:
-        self._decide = order.decide
+    def __init__(self, decide: Decide, indices: Iterable[int], checker: RecordMerger) -> None:
+        self._decide = decide
         self._indices = iter(indices)
         self._checker = checker
-        self.has_raised = False  # whose error it is that came out
+        self.has_met_damage = False  # a stored record is none
 
     def __call__(self, key: bytes, old: bytes | None, operand: bytes) -> bytes | None:
         if old is not None:
             self._check(old)
         try:
             decided = self._decide(next(self._indices), old)
-        except BaseException:
-            self.has_raised = True
-            raise
+        except REFUSALS as error:
+            raise _DecideFailed(error) from error
         return old if decided is None else decided
 
     def _check(self, old: bytes) -> None:
         try:
             self._checker.check(old)
-        except REFUSALS as error:
-            raise CorruptionError(f"a stored record: {error}") from error
+        except REFUSALS:
+            self.has_met_damage = True
+            raise
 
 
 def _done_or(failure: Failure | None) -> Done | Failed:

@@ -3,7 +3,7 @@
     exception                                       failure
     ReadOnlyError                                   BROKEN    an earlier write or sync failed
     StorageError, no space (or over the quota)      FULL      writes go on once there is space
-    StorageError, input/output, of a read           CORRUPT   the device does not give it back
+    StorageError, input/output, when reading        CORRUPT   the device does not give it back
     StorageError, any other                         BROKEN    such as too many open files: may pass
     CorruptionError, Error, ValueError of a merge
         and the guard had met a lost write          LOST_DOT
@@ -25,7 +25,7 @@ from lsmkv import DB, CorruptionError, Error, ReadOnlyError, StorageError
 from lsmkv.kernel import RecordMerger
 from lsmkv_cluster.storage_orders import Failure
 
-__all__ = ["REFUSALS", "concerns_all", "failure_of"]
+__all__ = ["REFUSALS", "concerns_all", "is_damage", "read_failure", "write_failure"]
 
 REFUSALS = (Error, ValueError)  # all that the engine raises of itself, lack of memory apart
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -38,32 +38,39 @@ def concerns_all(error: Exception) -> bool:
     )
 
 
-def failure_of(
+def is_damage(error: Exception) -> bool:
+    """Of an error while reading: whether what is stored cannot be read, now and later."""
+    if isinstance(error, StorageError):
+        return error.errno == errno.EIO
+    return isinstance(error, CorruptionError)
+
+
+def read_failure(error: Exception) -> Failure:
+    return Failure.CORRUPT if is_damage(error) else _other_failure(error)
+
+
+def write_failure(
     error: Exception, db: DB, key: bytes | None = None, merger: RecordMerger | None = None
 ) -> Failure:
-    """`key`: what was read or merged when it was one alone; `merger`: with which, if it was used
-    for nothing else."""
-    if isinstance(error, StorageError):
-        return _storage_failure(error, db, key)
+    """`key`: what was to be written if it was one alone; `merger`: how, if it was used for nothing
+    else."""
     if merger is not None and merger.missed_epoch:
         return Failure.LOST_DOT
-    side = None if merger is None else merger.failed_side
-    if side is not None:
-        return Failure.CORRUPT if side == "old" else Failure.INVALID
-    if isinstance(error, CorruptionError):
+    if merger is not None and merger.failed_side is not None:
+        return Failure.CORRUPT if merger.failed_side == "old" else Failure.INVALID
+    if key is not None and is_damage(error) and not _can_read(db, key):
         return Failure.CORRUPT
+    return _other_failure(error)
+
+
+def _other_failure(error: Exception) -> Failure:
+    if isinstance(error, StorageError):
+        return Failure.FULL if error.errno in NO_SPACE else Failure.BROKEN
     return Failure.INVALID if isinstance(error, ValueError) else Failure.BROKEN
 
 
-def _storage_failure(error: StorageError, db: DB, key: bytes | None) -> Failure:
-    if error.errno in NO_SPACE:
-        return Failure.FULL
-    if error.errno == errno.EIO and key is not None and not _can_read(db, key):
-        return Failure.CORRUPT
-    return Failure.BROKEN
-
-
 def _can_read(db: DB, key: bytes) -> bool:
+    """Else it was not the write that failed, but the read before it."""
     try:
         db.get(key)
     except (CorruptionError, StorageError):

@@ -19,7 +19,8 @@
 
 Example: node 1, incarnation 2, the third start, leased to 65538, trusted from 2:
 
-    01 00 00 00  01 00 00 00  02 00 00 00  02 00 01 00  02 00 00 00  03 00 00 00 00 00 00 00
+    01 00 00 00  01 00 00 00  02 00 00 00  02 00 01 00  version, node, incarnation, leased
+    02 00 00 00  03 00 00 00 00 00 00 00                trusted, start number
 
 Engine keys: engine_key.py. A mark that cannot be read makes the store unusable: CorruptionError.
 """

@@ -1,13 +1,15 @@
 """Opening the store of a node.
 
-Opening reads the marks, counts the hints, and gives every owned partition its tree. After a clean
-end that is a checkpoint; otherwise, and where a checkpoint is missing or damaged, the entries are
-read. `was_closed` is true once only: the mark of a clean end is gone, synced, before anything else
-is done. It names the engine's sequence, so it does not count if somebody wrote after it.
+Opening reads the marks, and gives every owned partition its tree. After a clean end that is a
+checkpoint; otherwise, and where a checkpoint is missing or damaged, the entries are read.
+`was_closed` is true once only: the mark of a clean end is gone, synced, before anything else is
+done. It names the engine's sequence, so it does not count if somebody wrote after it.
 
-A partition that cannot be read does not keep the store from opening: it is in `damaged`, and its
-tree is empty until it was dropped (Discard) and filled again. Marks that cannot be read do:
-CorruptionError; errors of the system come out as they are, too.
+Partitions and hints that cannot be read do not keep the store from opening: they are in `damaged`
+and `damaged_hints`, and the tree of such a partition is empty until it was dropped (Discard) and
+filled again. Hints are read at every opening; entries behind a checkpoint are not, so damage to
+them is met later, by whoever reads them. Marks that cannot be read are fatal: CorruptionError;
+errors of the system come out as they are, too.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lsmkv import DB, CorruptionError
-from lsmkv.kernel import export_range
+from lsmkv import DB, CorruptionError, StorageError
+from lsmkv.kernel import digest_range, sequences
 from lsmkv_cluster.actor import Identity
-from lsmkv_cluster.engine_key import Space, partition_tokens, space_tokens
+from lsmkv_cluster.engine_key import Space, TokenRange, partition_tokens, space_tokens
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.slots import Partitioning
 from lsmkv_cluster.store import Store
+from lsmkv_cluster.store_failures import is_damage
 from lsmkv_cluster.store_marks import CLOSED_KEY, Marks, read_marks
 from lsmkv_cluster.topology import Topology
 
@@ -42,7 +45,7 @@ class Opened:
 
 
 def open_store(db: DB, topology: Topology, me: MemberId) -> Opened:
-    sequence = int(db.stats()["last_sequence"])
+    sequence = sequences(db).applied
     keys = space_tokens(Space.META).keys
     with db.scan(keys.start, keys.stop) as scan:
         marks = read_marks(scan)
@@ -59,7 +62,7 @@ def open_store(db: DB, topology: Topology, me: MemberId) -> Opened:
         was_closed=was_closed,
         sequence=sequence,
         damaged=_fill_trees(store, db, trust_checkpoints=was_closed),
-        damaged_hints=_count_hints(store, db, partitioning),
+        damaged_hints=_damaged_hints(db, partitioning),
     )
 
 
@@ -78,19 +81,31 @@ def _fill_trees(store: Store, db: DB, *, trust_checkpoints: bool) -> frozenset[i
             continue
         try:
             trees.rebuild(db, partition, expected)
-        except CorruptionError:
+        except (CorruptionError, StorageError) as error:
+            if not is_damage(error):
+                raise
             damaged.add(partition)
     return frozenset(damaged)
 
 
-def _count_hints(store: Store, db: DB, partitioning: Partitioning) -> frozenset[int]:
+def _damaged_hints(db: DB, partitioning: Partitioning) -> frozenset[int]:
     """The partitions whose hints cannot be read."""
-    damaged: set[int] = set()
-    for partition in range(partitioning.count):
-        keys = partition_tokens(Space.HINT, partitioning, partition).keys
-        try:
-            for chunk in export_range(db, keys.start, keys.stop):
-                store.hints.apply([(key, None, record) for key, record in chunk])
-        except CorruptionError:
-            damaged.add(partition)
-    return frozenset(damaged)
+    everywhere = space_tokens(Space.HINT)
+    if _can_read(db, everywhere):
+        return frozenset()
+    return frozenset(
+        partition
+        for partition in range(partitioning.count)
+        if not _can_read(db, partition_tokens(Space.HINT, partitioning, partition))
+    )
+
+
+def _can_read(db: DB, tokens: TokenRange) -> bool:
+    keys = tokens.keys
+    try:
+        digest_range(db, keys.start, keys.stop)
+    except (CorruptionError, StorageError) as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True

@@ -22,7 +22,7 @@ errors membership_settings record
 coding keyspaces members operations slots visible
 antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
     owners quorum record_format ring site wire
-antientropy_exchange balance context fair handshake hint_tallies own_state topology
+antientropy_exchange balance context fair handshake own_state topology
 actor evidence minting repair_rounds savings topology_format view
 crdt planner storage_orders store_marks
 damage hint_pass partition_trees ports replica_messages resolve store_failures token_ranges

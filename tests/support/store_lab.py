@@ -10,7 +10,7 @@ import lsmkv
 from lsmkv._native.vfs import FileSystem, MemoryFileSystem
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster import record_format
-from lsmkv_cluster.engine_key import HEAD_SIZE, KeyScheme, Space, space_tokens
+from lsmkv_cluster.engine_key import KeyScheme, Space, space_tokens
 from lsmkv_cluster.minting import mint, overwrite
 from lsmkv_cluster.record import Record, merge
 from lsmkv_cluster.storage_orders import Merge, Merged, Order, Read, Result, Values
@@ -132,7 +132,7 @@ class StoreLab:
         return record_format.decode(value)
 
     def check(self) -> None:
-        """The store holds the model, and its trees and tallies are those of it."""
+        """The store holds the model, and its trees are those of it."""
         for space in (Space.DATA, Space.HINT):
             keys = [key for place, key in self.model if place is space]
             assert self.read(space, *keys) == tuple(self.model[space, key] for key in keys)
@@ -140,7 +140,6 @@ class StoreLab:
             assert len(list(self.db.scan(bounds.start, bounds.stop))) == len(keys)
         for partition in self.store.trees:
             assert same_trees(self.store.tree(partition), self.rebuilt(partition))
-        self._check_hints()
 
     def rebuilt(self, partition: int) -> MerkleTree:
         tree = self.store.tree(partition)
@@ -154,24 +153,6 @@ class StoreLab:
             ],
         )
         return made
-
-    def _check_hints(self) -> None:
-        hints = {key: record for (space, key), record in self.model.items() if space is Space.HINT}
-        tallies = self.store.hints
-        assert tallies.count == len(hints)
-        assert tallies.size_bytes == sum(
-            HEAD_SIZE + len(key) + len(record) for key, record in hints.items()
-        )
-        partitions = [self.topology.partition_of(key) for key in hints]
-        assert {p: tallies[p].count for p in tallies} == {
-            p: partitions.count(p) for p in partitions
-        }
-        stamps = [
-            item.stamp for record in hints.values() for item in record_format.decode(record).items
-        ]
-        if stamps:
-            assert tallies.oldest_stamp is not None
-            assert tallies.oldest_stamp <= min(stamps)
 
 
 def same_trees(first: MerkleTree, second: MerkleTree) -> bool:
