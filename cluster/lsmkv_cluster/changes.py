@@ -3,6 +3,10 @@
 Every entry gets the record that the coordinator holds, what the client has seen, the request, the
 actor that will write and the time; and makes a Change (minting.py), or raises ValueError for what
 cannot be done to such a record, such as counting on a text.
+
+A version knows what its writer has seen, and so supersedes all of it, wherever it is. That is right
+for a value or a tombstone in the place of all; a change of a part of a record, such as one element
+of a set, must not take along the other parts that its client has seen and its coordinator lacks.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from lsmkv_cluster.record import Record
 from lsmkv_cluster.requests import ClientRequest, Verb
 from lsmkv_cluster.vclock import Actor
 
-__all__ = ["Situation", "change_of", "dot_count", "is_well_formed"]
+__all__ = ["Situation", "change_of", "dot_count", "is_well_formed", "superseded_by"]
 
 
 class Situation(NamedTuple):
@@ -64,11 +68,13 @@ def _pairs(request: ClientRequest) -> dict[bytes, bytes]:
 
 
 class Rule(NamedTuple):
-    """`fits`: whether a request has as many values as its verb takes. `dots`: how many it mints."""
+    """`fits`: whether a request has as many values as its verb takes. `dots`: how many it mints.
+    `is_whole`: whether it takes the place of all that its client has seen."""
 
     change: Callable[[ClientRequest, Situation], Change]
     fits: Callable[[int], bool]
     dots: Callable[[ClientRequest], int]
+    is_whole: bool = False
 
 
 def _one(count: int) -> bool:
@@ -88,9 +94,9 @@ def _even(count: int) -> bool:
 
 
 RULES: dict[Verb, Rule] = {
-    Verb.PUT: Rule(_put, _one, lambda request: 1),
-    Verb.SET: Rule(_set, _one, lambda request: 1),
-    Verb.DELETE: Rule(_delete, _none, lambda request: 1),
+    Verb.PUT: Rule(_put, _one, lambda request: 1, is_whole=True),
+    Verb.SET: Rule(_set, _one, lambda request: 1, is_whole=True),
+    Verb.DELETE: Rule(_delete, _none, lambda request: 1, is_whole=True),
     Verb.INCREMENT: Rule(_increment, _none, lambda request: 1),
     Verb.ADD_ELEMENTS: Rule(_add_elements, _some, lambda request: len(set(request.values))),
     Verb.REMOVE_ELEMENTS: Rule(_remove_elements, _some, lambda request: 0),
@@ -108,6 +114,12 @@ def is_well_formed(request: ClientRequest) -> bool:
 
 def dot_count(request: ClientRequest) -> int:
     return RULES[request.verb].dots(request)
+
+
+def superseded_by(request: ClientRequest, seen: Context) -> Context:
+    """The part of what the client has seen that the new version will know: of a change of a part
+    nothing, it only gets a later stamp."""
+    return seen if RULES[request.verb].is_whole else Context(stamp=seen.stamp)
 
 
 def change_of(request: ClientRequest, at: Situation) -> Change:

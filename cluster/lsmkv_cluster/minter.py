@@ -3,7 +3,8 @@
 A MintBatch is what a Mint order (storage_orders.py) calls back: for each key it gets the stored
 record and gives the new one, so that no other write comes between reading and writing, and no dot
 is used twice. What became of each request stands in `results` when the order has been carried out;
-the store may have called twice for one of them, and the last call counts.
+the store may have called twice for one of them, and the last call counts. Requests that nobody
+waits for any more are made void, while the store has not come to them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lsmkv_cluster.actor import ActorSource
-from lsmkv_cluster.changes import Situation, change_of, dot_count
+from lsmkv_cluster.changes import Situation, change_of, dot_count, superseded_by
 from lsmkv_cluster.context import Context
 from lsmkv_cluster.errors import TooManySiblingsError
 from lsmkv_cluster.hlc import HybridClock
@@ -22,7 +23,10 @@ from lsmkv_cluster.record_format import decode, encode
 from lsmkv_cluster.requests import ClientRequest, Reason
 from lsmkv_cluster.vclock import Actor
 
-__all__ = ["MintBatch", "MintEntry", "MintResult", "Minter"]
+__all__ = ["MINTED_SIZE_MAX", "MintBatch", "MintEntry", "MintResult", "Minter"]
+
+
+MINTED_SIZE_MAX = 15 << 20  # bytes of a record; with its key it fits a frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,20 @@ class Minter:
             return MintResult(Reason.NOT_READY)
         try:
             change = change_of(request, Situation(local, seen, actor, wall_ms))
-            if change.is_empty:
-                return MintResult(Reason.NONE, old, local)
-            self._follow(local, seen, wall_ms)
-            stamp = self.clock.next(wall_ms)
-            minted = mint(local, change, actor, stamp, seen=seen, limits=self.limits)
-            stored = encode(minted.record)
-        except TooManySiblingsError:
-            return MintResult(Reason.TOO_MANY_SIBLINGS)
         except ValueError:
             return MintResult(Reason.WRONG_TYPE)
+        if change.is_empty:
+            return MintResult(Reason.NONE, old, local)
+        self._follow(local, seen, wall_ms)
+        stamp = self.clock.next(wall_ms)
+        known = superseded_by(request, seen)
+        try:
+            minted = mint(local, change, actor, stamp, seen=known, limits=self.limits)
+        except TooManySiblingsError:
+            return MintResult(Reason.TOO_MANY_SIBLINGS)
+        stored = _encoded(minted.record)
+        if stored is None:
+            return MintResult(Reason.BAD_REQUEST)
         self.counters.minted += 1
         self.counters.clock_entries_cut += minted.cut_count
         self.counters.sibling_warnings += minted.has_many_siblings
@@ -91,23 +99,35 @@ class Minter:
             self.clock.follow(newest, wall_ms)
 
 
-class MintBatch:
-    """The requests of one Mint order. `decide` is what the order carries. A batch that was made
-    void before the store came to it mints nothing."""
+def _encoded(record: Record) -> bytes | None:
+    """None for a record that could not travel."""
+    try:
+        stored = encode(record)
+    except ValueError:
+        return None
+    return stored if len(stored) <= MINTED_SIZE_MAX else None
 
-    __slots__ = ("_entries", "_minter", "_wall_ms", "is_void", "results")
+
+class MintBatch:
+    """The requests of one Mint order. `decide` is what the order carries."""
+
+    __slots__ = ("_entries", "_minter", "_void", "_wall_ms", "results")
 
     def __init__(self, minter: Minter, entries: Sequence[MintEntry], wall_ms: int) -> None:
         self._minter = minter
         self._entries = entries
         self._wall_ms = wall_ms
-        self.is_void = False
+        self._void: set[int] = set()
         self.results: list[MintResult | None] = [None] * len(entries)
+
+    def make_void(self, index: int) -> None:
+        """Mint nothing for this request, if the store has not come to it yet."""
+        self._void.add(index)
 
     def decide(self, index: int, old: bytes | None) -> bytes | None:
         result = (
             MintResult(Reason.DEADLINE)
-            if self.is_void
+            if index in self._void
             else self._minter.mint(self._entries[index], old, self._wall_ms)
         )
         self.results[index] = result

@@ -293,7 +293,8 @@ class Writing:
     def woke(self) -> None:
         """What has not been minted yet never will be: it is from before the node slept."""
         for batch in self._batches.values():
-            batch.minted.is_void = True
+            for index in range(len(batch.writes)):
+                batch.minted.make_void(index)
 
     def next_deadline(self) -> int | None:
         while self._timers and self._timers[0][1] not in self._writes:
