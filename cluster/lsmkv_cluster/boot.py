@@ -12,6 +12,7 @@ from lsmkv_cluster.hint_budget import HintSettings
 from lsmkv_cluster.membership_settings import MembershipSettings
 from lsmkv_cluster.read_state import ReadSettings
 from lsmkv_cluster.recovery import Lack
+from lsmkv_cluster.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.starting import StartSettings
 from lsmkv_cluster.writing import WriteSettings
 
@@ -30,6 +31,7 @@ class NodeSettings:
     coordinator: CoordinatorSettings = field(default_factory=CoordinatorSettings)
     starting: StartSettings = field(default_factory=StartSettings)
     hints: HintSettings = field(default_factory=HintSettings)
+    antientropy: AntiEntropySettings = field(default_factory=AntiEntropySettings)
 
 
 @dataclass(frozen=True, slots=True)

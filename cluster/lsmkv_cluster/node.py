@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from lsmkv.kernel import RecordMerger, entry_hash
 from lsmkv_cluster.actor import ActorSource, Identity
+from lsmkv_cluster.antientropy import AntiEntropy, Met
 from lsmkv_cluster.boot import BOOT_ID_NOTE, Boot, NodeSettings, Secrets
 from lsmkv_cluster.coordinator import Coordinator
 from lsmkv_cluster.damage import unreadable_partitions
@@ -120,6 +121,15 @@ class Node:
             self.actors, self._peers, boot.sequence, boot.notes, rng, settings.starting
         )
         self.recovery = Recovery(self._co_owners(), self.is_reachable, self.actors)
+        self.antientropy = AntiEntropy(
+            topology,
+            me,
+            trees=boot.tree,
+            reachable=self.is_reachable,
+            not_ready=self.recovery.wanting,
+            random=rng,
+            settings=settings.antientropy,
+        )
         self._make_coordinator()
         self._lost_dots = LostDots(self.actors)
         self._was_stale = False
@@ -131,6 +141,7 @@ class Node:
             Machine.MEMBERSHIP: self.membership,
             Machine.REPLICA: self.replica,
             Machine.HINTS: self.hints,
+            Machine.ANTIENTROPY: self.antientropy,
             RECOVERY: self.recovery,
             Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
         }
@@ -242,6 +253,8 @@ class Node:
             self._give(machine, self._machines[machine].answered(now, answers))
         for machine, stored in results.items():
             self._give(machine, self._machines[machine].stored(now, stored))
+        for partition in self.recovery.take_begun():
+            self.antientropy.restart(now, partition)
         if calls:
             self._give(Machine.COORDINATOR, self.coordinator.called(now, calls))
         if now.ms >= self._describe_ms:
@@ -250,6 +263,9 @@ class Node:
             due_ms = part.next_deadline()
             if due_ms is not None and due_ms <= now.ms:
                 self._give(number, part.tick(now))
+        for output in self.antientropy.take_outputs():
+            if isinstance(output, Met):
+                self._give(RECOVERY, self.recovery.met(now, output.partition, output.peer))
         self._persist_identity()
         self._out += self._traffic.flush(now)
         out, self._out = self._out, []

@@ -86,6 +86,7 @@ class Recovery:
         self._filling: dict[int, _Filling] = {}
         self._episodes = 0
         self._look_ms: int | None = None
+        self._begun: list[int] = []
         self.discarded_count = 0
 
     # --- what others ask
@@ -101,9 +102,11 @@ class Recovery:
         """The partitions that are to be compared with their co-owners first."""
         return [p for p, filling in self._filling.items() if filling.is_discarded]
 
-    def has_met(self, partition: int, peer: MemberId) -> bool:
-        filling = self._filling.get(partition)
-        return filling is None or peer in filling.met
+    def take_begun(self) -> list[int]:
+        """The partitions that have become wanting since the last time: what was exchanged before
+        does not count for them."""
+        begun, self._begun = self._begun, []
+        return begun
 
     # --- what happened
 
@@ -170,6 +173,8 @@ class Recovery:
     def _fill(self, partition: int, lack: Lack, is_discarded: bool = True) -> None:
         self._episodes += 1
         self._filling[partition] = _Filling(lack, self._episodes, is_discarded)
+        if is_discarded:
+            self._begun.append(partition)
         self._look_ms = 0
 
     def _complete(self, partition: int, filling: _Filling) -> list[Effect]:
@@ -209,6 +214,7 @@ class Recovery:
         filling = self._filling.get(token.partition)
         if token.space is Space.DATA and filling is not None:
             filling.is_discarded = True
+            self._begun.append(token.partition)
             self._look_ms = 0
         return []
 
