@@ -64,9 +64,7 @@ class Clients:
         world, number = self._world, len(self.history.calls)
         mode = request.mode or world.topology.keyspace_of(request.key).mode
         now_us = world.loop.now_us
-        call = Call(
-            number, session.number, machine, mode, request, now_us, world.ledger.number
-        )
+        call = Call(number, session.number, machine, mode, request, now_us, world.ledger.number)
         self.history.calls.append(call)
         self._sessions[number] = session
         verb, values = request.verb.name, request.values

@@ -25,9 +25,7 @@ class Receiver(Protocol):
 
 
 class Datagrams:
-    def __init__(
-        self, loop: Loop, random: Random, links: Links, paths: Paths
-    ) -> None:
+    def __init__(self, loop: Loop, random: Random, links: Links, paths: Paths) -> None:
         self._loop = loop
         self._random = random
         self._links = links

@@ -49,9 +49,7 @@ Injector = Callable[["Nemesis"], Active | None]
 
 
 class Nemesis:
-    def __init__(
-        self, world: World, injectors: dict[FaultKind, Injector], random: Random
-    ) -> None:
+    def __init__(self, world: World, injectors: dict[FaultKind, Injector], random: Random) -> None:
         self.world = world
         self.random = random
         self.hits: dict[FaultKind, int] = {}

@@ -66,9 +66,7 @@ DATAGRAMS_WAITING_MAX = 64
 
 
 class Host:
-    def __init__(
-        self, machine: Machine, node: NodeLike, store: StoreLike, random: Random
-    ) -> None:
+    def __init__(self, machine: Machine, node: NodeLike, store: StoreLike, random: Random) -> None:
         self.machine = machine
         self.node = node
         self.store = store
@@ -189,9 +187,7 @@ class Host:
             elif isinstance(effect, StoreOrder):
                 self._orders.append(effect)
             elif isinstance(effect, DatagramOut):
-                world.datagrams.send(
-                    self.machine.number, world.numbers[effect.to], effect.data
-                )
+                world.datagrams.send(self.machine.number, world.numbers[effect.to], effect.data)
             elif isinstance(effect, ClientReply):
                 if self.trap == "replying" and world.clients.is_write(effect.call_id):
                     self._spring_trap()

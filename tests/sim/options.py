@@ -118,9 +118,7 @@ def _one_down(options: Options) -> Options:
 def _draw_swarm(seed: int) -> Options:
     random = Random(f"options of {seed}")
     centres = _centres(random)
-    kinds = [
-        kind for kind in FAULT_KINDS if len(centres) > 1 or kind is not FaultKind.CENTRE_CUT
-    ]
+    kinds = [kind for kind in FAULT_KINDS if len(centres) > 1 or kind is not FaultKind.CENTRE_CUT]
     count = random.randint(KINDS_MIN, KINDS_MAX)
     return Options(
         seed=seed,

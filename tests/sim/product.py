@@ -13,7 +13,9 @@ from tests.sim.program import NodeLike, Start, StoreLike
 
 __all__ = ["Product"]
 
-SECRETS = Secrets(contexts=b"the contexts of a test", datagrams=(b"the datagrams of a simulated one",))
+SECRETS = Secrets(
+    contexts=b"the contexts of a test", datagrams=(b"the datagrams of a simulated one",)
+)
 STATES = {
     Status.ALIVE: "alive",
     Status.SUSPECT: "suspect",

@@ -1,11 +1,11 @@
 """One run from its seed to its verdict.
 
-    found     all machines start, with empty disks
-    load      clients call, faults come and go, until all calls have ended
-    heal      all faults end
-    settle    hints drain and copies become equal, within two settling periods
-    quiet     for another period nothing is repaired any more
-    judge     the checkers look at everything
+found     all machines start, with empty disks
+load      clients call, faults come and go, until all calls have ended
+heal      all faults end
+settle    hints drain and copies become equal, within two settling periods
+quiet     for another period nothing is repaired any more
+judge     the checkers look at everything
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Verdict:
     succeeded: int = 0
     virtual_s: float = 0.0
     settled_s: float = 0.0  # from the end of all faults until copies were equal
-    digest: str = ""
+    real_s: float = 0.0  # measured by who runs it
 
     @property
     def calls(self) -> int:

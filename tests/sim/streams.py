@@ -157,7 +157,9 @@ class Streams:
         low, high = self._paths.quality(source, target).delay_us
         trip_us = low + self._random.randrange(high - low + 1)
         if there is None or not self._links.is_open_both_ways(source, target):
-            refused = self.sites[target].is_powered and self._links.is_open_both_ways(source, target)
+            refused = self.sites[target].is_powered and self._links.is_open_both_ways(
+                source, target
+            )
             wait_us = 2 * trip_us if refused else self._drawn(self._limits.connect_us)
             self._attempts.add((source, target))
             self._loop.after(wait_us, self._failed, source, target, here)

@@ -218,8 +218,11 @@ class ToyNode:
 
         def decide(index: int, stored: bytes | None) -> bytes | None:
             local = decode(stored) if stored is not None else None
-            own = max((a for a, _ in local.clock if a[:2] == actor[:2]), default=actor) if local \
+            own = (
+                max((a for a, _ in local.clock if a[:2] == actor[:2]), default=actor)
+                if local
                 else actor
+            )
             change = _change(request, local, seen, own, now.wall_ms)
             if change.is_empty:
                 return None
@@ -242,9 +245,7 @@ class ToyNode:
         assert pending.call_id is not None
         record = pending.record
         if answer.is_done and record is not None:
-            seen = context.encode(
-                context.seen_in(decode(record)), pending.request.key, SECRET
-            )
+            seen = context.encode(context.seen_in(decode(record)), pending.request.key, SECRET)
             answer = ClientAnswer(
                 answer.outcome, answer.reason, answer.answered, answer.needed, seen, record
             )

@@ -77,9 +77,7 @@ class World:
     def random(self, purpose: str) -> Random:
         return Random(f"{purpose} of {self.options.seed}")
 
-    def fail(
-        self, promise: str, where: str, text: str, keys: tuple[bytes, ...] = ()
-    ) -> None:
+    def fail(self, promise: str, where: str, text: str, keys: tuple[bytes, ...] = ()) -> None:
         violation = Violation(promise, where, text, self.loop.now_us, keys)
         self.violations.append(violation)
         self.trace.add(where, "violation", promise, text)
@@ -98,9 +96,7 @@ class World:
     # --- questions of the simulator, which nodes cannot ask
 
     def owners(self, key: bytes) -> list[int]:
-        return [
-            self.numbers[id] for id in self.topology.owners[self.topology.partition_of(key)]
-        ]
+        return [self.numbers[id] for id in self.topology.owners[self.topology.partition_of(key)]]
 
     # --- beginning and end
 

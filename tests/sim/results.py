@@ -1,0 +1,68 @@
+"""Verdicts in a file: one line of JSON each, below a first line that names the code they are of.
+
+What is appended survives an interruption; a later run goes on with the seeds that are not there.
+Verdicts of other code are worthless, so such a file is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+from tests.sim.simulation import Verdict
+
+__all__ = ["OtherSourcesError", "Results", "sources_digest"]
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("cluster", "src", "tests/sim")
+SUFFIXES = {".py", ".pyx", ".pxd", ".c", ".h"}
+
+
+def sources_digest(root: Path = ROOT, folders: Iterable[str] = FOLDERS) -> str:
+    """Of all that decides what a seed does."""
+    state = blake2b(digest_size=16)
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in SUFFIXES:
+                content = path.read_bytes()
+                name = path.relative_to(root).as_posix()
+                state.update(f"{name} {len(content)}\n".encode() + content)
+    return state.hexdigest()
+
+
+class OtherSourcesError(Exception):
+    """The verdicts in the file are of other code."""
+
+
+class Results:
+    """`path` None: nothing is kept."""
+
+    def __init__(self, path: Path | None, digest: str) -> None:
+        self._path = path
+        self.known: dict[int, Verdict] = {}
+        if path is not None and path.exists() and path.stat().st_size:
+            self._read(path, digest)
+        elif path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"sources": digest}) + "\n", encoding="utf-8")
+
+    def _read(self, path: Path, digest: str) -> None:
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a last line that was cut off is not counted
+        first, *lines = whole.splitlines()
+        if json.loads(first) != {"sources": digest}:
+            raise OtherSourcesError(f"{path} holds verdicts of other sources")
+        for line in lines:
+            verdict = Verdict(**json.loads(line))
+            self.known[verdict.seed] = verdict
+        if whole != text:
+            path.write_text(whole, encoding="utf-8")
+
+    def add(self, verdict: Verdict) -> None:
+        self.known[verdict.seed] = verdict
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dataclasses.asdict(verdict)) + "\n")
