@@ -121,6 +121,21 @@ class Disk:
         """It fails, and what it should have kept is gone from memory too."""
         self._faulty.fail(1, errno.EIO, operations=("sync", "log_sync"), lose_unsynced=True)
 
+    @property
+    def database(self) -> DB:
+        assert self._database is not None
+        return self._database
+
+    def fail_reads(self, on: bool) -> None:
+        """Of what is in tables; what is in memory goes there first. Ends a full disk, too."""
+        if on:
+            self.database.flush()
+            self._faulty.count_reads(True)
+            self._faulty.fail(1, errno.EIO, for_ever=True, operations=("read", "read_cached"))
+        else:
+            self._faulty.count_reads(False)
+            self._arm()
+
     def damage(self, kinds: tuple[FileKind, ...], random: Random) -> str | None:
         """Flip a bit in one file, durably; the name of the file, None if there is none."""
         if not self.files.exists(DIRECTORY):

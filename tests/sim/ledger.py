@@ -11,7 +11,7 @@ it is ordered by one number, because much happens at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -61,21 +61,29 @@ class MintEvent:
 class Holding:
     number: int
     key: bytes
+    space: Space
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """`since`: what the machine came to hold before this number it did not lose."""
+    """`since`: what the machine came to hold before this number it did not lose. `partition` and
+    `space` None: of all."""
 
     number: int
     since: int
     kind: str
+    partition: int | None = None
+    space: Space | None = None
 
 
 class Ledger:
     def __init__(
-        self, machine_count: int, trace: Trace, fail: Callable[[str, str, str], None]
+        self,
+        machine_count: int,
+        trace: Trace,
+        fail: Callable[[str, str, str], None],
+        partition_of: Callable[[bytes], int],
     ) -> None:
         self.number = 0
         self.mints: list[MintEvent] = []
@@ -87,6 +95,7 @@ class Ledger:
         self._synced = [0] * machine_count
         self._trace = trace
         self._fail = fail
+        self._partition_of = partition_of
         self._decoded: dict[bytes, Record] = {}
         self._known: set[tuple[bytes, bytes]] = set()  # pairs that `checked` has passed
 
@@ -107,7 +116,8 @@ class Ledger:
         if _makes_durable(order) and not isinstance(result, Failed):
             self.synced(machine.number)
         elif isinstance(order, Discard):
-            self.lost(machine.number, "discarded", 0)
+            loss = Loss(self.number, 0, "discarded", order.partition, order.space)
+            self.losses[machine.number].append(loss)
         keys = getattr(order, "keys", None) or [key for key, _ in getattr(order, "records", ())]
         self._trace.add(machine.name, type(order).__name__, tuple(keys), repr(result))
         return result
@@ -178,7 +188,7 @@ class Ledger:
                 superseded,
             )
         )
-        self.holdings[machine.number].append(Holding(self.number, key, new))
+        self.holdings[machine.number].append(Holding(self.number, key, order.space, new))
 
     def _merged(self, machine: Machine, order: Merge, result: Result) -> None:
         if not isinstance(result, Merged):
@@ -189,7 +199,8 @@ class Ledger:
             record = self.checked(data, machine.name, key)
             if record is None:
                 continue
-            self.holdings[machine.number].append(Holding(self.number, key, record))
+            held = Holding(self.number, key, order.space, record)
+            self.holdings[machine.number].append(held)
             if outcome and order.space is Space.DATA:
                 self.changes.append((machine.world.loop.now_us, machine.number, key))
 
@@ -215,20 +226,14 @@ class Ledger:
 
     # --- questions, after a run
 
-    def holders(self, key: bytes, dot: Dot, before: int) -> Iterator[tuple[int, int]]:
-        """(machine, number from which on) it held the dot, or something newer."""
-        for machine, holdings in enumerate(self.holdings):
-            for holding in holdings:
-                if holding.number >= before:
-                    break
-                if holding.key == key and holding.record.clock.covers(dot):
-                    yield machine, holding.number
-                    break
-
-    def loss_of(self, machine: int, held_since: int) -> Loss | None:
-        """What took from the machine that which it held since then."""
+    def loss_of(self, machine: int, holding: Holding) -> Loss | None:
+        """What took from the machine that which it held."""
         for loss in self.losses[machine]:
-            if loss.number > held_since and loss.since < held_since:
+            if (
+                loss.number > holding.number > loss.since
+                and loss.partition in (None, self._partition_of(holding.key))
+                and loss.space in (None, holding.space)
+            ):
                 return loss
         return None
 

@@ -38,7 +38,7 @@ class Machine:
     def __init__(self, world: World, number: int, random: Random) -> None:
         self.world = world
         self.number = number
-        self.name = f"n{number}"
+        self.name = world.names[number]
         self.id = world.ids[number]
         self.disk = Disk(Random(random.getrandbits(64)), dict(world.options.engine))
         self.process: Host | None = None

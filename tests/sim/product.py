@@ -29,6 +29,9 @@ class Product:
     settle_period_ms = 10_000
     detection_ms = 10_000
 
+    def __init__(self, settings: NodeSettings | None = None) -> None:
+        self._settings = settings or NodeSettings()
+
     def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
         opened = open_store(database, start.topology, start.me)
         store = opened.store
@@ -46,7 +49,7 @@ class Product:
             damaged_hints=opened.damaged_hints,
             incomplete=frozenset(store.incomplete),
         )
-        node = Node(boot, start.topology, start.me, SECRETS, start.random, NodeSettings())
+        node = Node(boot, start.topology, start.me, SECRETS, start.random, self._settings)
         return node, store
 
     def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:

@@ -164,7 +164,7 @@ class Simulation:
         world.loop.run_until(world.loop.now_us + 2 * half_us)
         for time_us, machine, key in world.ledger.changes[before:]:
             text = f"{key!r} was changed at {time_us / 1e6:.3f} s, though all copies were equal"
-            world.fail("C3 repairs do not end", f"n{machine}", text, (key,))
+            world.fail("C3 repairs do not end", world.names[machine], text, (key,))
 
     def _judge(self) -> None:
         world = self.world

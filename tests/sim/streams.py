@@ -14,6 +14,7 @@ Every `encode_every`-th frame, and each one that a fault damages, goes through i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -99,6 +100,7 @@ class Streams:
         self.sites: list[Site] = []
         self.hits = {"reset": 0, "stream corruption": 0}
         self.failures: list[str] = []  # what no network does: a damaged frame that was accepted
+        self.passes: Callable[[int, int, Frame], bool] | None = None  # False: this frame vanishes
         links.opened.append(self._link_opened)
 
     # --- what processes do
@@ -222,6 +224,8 @@ class Streams:
         self, connection: _Connection, pair: tuple[int, int], side: int, frame: Frame
     ) -> None:
         self._frame_count += 1
+        if self.passes is not None and not self.passes(pair[side], pair[1 - side], frame):
+            return
         quality = self._paths.quality(pair[side], pair[1 - side])
         if quality.stream_corruption and self._random.random() < quality.stream_corruption:
             self._damage(pair, connection, side, frame)

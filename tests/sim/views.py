@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lsmkv_cluster.record import Record, merge
-from lsmkv_cluster.storage_orders import Entries, ListEntries, Read, Space, Values
+from lsmkv_cluster.engine_key import Space, space_tokens
+from lsmkv_cluster.storage_orders import Entries, ListEntries, Read, Values
 from tests.sim.world import World
+
+HINTS = (Space.HINT, space_tokens(Space.HINT).first, space_tokens(Space.HINT).end)
 
 __all__ = ["copies", "disagreements", "has_all", "hint_count", "stored"]
 
@@ -68,13 +71,13 @@ def has_all(world: World, machine: int) -> bool:
     return True
 
 
-def hint_count(world: World) -> int:
-    """Records that stand-ins still keep for owners, on all machines that run."""
+def hint_count(world: World, number: int | None = None) -> int:
+    """Records that stand-ins still keep for owners, on one machine or all that run."""
     total = 0
-    for machine in world.machines:
+    for machine in world.machines if number is None else [world.machines[number]]:
         if machine.process is None:
             continue
-        result = machine.process.store.carry_out(ListEntries(Space.HINT, 0, 1 << 64))
+        result = machine.process.store.carry_out(ListEntries(*HINTS))
         if isinstance(result, Entries):
             total += len(result.entries)
     return total

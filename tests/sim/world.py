@@ -1,11 +1,13 @@
-"""One simulated cluster: its machines, its network, its clients, and what is known about the run."""
+"""One simulated cluster: machines, network, clients, and what is known about the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from lsmkv_cluster.members import Member
+from lsmkv_cluster.topology import Topology
 from tests.sim.clients import Clients
 from tests.sim.datagrams import Datagrams
 from tests.sim.ledger import Ledger
@@ -38,10 +40,16 @@ class Violation:
 
 
 class World:
-    """Each part draws from its own source, so that a change of one leaves the others alone."""
+    """Each part draws from its own source, so that a change of one leaves the others alone.
+    Machines are numbered in the order of `members`, by default n0, n1, and so on."""
 
     def __init__(
-        self, options: Options, program: Program, echo: Callable[[str], None] | None = None
+        self,
+        options: Options,
+        program: Program,
+        echo: Callable[[str], None] | None = None,
+        members: Sequence[Member] = (),
+        topology: Topology | None = None,
     ) -> None:
         self.options = options
         self.program = program
@@ -51,9 +59,10 @@ class World:
         self.is_founding = True
         self.loop = Loop()
         self.trace = Trace(self.loop, echo)
-        self.topology = make_topology(options)
-        by_name = sorted(self.topology.members, key=lambda member: int(member.name[1:]))
-        self.ids = [member.id for member in by_name]
+        self.topology = topology or make_topology(options)
+        members = members or sorted(self.topology.members, key=lambda m: int(m.name[1:]))
+        self.ids = [member.id for member in members]
+        self.names = [member.name for member in members]
         self.numbers = {id: number for number, id in enumerate(self.ids)}
         self.links = Links(options.nodes)
         self.paths = self._make_paths()
@@ -65,7 +74,9 @@ class World:
             self.paths,
             StreamLimits(encode_every=options.encode_every),
         )
-        self.ledger = Ledger(options.nodes, self.trace, self.fail)
+        self.ledger = Ledger(
+            options.nodes, self.trace, self.fail, self.topology.partition_of
+        )
         self.clients = Clients(self, self.random("clients"))
         self.machines = [
             Machine(self, number, self.random(f"machine {number}"))

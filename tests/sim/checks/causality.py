@@ -100,6 +100,8 @@ def outcomes_are_true(evidence: Evidence) -> Iterator[Finding]:
         mints = mints_of_call.get(call.id, [])
         if mints and call.ending in (Ending.REFUSED, Ending.NOT_SENT):
             yield Finding("U5 refused but written", call.key, f"{call}: by n{mints[0].machine}")
+        if not mints and call.is_done and call.id in evidence.signed_calls:
+            yield Finding("U5 done but not written", call.key, str(call))
         if len(mints) > 1:
             who = ", ".join(f"n{mint.machine}" for mint in mints)
             yield Finding("U5 written twice", call.key, f"{call}: by {who}")

@@ -68,6 +68,11 @@ class Evidence:
         return {(mint.key, dot): mint for mint in self.ledger.mints for dot in mint.dots}
 
     @cached_property
+    def signed_calls(self) -> set[int]:
+        """Those whose mints can be told."""
+        return {call.id for call in self.calls if _signs(call)}
+
+    @cached_property
     def call_of(self) -> dict[int, Call]:
         """By the number of a mint: the call that it was made for, where that can be told."""
         signs = {sign: call for call in self.calls for sign in _signs(call)}

@@ -30,9 +30,7 @@ def acknowledged_writes_are_kept(evidence: Evidence) -> Iterator[Finding]:
                 continue
             record = evidence.answer_record(call)
             if record is None:
-                if call.request.is_write:
-                    yield Finding("C1 lost write", key, f"{call} was answered without its record")
-                continue
+                continue  # there was nothing, and a removal from nothing writes nothing
             missing = includes(final, record)
             if missing is not None:
                 excuse = None if call.is_strict else _excuse(evidence, call, record)
@@ -45,21 +43,21 @@ def _excuse(evidence: Evidence, call: Call, record: Record) -> str | None:
     assert call.replied is not None
     reasons = []
     for machine, holdings in enumerate(evidence.ledger.holdings):
-        since = _held_since(holdings, call, record)
-        if since is None:
+        held = _held(holdings, call, record)
+        if held is None:
             continue
-        loss = evidence.ledger.loss_of(machine, since)
+        loss = evidence.ledger.loss_of(machine, held)
         if loss is None:
             return None
         reasons.append(f"n{machine} {loss.kind}")
     return ", ".join(reasons) if reasons else None
 
 
-def _held_since(holdings: list[Holding], call: Call, record: Record) -> int | None:
-    """From which number on the machine held all of the record, before the call was answered."""
+def _held(holdings: list[Holding], call: Call, record: Record) -> Holding | None:
+    """Where the machine came to hold all of the record, before the call was answered."""
     for holding in holdings:
         if call.replied is None or holding.number > call.replied:
             return None
         if holding.key == call.key and includes(holding.record, record) is None:
-            return holding.number
+            return holding
     return None
