@@ -93,7 +93,8 @@ class Clients:
         return self.history.calls[call_id].request.is_write
 
     def replied(self, machine: int, call_id: int, answer: ClientAnswer) -> None:
-        world, where = self._world, world.names[machine]
+        world = self._world
+        where = world.names[machine]
         outcome, reason = answer.outcome.name, answer.reason.name
         world.trace.add(where, "reply", call_id, outcome, reason, answer.record or b"")
         if call_id in self._replied:

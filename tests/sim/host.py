@@ -131,11 +131,13 @@ class Host:
 
     def _run(self, step: Callable[[Now], list[NodeEffect]]) -> None:
         try:
-            self._carry_out(step(self.machine.now()))
-            if self.is_alive:
-                self._plan_wake()
+            effects = step(self.machine.now())
         except Exception:
             self.machine.world.fail("the node raised", self.machine.name, traceback.format_exc())
+            return
+        self._carry_out(effects)
+        if self.is_alive:
+            self._plan_wake()
 
     def _with_deadlines(self, now: Now, inputs: list[Input]) -> list[Input]:
         timeout_ms = self.machine.world.request_timeout_ms
