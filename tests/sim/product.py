@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from lsmkv import DB
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
+from lsmkv_cluster.hint_budget import HintSettings
 from lsmkv_cluster.member_status import Status
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.node import Node
 from lsmkv_cluster.ports import Now
+from lsmkv_cluster.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.store_opening import open_store
 from tests.sim.program import NodeLike, Start, StoreLike
 
@@ -15,6 +17,13 @@ __all__ = ["Product"]
 
 SECRETS = Secrets(
     contexts=b"the contexts of a test", datagrams=(b"the datagrams of a simulated one",)
+)
+# Shorter than in earnest, so that a run of a few virtual minutes has many periods.
+SETTINGS = NodeSettings(
+    hints=HintSettings(
+        settle_ms=300, poll_ms=500, answer_timeout_ms=1000, retry_ms=500, retry_max_ms=4000
+    ),
+    antientropy=AntiEntropySettings(period_ms=5000, retry_ms=500, scrub_interval_ms=200),
 )
 STATES = {
     Status.ALIVE: "alive",
