@@ -19,6 +19,13 @@ from lsmkv.filenames import FileKind
 from lsmkv.version import LogRef, TableKey
 from lsmkv_cluster import context, record_format
 from lsmkv_cluster.actor import Identity
+from lsmkv_cluster.antientropy_repair_messages import (
+    ListAnswer,
+    ListQuestion,
+    decode_list_answer,
+    encode_list_answer,
+    encode_list_question,
+)
 from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
 from lsmkv_cluster.engine_key import KeyScheme, Space, client_key, slot_in
 from lsmkv_cluster.gossip_messages import Statement, decode_statement, encode_statement
@@ -27,6 +34,7 @@ from lsmkv_cluster.keyspaces import Consistency, Level
 from lsmkv_cluster.member_status import Status
 from lsmkv_cluster.operations import Machine, Operation
 from lsmkv_cluster.ports import Ask, Now
+from lsmkv_cluster.readiness import decode_note
 from lsmkv_cluster.record import Kind
 from lsmkv_cluster.replica_messages import (
     READ,
@@ -47,6 +55,7 @@ from lsmkv_cluster.requests import (
     encode_answer,
     encode_request,
 )
+from lsmkv_cluster.storage_orders import Entry as KeyEntry
 from lsmkv_cluster.store_marks import IDENTITY_KEY, encode_identity, read_marks
 from lsmkv_cluster.traffic import Incoming, Traffic
 from lsmkv_cluster.vclock import Actor, Entry
@@ -242,6 +251,20 @@ def test_every_number_of_client_requests_stands_there(numbers):
     first = next(iter(numbers))
     rows = block(f"{first.name} = {first.value}")
     assert [row.split()[:3] for row in rows] == [[n.name, "=", str(n.value)] for n in numbers]
+
+
+def test_list_of_keys():
+    data = joined(hexadecimal(block("00000000 00000001 ffffffff")), 39)
+    question = ListQuestion(1 << 56, 1 << 57, 256)
+    assert encode_list_question(question) == data[:18]
+    answer = ListAnswer((KeyEntry(b"k", 0x1122334455667788, 300),), 1 << 57)
+    assert encode_list_answer(answer) == data[18:]
+    assert decode_list_answer(data[18:], question) == answer
+
+
+def test_note_of_incomplete_partitions():
+    [note] = hexadecimal(block("03 03 00")).values()
+    assert decode_note(note) == (3, 4, 200)
 
 
 def test_record_and_context():
