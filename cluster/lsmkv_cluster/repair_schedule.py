@@ -61,7 +61,6 @@ class Pair:
     asked_ms: int = 0  # when the peer asked last
     failures: int = 0  # in a row
     was_met: bool = False  # since the partition is not ready
-    is_running: bool = False
     stamp: int = 0  # of its valid place in a queue
 
 
@@ -76,14 +75,14 @@ class _Queue:
 
     @property
     def due_ms(self) -> int | None:
+        while self._heap and self._heap[0][1] != self._heap[0][2].stamp:
+            heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def pop(self, now_ms: int) -> Pair | None:
-        while self._heap and self._heap[0][0] <= now_ms:
-            _, stamp, pair = heapq.heappop(self._heap)
-            if stamp == pair.stamp and not pair.is_running:
-                return pair
-        return None
+        if (due_ms := self.due_ms) is None or due_ms > now_ms:
+            return None
+        return heapq.heappop(self._heap)[2]
 
 
 class RepairSchedule:
@@ -99,6 +98,9 @@ class RepairSchedule:
         self._pairs = {
             (partition, peer): Pair(partition, peer, asks=me < peer) for partition, peer in pairs
         }
+        self._by_partition: dict[int, list[Pair]] = {}
+        for pair in self._pairs.values():
+            self._by_partition.setdefault(pair.partition, []).append(pair)
         self._random = random
         self._settings = settings
         self._urgent, self._regular = _Queue(), _Queue()
@@ -118,6 +120,8 @@ class RepairSchedule:
 
     def become_not_ready(self, now_ms: int, partitions: Collection[int]) -> list[int]:
         """Tell which partitions are not ready now; which of them are so newly."""
+        if not partitions and not self._not_ready:
+            return []
         found = frozenset(partitions)
         new = sorted(found - self._not_ready)
         self._not_ready = found
@@ -129,8 +133,8 @@ class RepairSchedule:
         """What was learned about the partition does not count any more."""
         self._busy.discard(partition)
         self._blocked.pop(partition, None)
-        for pair in self._of(partition):
-            pair.is_running = pair.was_met = False
+        for pair in self._by_partition.get(partition, ()):
+            pair.was_met = False
             pair.cursor, pair.failures = None, 0
             self._place(now_ms, pair)
 
@@ -155,13 +159,11 @@ class RepairSchedule:
                 elif queue is self._regular and not pair.asks and now_ms < not_yet_ms:
                     self._place(not_yet_ms, pair)
                 else:
-                    pair.is_running = True
                     self._busy.add(pair.partition)
                     return pair
         return None
 
     def ended(self, now_ms: int, pair: Pair, outcome: Outcome) -> None:
-        pair.is_running = False
         self._busy.discard(pair.partition)
         self._place(now_ms + self._delay_ms(pair, outcome), pair)
         for waiting in self._blocked.pop(pair.partition, ()):
@@ -201,6 +203,3 @@ class RepairSchedule:
             for pair in self._parked.pop(peer):
                 spread_ms = int(self._random.random() * self._settings.period_ms / 8)
                 self._place(now_ms + (0 if self.is_urgent(pair) else spread_ms), pair)
-
-    def _of(self, partition: int) -> list[Pair]:
-        return [pair for pair in self._pairs.values() if pair.partition == partition]

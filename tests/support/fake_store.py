@@ -16,6 +16,7 @@ from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.record import Item, Kind, Record, merge
 from lsmkv_cluster.slots import slot_of
 from lsmkv_cluster.storage_orders import (
+    Discard,
     Done,
     Drop,
     Entries,
@@ -123,6 +124,9 @@ class FakeStore:
             case Sync():
                 self._durable = dict(self.records)
                 return Done()
+            case Discard(partition):
+                self._discard(partition)
+                return Done()
             case Scrub():
                 return self._scrub(order)
             case _:
@@ -167,6 +171,16 @@ class FakeStore:
             name = self.engine_key(space, key)
             if name in self.records and self._digest(name, self.records[name]) == digest:
                 self._change(name, None)
+
+    def _discard(self, partition: int) -> None:
+        """Durably; what could not be read is gone with the rest."""
+        for key in [*self.contents(), *self.unreadable]:
+            if self.topology.partition_of(key) == partition:
+                self.unreadable.discard(key)
+                self.records.pop(self.engine_key(Space.DATA, key), None)
+                self._durable.pop(self.engine_key(Space.DATA, key), None)
+        if partition in self.trees:
+            self.trees[partition] = self._planted(partition)
 
     def _scrub(self, order: Scrub) -> Result:
         """Every leaf at once: corrected when the tree was not that of the entries."""

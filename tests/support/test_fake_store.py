@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lsmkv.kernel import RecordMerger
 from lsmkv_cluster.storage_orders import (
+    Discard,
     Done,
     Drop,
     Entries,
@@ -118,3 +119,16 @@ def test_scrub_finds_a_tree_that_lies_and_what_cannot_be_read():
     assert store.carry_out(Scrub(partition, 200, 200)) == Scrubbed(None, 0)
     store.unreadable.add(KEYS[0])
     assert store.carry_out(Scrub(partition, 0, 200)) == Failed(Failure.CORRUPT)
+
+
+def test_discard_takes_a_partition_with_its_damage():
+    store = make_store(30)
+    store.carry_out(Sync())
+    partition = TOPOLOGY.partition_of(KEYS[0])
+    left = {key for key in KEYS[:30] if TOPOLOGY.partition_of(key) != partition}
+    store.unreadable.add(KEYS[0])
+    assert store.carry_out(Discard(partition)) == Done()
+    store.lose_power()
+    assert set(store.contents()) == left
+    assert store.tree(partition).root == 0
+    assert store.carry_out(Read(Space.DATA, (KEYS[0],))) == Values((None,))
