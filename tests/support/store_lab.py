@@ -4,6 +4,7 @@ reference."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import lsmkv
@@ -13,18 +14,29 @@ from lsmkv_cluster import record_format
 from lsmkv_cluster.engine_key import KeyScheme, Space, space_tokens
 from lsmkv_cluster.minting import mint, overwrite
 from lsmkv_cluster.record import Record, merge
-from lsmkv_cluster.storage_orders import Merge, Merged, Order, Read, Result, Values
+from lsmkv_cluster.storage_orders import Failure, Merge, Merged, Order, Read, Result, Values
 from lsmkv_cluster.store import Store
 from lsmkv_cluster.store_opening import Opened, open_store
 from lsmkv_cluster.topology import Topology
 from lsmkv_cluster.vclock import Actor
 from tests.support.members import make_topology
 
-__all__ = ["ME", "PATH", "SMALL", "TOPOLOGY", "StoreLab", "key_in", "record_of", "same_trees"]
+__all__ = [
+    "FILLED",
+    "ME",
+    "PATH",
+    "TOPOLOGY",
+    "StoreLab",
+    "key_in",
+    "record_of",
+    "same_trees",
+    "unique_record",
+]
 
 PATH = "/store"
 SMALL: dict[str, Any] = {"background": "inline", "write_buffer_size": 4096, "table_size": 4096,
-                         "block_size": 256, "level0_trigger": 2}  # fmt: skip
+                         "block_size": 256, "level0_trigger": 2, "compression": None,
+                         "block_cache_size": 0}  # fmt: skip
 ELSEWHERE = Actor(2, 20, 1 << 32)
 STAMP = 1_700_000_000_000 << 16
 
@@ -38,6 +50,7 @@ def _topology() -> Topology:
 
 
 TOPOLOGY = _topology()
+FILLED = (0, 1, 2, 3, 12)
 ME = TOPOLOGY.owners[0][0]
 
 
@@ -47,11 +60,19 @@ def record_of(value: bytes, actor: Actor = ELSEWHERE, local: bytes | None = None
     return record_format.encode(mint(record, overwrite(record, value), actor, STAMP).record)
 
 
-def key_in(partition: int, number: int = 0, topology: Topology = TOPOLOGY) -> bytes:
+@cache
+def _keys_in(partition: int) -> list[bytes]:
+    keys = (b"key%d" % i for i in range(2000))
+    return [key for key in keys if TOPOLOGY.partition_of(key) == partition]
+
+
+def key_in(partition: int, number: int = 0) -> bytes:
     """The `number`-th key of a partition."""
-    found = (b"key%d" % i for i in range(1 << 20))
-    inside = (key for key in found if topology.partition_of(key) == partition)
-    return next(key for i, key in enumerate(inside) if i == number)
+    return _keys_in(partition)[number]
+
+
+def unique_record(space: Space, partition: int, number: int) -> bytes:
+    return record_of(b"<%d:%d:%d>" % (space, partition, number) * 10)
 
 
 def reference_merge(old: bytes | None, new: bytes) -> bytes:
@@ -78,7 +99,11 @@ class StoreLab:
 
     def open(self) -> Opened:
         self.db = lsmkv.open(PATH, filesystem=self.filesystem, **self.options)
-        self.opened = open_store(self.db, self.topology, ME)
+        try:
+            self.opened = open_store(self.db, self.topology, ME)
+        except BaseException:
+            self.db.close()
+            raise
         return self.opened
 
     @property
@@ -113,14 +138,27 @@ class StoreLab:
         result = self.do(Merge(space, records, sync))
         assert isinstance(result, Merged)
         for (key, record), outcome in zip(records, result.outcomes, strict=True):
-            place = (space, key)
-            merged = reference_merge(self.model.get(place), record)
-            if outcome is True:
-                assert merged != self.model.get(place)
-                self.model[place] = merged
-            elif outcome is False:
-                assert merged == self.model[place]
+            if isinstance(outcome, Failure):
+                continue
+            old = self.model.get((space, key))
+            merged = reference_merge(old, record)
+            assert outcome == (merged != old)
+            self.model[space, key] = merged
         return result
+
+    def fill(self, space: Space = Space.DATA, count: int = 20) -> None:
+        """The first keys of some partitions."""
+        for partition in FILLED:
+            keys = [
+                (key_in(partition, n), unique_record(space, partition, n)) for n in range(count)
+            ]
+            self.merge(space, *keys)
+
+    def forget(self, space: Space, partition: int) -> None:
+        """In the model."""
+        for place in list(self.model):
+            if place[0] is space and self.topology.partition_of(place[1]) == partition:
+                del self.model[place]
 
     def read(self, space: Space, *keys: bytes, durable: bool = False) -> tuple[Any, ...]:
         result = self.do(Read(space, keys, durable))
