@@ -165,6 +165,7 @@ class Ledger:
     def _minted(
         self, machine: Machine, order: Mint, key: bytes, before: bytes | None, after: bytes
     ) -> None:
+        self.number += 1  # a batch has several
         old = self.record(before) if before is not None else None
         new = self.record(after)
         old_items = {item.dot: item for item in old.items} if old else {}
