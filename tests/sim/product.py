@@ -39,7 +39,7 @@ class Product:
     detection_ms = 10_000
 
     def __init__(self, settings: NodeSettings | None = None) -> None:
-        self._settings = settings or NodeSettings()
+        self._settings = settings or SETTINGS
 
     def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
         opened = open_store(database, start.topology, start.me)
