@@ -19,20 +19,27 @@ away than any request may live is cut to that.
 What holds:
 - one Ask is followed by exactly one Answered or Unanswered;
 - an answer is taken only from whom the question went to, and only once;
+- what no frame can carry is not sent: a question ends as never sent, an answer leaves the other's
+  question to its deadline;
 - a request of another epoch is answered STALE_EPOCH, of an unknown machine UNKNOWN_OPCODE.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from heapq import heappop, heappush
 from struct import Struct
 from typing import NamedTuple
 
 from lsmkv_cluster.driver_ports import FrameOut
 from lsmkv_cluster.members import MemberId
-from lsmkv_cluster.operations import Machine, Operation, OperationStatus
+from lsmkv_cluster.operations import (
+    OPERATION_HEADER_SIZE,
+    Machine,
+    Operation,
+    OperationStatus,
+)
 from lsmkv_cluster.ports import Answered, Ask, Asked, Now, Reply, Unanswered
+from lsmkv_cluster.timers import Timers
 from lsmkv_cluster.wire import LANE_LIMITS, Frame, FrameKind, Lane
 
 __all__ = ["REQUEST_LIFETIME_MAX_MS", "Incoming", "Traffic"]
@@ -89,7 +96,8 @@ class Traffic:
         self._clock_offset_ms = clock_offset_ms
         self._next_call_id = first_call_id
         self._pending: dict[int, _Pending] = {}
-        self._deadlines: list[tuple[int, int]] = []
+        self._timers = Timers()
+        self._too_large: set[int] = set()  # calls that no frame can carry
         self._packets: dict[_Packet, list[Operation]] = {}
 
     # --- out
@@ -98,7 +106,7 @@ class Traffic:
         call_id = self._next_call_id
         self._next_call_id += 1
         self._pending[call_id] = _Pending(machine, ask.token, ask.to)
-        heappush(self._deadlines, (ask.deadline_ms, call_id))
+        self._timers.start(call_id, ask.deadline_ms)
         packet = _Packet(ask.to, ask.lane, FrameKind.REQUEST, ask.deadline_ms)
         operation = Operation(ask.opcode, CALL_ID.pack(call_id) + ask.payload, ask.flags)
         self._packets.setdefault(packet, []).append(operation)
@@ -117,13 +125,40 @@ class Traffic:
             deadline_ms = 0
             if packet.kind is FrameKind.REQUEST:
                 deadline_ms = max(1, now.wall_ms + packet.deadline_ms - now.ms)
-            for part in _parts(packet.lane, operations):
+            for part in self._parts(now, packet, operations):
                 frame = Frame(
                     packet.kind, packet.lane, self._cluster_id, part, self._epoch, deadline_ms
                 )
                 frames.append(FrameOut(packet.to, frame))
         self._packets = {}
         return frames
+
+    def _parts(
+        self, now: Now, packet: _Packet, operations: list[Operation]
+    ) -> Iterable[tuple[Operation, ...]]:
+        """The list cut into what fits a frame of the lane."""
+        limits = LANE_LIMITS[packet.lane]
+        part: list[Operation] = []
+        size = 0
+        for operation in operations:
+            needed = OPERATION_HEADER_SIZE + len(operation.payload)
+            if needed > limits.body_size_max:
+                self._give_up_sending(now, packet, operation)
+                continue
+            full = len(part) == limits.operation_count_max or size + needed > limits.body_size_max
+            if full:
+                yield tuple(part)
+                part, size = [], 0
+            part.append(operation)
+            size += needed
+        if part:
+            yield tuple(part)
+
+    def _give_up_sending(self, now: Now, packet: _Packet, operation: Operation) -> None:
+        if packet.kind is FrameKind.REQUEST:
+            call_id = _call_id_of(operation)
+            self._too_large.add(call_id)
+            self._timers.start(call_id, now.ms)
 
     # --- in
 
@@ -165,11 +200,12 @@ class Traffic:
     def _take_answer(self, peer: MemberId, operation: Operation, into: Incoming) -> None:
         if len(operation.payload) < CALL_ID.size:
             return
-        call_id = CALL_ID.unpack_from(operation.payload)[0]
+        call_id = _call_id_of(operation)
         pending = self._pending.get(call_id)
         if pending is None or pending.peer != peer:
             return
         del self._pending[call_id]
+        self._timers.stop(call_id)
         payload = operation.payload[CALL_ID.size :]
         answered = Answered(pending.token, peer, operation.status, payload)
         into.answers.setdefault(pending.machine, []).append(answered)
@@ -178,42 +214,31 @@ class Traffic:
 
     def lost(self, peer: MemberId, into: Incoming) -> None:
         """The connection to a peer went away: nothing that was asked there will be answered."""
+        for packet in [packet for packet in self._packets if packet.to == peer]:
+            operations = self._packets.pop(packet)
+            if packet.kind is FrameKind.REQUEST:
+                unsent = [_call_id_of(operation) for operation in operations]
+                self._give_up([id for id in unsent if id in self._pending], into, never_sent=True)
         gone = [id for id, pending in self._pending.items() if pending.peer == peer]
         self._give_up(gone, into)
-        for packet in [packet for packet in self._packets if packet.to == peer]:
-            del self._packets[packet]
 
     def expire(self, now: Now, into: Incoming) -> None:
-        due: list[int] = []
-        while self._deadlines and self._deadlines[0][0] <= now.ms:
-            due.append(heappop(self._deadlines)[1])
-        self._give_up(due, into)
+        for call_id in self._timers.take_due(now.ms):
+            self._give_up((call_id,), into, never_sent=call_id in self._too_large)
 
-    def _give_up(self, call_ids: Iterable[int], into: Incoming) -> None:
+    def _give_up(
+        self, call_ids: Iterable[int], into: Incoming, *, never_sent: bool = False
+    ) -> None:
         for call_id in call_ids:
-            pending = self._pending.pop(call_id, None)
-            if pending is not None:
-                unanswered = Unanswered(pending.token, pending.peer)
-                into.answers.setdefault(pending.machine, []).append(unanswered)
+            pending = self._pending.pop(call_id)
+            self._timers.stop(call_id)
+            self._too_large.discard(call_id)
+            unanswered = Unanswered(pending.token, pending.peer, never_sent)
+            into.answers.setdefault(pending.machine, []).append(unanswered)
 
     def next_deadline(self) -> int | None:
-        while self._deadlines and self._deadlines[0][1] not in self._pending:
-            heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._timers.next_deadline()
 
 
-def _parts(lane: Lane, operations: list[Operation]) -> Iterable[tuple[Operation, ...]]:
-    """The list cut into what fits a frame of the lane."""
-    limits = LANE_LIMITS[lane]
-    part: list[Operation] = []
-    size = 0
-    for operation in operations:
-        needed = len(operation.payload) + 8
-        full = len(part) == limits.operation_count_max or size + needed > limits.body_size_max
-        if part and full:
-            yield tuple(part)
-            part, size = [], 0
-        part.append(operation)
-        size += needed
-    if part:
-        yield tuple(part)
+def _call_id_of(operation: Operation) -> int:
+    return int(CALL_ID.unpack_from(operation.payload)[0])

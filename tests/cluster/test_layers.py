@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
 assignment hlc local_health member_status peer_clocks refusals replay_window suspicion
-    vclock
+    timers vclock
 errors membership_settings record
 coding keyspaces members operations slots visible
 antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
