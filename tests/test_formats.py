@@ -34,7 +34,6 @@ from lsmkv_cluster.keyspaces import Consistency, Level
 from lsmkv_cluster.member_status import Status
 from lsmkv_cluster.operations import Machine, Operation
 from lsmkv_cluster.ports import Ask, Now
-from lsmkv_cluster.readiness import decode_note
 from lsmkv_cluster.record import Kind
 from lsmkv_cluster.replica_messages import (
     READ,
@@ -260,11 +259,6 @@ def test_list_of_keys():
     answer = ListAnswer((KeyEntry(b"k", 0x1122334455667788, 300),), 1 << 57)
     assert encode_list_answer(answer) == data[18:]
     assert decode_list_answer(data[18:], question) == answer
-
-
-def test_note_of_incomplete_partitions():
-    [note] = hexadecimal(block("03 03 00")).values()
-    assert decode_note(note) == (3, 4, 200)
 
 
 def test_record_and_context():

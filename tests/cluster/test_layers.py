@@ -23,7 +23,7 @@ coding keyspaces members operations slots visible
 antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
     owners quorum record_format ring site wire
 antientropy_exchange balance context fair handshake own_state topology
-actor evidence minting readiness repair_rounds savings topology_format view
+actor evidence minting repair_rounds savings topology_format view
 crdt planner storage_orders store_marks
 damage hint_pass partition_trees ports replica_messages resolve store_failures token_ranges
 antientropy_repair_messages hints member_table merging peers recovery replica requests
@@ -36,9 +36,7 @@ antientropy coordinator
 boot
 node
 """
-LAYERS: Layers = tuple(
-    set(line.split()) for line in ORDER.replace("\n    ", " ").split("\n") if line
-)
+LAYERS: Layers = tuple(set(line.split()) for line in ORDER.replace("\n    ", " ").split("\n") if line)
 
 # The engine's public names and the surface that it made for the cluster.
 ENGINE = {"lsmkv", "lsmkv.kernel"}
