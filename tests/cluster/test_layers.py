@@ -36,7 +36,9 @@ antientropy coordinator
 boot
 node
 """
-LAYERS: Layers = tuple(set(line.split()) for line in ORDER.replace("\n    ", " ").split("\n") if line)
+LAYERS: Layers = tuple(
+    set(line.split()) for line in ORDER.replace("\n    ", " ").split("\n") if line
+)
 
 # The engine's public names and the surface that it made for the cluster.
 ENGINE = {"lsmkv", "lsmkv.kernel"}

@@ -22,6 +22,7 @@ from lsmkv_cluster.storage_orders import (
     Done,
     Failed,
     Failure,
+    Merge,
     Persist,
     Remember,
     Suspect,
@@ -91,6 +92,17 @@ def test_a_clean_end_counts_once() -> None:
         lab.check()
         lab.close()
         assert not lab.open().was_closed
+        lab.check()
+
+
+def test_a_power_loss_after_opening_does_not_bring_the_clean_end_back() -> None:
+    disk = MemoryFileSystem()
+    with StoreLab(disk) as lab:
+        lab.fill(count=1)
+        lab.end_cleanly()
+        assert lab.open().was_closed
+        lab.do(Merge(DATA, ((b"k", record_of(b"unsynced")),)))
+        assert not lab.crash(disk).was_closed
         lab.check()
 
 
