@@ -1,25 +1,29 @@
 """Writes with a quorum: mint here, ship the merged record, count who keeps it.
 
     reachable? -> minted in the local store -> shipped -> enough have it    DONE
-        |                 |                       |
-        v                 v                       v
-     REFUSED           REFUSED            cannot be enough any more, or the deadline: UNKNOWN
+        |                 |          |            |
+        v                 v          v            v
+     REFUSED           REFUSED   the deadline, or cannot be enough any more: UNKNOWN
 
 What holds:
 - nothing is minted unless enough of those who must answer can be reached;
 - nothing leaves this node before the local store has it, so a dot that others know is known here;
 - whoever is asked gets the whole merged record; asking twice harms nothing, and a write is never
   minted twice for one call;
+- a request that finds nothing to change ships what is there: an earlier attempt may have made the
+  change and not got it to enough. Where there is nothing at all it is done at once;
 - owners count for themselves, stand-ins in the place of their owner, nobody for two;
-- strict: owners only, and this node's own copy counts once it is synced; sloppy: an owner that does
-  not answer in time, or fails, is replaced by its next stand-in while answers are still needed.
+- strict: owners only, and this node's own copy counts once it is synced; sloppy: whoever fails, or
+  does not answer in time, is replaced by the next stand-in while answers are still needed, and
+  counts all the same when its answer comes late;
+- a call is answered at its deadline at the latest, also while the store has not come to it: then
+  nothing is minted for it any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 from lsmkv_cluster import context
@@ -31,6 +35,7 @@ from lsmkv_cluster.quorum import can_meet, is_met, total
 from lsmkv_cluster.replica_messages import MERGE, ReplicaFlags, encode_merge
 from lsmkv_cluster.requests import ClientAnswer, Outcome, Reason
 from lsmkv_cluster.storage_orders import Done, Failure, Merged, Mint, Space, Sync
+from lsmkv_cluster.timers import Timers
 from lsmkv_cluster.view import Target, View
 from lsmkv_cluster.wire import Lane
 
@@ -46,22 +51,23 @@ class WriteSettings:
 
 
 class _Shipped(NamedTuple):
-    """Of a MERGE in the place of an owner."""
+    """Of a MERGE of another member."""
 
     id: int
-    owner: MemberId
+    member: MemberId
 
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """One call under way. `pending` and `kept` hold owners, whoever answers in their place."""
+    """One call under way. `waiting`: who was asked, and the owner it answers for; `kept`: owners
+    that have been answered for; `taken`: all who were ever asked."""
 
     id: int
     call: Call
     targets: list[Target]
     result: MintResult | None = None
     payload: bytes = b""
-    pending: dict[MemberId, MemberId] = field(default_factory=dict)  # owner: who was asked last
+    waiting: dict[MemberId, MemberId] = field(default_factory=dict)
     kept: set[MemberId] = field(default_factory=set)
     taken: list[MemberId] = field(default_factory=list)
 
@@ -96,7 +102,7 @@ class Writing:
         self._writes: dict[int, _Write] = {}
         self._batches: dict[int, _Batch] = {}
         self._syncs: dict[int, list[_Write]] = {}
-        self._timers: list[tuple[int, int]] = []
+        self._timers = Timers()
 
     @property
     def in_flight(self) -> int:
@@ -118,6 +124,7 @@ class Writing:
             else:
                 write = _Write(self._take_id(), call, targets)
                 self._writes[write.id] = write
+                self._timers.start(write.id, call.deadline_ms)
                 space = Space.DATA if call.place.is_owner else Space.HINT
                 by_space.setdefault(space, []).append(write)
         for space, writes in by_space.items():
@@ -159,7 +166,7 @@ class Writing:
                 failed = not isinstance(result, Done)
                 for write in self._syncs.pop(token, ()):
                     if write.id in self._writes:
-                        self._own_answer(now, write, failed, steps)
+                        self._settle(now, write, self._view.me, failed, steps)
         return steps
 
     def _minted(
@@ -173,46 +180,48 @@ class Writing:
         for write, minted, outcome in zip(
             batch.writes, batch.minted.results, outcomes, strict=True
         ):
+            if write.id not in self._writes:
+                continue  # the deadline came first
             if isinstance(outcome, Failure) or minted is None:
                 failure = outcome if isinstance(outcome, Failure) else Failure.BROKEN
                 self._finish(write, _failed(failure), steps)
             elif minted.reason is not Reason.NONE:
                 self._finish(write, refusal(minted.reason), steps)
-            elif not minted.is_new:
-                write.result = minted
-                self._finish(write, self._done(write), steps)
-            elif now.ms >= write.call.deadline_ms:
-                self._finish(write, _unknown(write), steps)
             else:
                 write.result = minted
-                self._ship(now, write, steps)
-                if write.call.is_strict:
+                self._minted_one(now, write, steps)
+                if write.call.is_strict and write.id in self._writes:
                     to_sync.append(write)
-                else:
-                    self._own_answer(now, write, False, steps)
         if to_sync:
             number = self._take_id()
             self._syncs[number] = to_sync
             steps.append(StoreOrder(number, Sync()))
 
-    def _ship(self, now: Now, write: _Write, steps: list[Step]) -> None:
+    def _minted_one(self, now: Now, write: _Write, steps: list[Step]) -> None:
         assert write.result is not None
-        assert write.result.stored is not None
-        write.payload = encode_merge(write.key, write.result.stored)
+        if write.result.stored is None:
+            self._finish(write, self._done(write), steps)
+        elif now.ms >= write.call.deadline_ms:
+            self._finish(write, _unknown(write), steps)
+        else:
+            self._ship(now, write, write.result.stored, steps)
+
+    def _ship(self, now: Now, write: _Write, record: bytes, steps: list[Step]) -> None:
+        me = self._view.me
+        write.payload = encode_merge(write.key, record)
         for target in write.targets:
-            if target.member == self._view.me:
-                write.pending[target.owner] = target.member
-                write.taken.append(target.member)
+            if target.member == me:
+                write.waiting[me] = target.owner
+                write.taken.append(me)
             else:
                 self._ask(write, target, steps)
-        wait_ms = self._settings.substitute_after_ms
-        first_ms = write.call.deadline_ms
         if not write.call.is_strict:
-            first_ms = min(first_ms, now.ms + wait_ms)
-        heappush(self._timers, (first_ms, write.id))
+            patient_until_ms = now.ms + self._settings.substitute_after_ms
+            self._timers.start(write.id, min(write.call.deadline_ms, patient_until_ms))
+            self._settle(now, write, me, False, steps)
 
     def _ask(self, write: _Write, target: Target, steps: list[Step]) -> None:
-        write.pending[target.owner] = target.member
+        write.waiting[target.member] = target.owner
         write.taken.append(target.member)
         flags = SYNC if write.call.is_strict else 0
         if target.is_hint:
@@ -224,16 +233,10 @@ class Writing:
                 MERGE,
                 write.payload,
                 write.call.deadline_ms,
-                _Shipped(write.id, target.owner),
+                _Shipped(write.id, target.member),
                 flags,
             )
         )
-
-    def _own_answer(self, now: Now, write: _Write, failed: bool, steps: list[Step]) -> None:
-        for owner, member in write.pending.items():
-            if member == self._view.me:
-                self._settle(now, write, owner, failed, steps)
-                return
 
     # --- the others
 
@@ -241,54 +244,54 @@ class Writing:
         steps: list[Step] = []
         for answer in answers:
             assert isinstance(answer.token, _Shipped)
-            id, owner = answer.token
-            write = self._writes.get(id)
-            if write is None:
-                continue
-            failed = not (isinstance(answer, Answered) and answer.is_done)
-            if not failed or write.pending.get(owner) == answer.peer:
-                self._settle(now, write, owner, failed, steps)
+            write = self._writes.get(answer.token.id)
+            if write is not None:
+                failed = not (isinstance(answer, Answered) and answer.is_done)
+                self._settle(now, write, answer.token.member, failed, steps)
         return steps
 
     def _settle(
-        self, now: Now, write: _Write, owner: MemberId, failed: bool, steps: list[Step]
+        self, now: Now, write: _Write, member: MemberId, failed: bool, steps: list[Step]
     ) -> None:
-        """Somebody has answered, or will not any more, in the place of `owner`."""
-        write.pending.pop(owner, None)
+        """A member has answered, or will not any more."""
+        owner = write.waiting.pop(member)
         if not failed:
             write.kept.add(owner)
             if is_met(write.call.write, write.kept):
                 self._finish(write, self._done(write), steps)
             return
-        if not write.call.is_strict:
-            self._substitute(now, write, owner, steps)
-        if not can_meet(write.call.write, write.kept | write.pending.keys()):
+        self._substitute(now, write, owner, steps)
+        if not can_meet(write.call.write, write.kept.union(write.waiting.values())):
             self._finish(write, _unknown(write), steps)
 
     def _substitute(self, now: Now, write: _Write, owner: MemberId, steps: list[Step]) -> None:
-        if owner in write.kept or now.ms >= write.call.deadline_ms:
+        if write.call.is_strict or owner in write.kept or now.ms >= write.call.deadline_ms:
             return
         stand_in = self._view.stand_in(write.call.place, owner, write.taken)
-        if stand_in is not None and stand_in != self._view.me:
+        if stand_in is not None:
             self._ask(write, Target(stand_in, owner), steps)
 
     # --- time
 
     def tick(self, now: Now) -> list[Step]:
         steps: list[Step] = []
-        while self._timers and self._timers[0][0] <= now.ms:
-            _, id = heappop(self._timers)
-            write = self._writes.get(id)
-            if write is None:
-                continue
+        for id in self._timers.take_due(now.ms):
+            write = self._writes[id]
             if now.ms >= write.call.deadline_ms:
+                self._make_void(write)
                 self._finish(write, _unknown(write), steps)
                 continue
-            heappush(self._timers, (write.call.deadline_ms, id))
-            for owner, member in list(write.pending.items()):
-                if member == owner and member != self._view.me:
+            self._timers.start(id, write.call.deadline_ms)
+            for member, owner in list(write.waiting.items()):
+                if member != self._view.me:
                     self._substitute(now, write, owner, steps)
         return steps
+
+    def _make_void(self, write: _Write) -> None:
+        """If it has not been minted: nobody would learn of it."""
+        for batch in self._batches.values():
+            if write in batch.writes:
+                batch.minted.make_void(batch.writes.index(write))
 
     def woke(self) -> None:
         """What has not been minted yet never will be: it is from before the node slept."""
@@ -297,13 +300,12 @@ class Writing:
                 batch.minted.make_void(index)
 
     def next_deadline(self) -> int | None:
-        while self._timers and self._timers[0][1] not in self._writes:
-            heappop(self._timers)
-        return self._timers[0][0] if self._timers else None
+        return self._timers.next_deadline()
 
     # --- the end
 
     def _finish(self, write: _Write, answer: ClientAnswer, steps: list[Step]) -> None:
+        self._timers.stop(write.id)
         if self._writes.pop(write.id, None) is not None:
             steps.append(Finish(write.call.token, answer))
 
