@@ -1,4 +1,4 @@
-"""One read under way: what was asked, what was heard. The steps stand in reading.py."""
+"""One read under way: what was asked, what was heard. The steps stand in asking.py, reading.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lsmkv_cluster.evidence import Heard
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.view import Target
 
-__all__ = ["OtherToken", "OwnToken", "ReadSettings", "ReadState"]
+__all__ = ["OtherToken", "OwnToken", "ReadSettings", "ReadState", "Wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,27 @@ class OtherToken(NamedTuple):
     id: int
     member: MemberId
     owner: MemberId
+    asked_ms: int
+    wants_record: bool
+
+
+class Wait(NamedTuple):
+    """For an answer of a member in the place of `owner`."""
+
+    owner: MemberId
+    since_ms: int
 
 
 @dataclass(slots=True, eq=False)
 class ReadState:
-    """One call under way. `waiting` maps a member to the owner it answers for."""
+    """One call under way. Whoever is in `waiting` and in `heard` has sent a digest and is asked for
+    the record."""
 
     id: int
     call: Call
     candidates: list[Target]
     begun_ms: int
-    waiting: dict[MemberId, MemberId] = field(default_factory=dict)
+    waiting: dict[MemberId, Wait] = field(default_factory=dict)
     heard: dict[MemberId, Heard] = field(default_factory=dict)
     result: bytes | None = None
     is_writing_back: bool = False

@@ -53,7 +53,6 @@ class WriteBack:
 
     def begin(
         self,
-        now: Now,
         id: int,
         key: bytes,
         record: bytes,

@@ -31,8 +31,9 @@ antientropy_repair_messages hints member_table merging peers recovery replica re
 calls changes driver_ports gossip member_report prober repair_records store_opening
     token_listing
 antientropy_answers membership minter read_state repair repair_schedule traffic
-reading scrub writing
-antientropy coordinator
+asking scrub writing
+antientropy reading
+coordinator
 boot
 node
 """
