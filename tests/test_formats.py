@@ -54,6 +54,7 @@ from lsmkv_cluster.requests import (
     encode_answer,
     encode_request,
 )
+from lsmkv_cluster.start_messages import Announcement
 from lsmkv_cluster.storage_orders import Entry as KeyEntry
 from lsmkv_cluster.store_marks import IDENTITY_KEY, encode_identity, read_marks
 from lsmkv_cluster.traffic import Incoming, Traffic
@@ -259,6 +260,12 @@ def test_list_of_keys():
     answer = ListAnswer((KeyEntry(b"k", 0x1122334455667788, 300),), 1 << 57)
     assert encode_list_answer(answer) == data[18:]
     assert decode_list_answer(data[18:], question) == answer
+
+
+def test_start_announcement():
+    [data] = hexadecimal(block("2a000000")).values()
+    assert Announcement.decode(data) == Announcement(42, 3, 9, 258)
+    assert Announcement(42, 3, 9, 258).encode() == data
 
 
 def test_record_and_context():

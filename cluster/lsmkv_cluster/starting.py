@@ -10,15 +10,8 @@ until one of them has answered it mints nothing (actor.py).
 In all three cases the store begins as a new incarnation, which is always safe. In the first two its
 copies are not whole: `is_stale` (recovery.py). Peers that were away are asked until they answer.
 
-Payload of START (opcode 0x0103), in terms of coding.py, and of its answer:
-
-    u32  incarnation of the store              u64  the largest start number seen before
-    u64  start number                          u64  the largest sequence seen before
-    u64  nonce of this run
-    u64  sequence of the engine when it was opened
-
-Who answers remembers it first, on stable storage: with the nonce, so that the same question gets
-the same answer however often it comes.
+Who answers remembers it first, on stable storage: with the nonce of the run, so that the same
+question gets the same answer however often it comes. Payloads: start_messages.py.
 """
 
 from __future__ import annotations
@@ -28,10 +21,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lsmkv_cluster.actor import ActorSource
-from lsmkv_cluster.coding import Reader, Writer
 from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.members import MemberId, actor_number
-from lsmkv_cluster.operations import Machine, OperationStatus, opcode
+from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.ports import (
     Alarm,
     Answered,
@@ -45,12 +37,12 @@ from lsmkv_cluster.ports import (
     StoreOrder,
     Unanswered,
 )
+from lsmkv_cluster.start_messages import START, Announcement, Seen, SeenBefore
 from lsmkv_cluster.storage_orders import Done, Remember
 from lsmkv_cluster.wire import Lane
 
-__all__ = ["START", "Starting", "StartSettings"]
+__all__ = ["StartSettings", "Starting"]
 
-START = opcode(Machine.CONNECTION, 3)
 NOTE = b"start/"
 
 
@@ -60,34 +52,9 @@ class StartSettings:
     ask_again_ms: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is known of a peer's store: this run of it, and the most that came before. Sequences
-    are those of one incarnation: another one counts anew."""
-
-    incarnation: int = 0
-    start_number: int = 0
-    nonce: int = 0
-    sequence: int = 0
-    start_before: int = 0
-    sequence_before: int = 0
-
-    def encode(self) -> bytes:
-        writer = Writer().u32(self.incarnation).u64(self.start_number).u64(self.nonce)
-        writer.u64(self.sequence).u64(self.start_before).u64(self.sequence_before)
-        return writer.finish()
-
-    @staticmethod
-    def decode(data: bytes) -> _Seen:
-        reader = Reader(data)
-        seen = _Seen(reader.u32(), *(reader.u64() for _ in range(5)))
-        reader.end()
-        return seen
-
-
 class _Answering(NamedTuple):
     reply_to: Hashable
-    seen: _Seen
+    seen: Seen
 
 
 class Starting:
@@ -122,9 +89,10 @@ class Starting:
     def heard_sequence(self, member: MemberId, start_number: int, sequence: int) -> None:
         """Gossip has told how far a peer's store is. Kept in memory: the next start asks those who
         are there."""
-        seen = self._seen.get(member, _Seen())
-        if start_number == seen.start_number and sequence > seen.sequence:
-            self._seen[member] = replace(seen, sequence=sequence)
+        seen = self._seen.get(member, Seen())
+        announced = seen.announced
+        if start_number == announced.start_number and sequence > announced.sequence:
+            self._seen[member] = replace(seen, announced=replace(announced, sequence=sequence))
 
     # --- the own start
 
@@ -145,9 +113,8 @@ class Starting:
         return effects
 
     def _question(self) -> bytes:
-        announced = self._announced
-        writer = Writer().u32(announced.incarnation).u64(announced.start_number)
-        return writer.u64(self._nonce).u64(self._sequence).finish()
+        own = self._announced
+        return Announcement(own.incarnation, own.start_number, self._nonce, self._sequence).encode()
 
     def answered(self, now: Now, answers: Sequence[Answered | Unanswered]) -> list[Effect]:
         effects: list[Effect] = []
@@ -155,14 +122,12 @@ class Starting:
             if not isinstance(answer, Answered) or not answer.is_done:
                 continue
             try:
-                reader = Reader(answer.payload)
-                start_number, sequence = reader.u64(), reader.u64()
-                reader.end()
+                seen = SeenBefore.decode(answer.payload)
             except Malformed:
                 continue
             if answer.peer in self._waiting:
                 self._waiting.remove(answer.peer)
-                effects += self._judge(answer.peer, start_number, sequence)
+                effects += self._judge(answer.peer, seen.start_number, seen.sequence)
         if not self._waiting:
             self._ask_at_ms = None
         return effects
@@ -193,30 +158,15 @@ class Starting:
                 effects.append(Reply(request.reply_to, OperationStatus.UNKNOWN_OPCODE))
                 continue
             try:
-                reader = Reader(request.payload)
-                told = _Seen(reader.u32(), reader.u64(), reader.u64(), reader.u64())
-                reader.end()
+                told = Announcement.decode(request.payload)
             except Malformed:
                 effects.append(Reply(request.reply_to, OperationStatus.MALFORMED))
                 continue
-            seen = self._noted(request.peer, told)
+            seen = self._seen.get(request.peer, Seen()).follow(told)
+            self._seen[request.peer] = seen
             token = _Answering(request.reply_to, seen)
             effects.append(StoreOrder(token, Remember(NOTE + request.peer, seen.encode())))
         return effects
-
-    def _noted(self, peer: MemberId, told: _Seen) -> _Seen:
-        before = self._seen.get(peer, _Seen())
-        if (before.start_number, before.nonce) != (told.start_number, told.nonce):
-            known = before.sequence if before.incarnation == told.incarnation else 0
-            self._seen[peer] = _Seen(
-                told.incarnation,
-                max(told.start_number, before.start_number),
-                told.nonce,
-                max(told.sequence, known),
-                before.start_number,
-                known,
-            )
-        return self._seen[peer]
 
     def stored(self, now: Now, results: Sequence[Stored]) -> list[Effect]:
         effects: list[Effect] = []
@@ -225,19 +175,18 @@ class Starting:
             if not isinstance(result, Done):
                 effects.append(Reply(token.reply_to, OperationStatus.NOT_READY))
                 continue
-            seen = token.seen
-            payload = Writer().u64(seen.start_before).u64(seen.sequence_before).finish()
+            payload = token.seen.before.encode()
             effects.append(Reply(token.reply_to, OperationStatus.DONE, payload))
         return effects
 
 
-def _remembered(notes: Mapping[bytes, bytes]) -> dict[MemberId, _Seen]:
+def _remembered(notes: Mapping[bytes, bytes]) -> dict[MemberId, Seen]:
     """What the last run wrote down. A note that cannot be read is as good as none."""
-    found: dict[MemberId, _Seen] = {}
+    found: dict[MemberId, Seen] = {}
     for name, value in notes.items():
         if name.startswith(NOTE):
             try:
-                found[name.removeprefix(NOTE)] = _Seen.decode(value)
+                found[name.removeprefix(NOTE)] = Seen.decode(value)
             except Malformed:
                 continue
     return found

@@ -23,7 +23,8 @@ from lsmkv_cluster.ports import (
     StoreOrder,
     Unanswered,
 )
-from lsmkv_cluster.starting import START, Starting, StartSettings
+from lsmkv_cluster.start_messages import START
+from lsmkv_cluster.starting import Starting, StartSettings
 from lsmkv_cluster.storage_orders import Done, Failed, Failure, Remember
 from tests.support.members import member_id
 
