@@ -6,6 +6,9 @@ What holds:
 - an error of the engine never comes out: it becomes a Failure, of as few keys as possible. The
   engine does a batch as a whole or not at all; what fails is done again key by key, so a damaged
   record, or one damaged block on disk, takes nothing else with it;
+- a full disk refuses what would take room (FULL) and is forgotten: once there is space writes go
+  on. After a failed sync, or write of the log, nothing is written (BROKEN) until the database is
+  opened anew; reads go on in both;
 - records of the own partitions are merged under the guard (kernels/record_merge.h): with the
   identity that is on stable storage, never with one that is still to be written;
 - a partition that was dropped is marked before anything of it goes, and stays marked, over
