@@ -190,3 +190,17 @@ def wait_until(condition: Any, deadline_s: float = 20.0) -> None:
             return
         event.wait(0.01)
     pytest.fail("it does not happen")
+
+
+def test_a_bounded_scan_leaves_alone_what_lies_outside(background: str) -> None:
+    """Where a range was dropped a scan of it used to look for the next key, in a damaged block."""
+    db, model = damaged_database(background)
+    with db:
+        kernel.drop_range(db, key(50), key(DAMAGED))
+        for start, stop in ((60, 90), (50, DAMAGED), (10, 60), (10, DAMAGED)):
+            expected = [k for k in model if key(start) <= k < min(key(stop), key(50))]
+            assert list(db.keys(key(start), key(stop))) == expected
+            assert list(db.keys(key(start), key(stop), reverse=True)) == expected[::-1]
+        with pytest.raises(lsmkv.CorruptionError):
+            list(db.keys(key(60), key(DAMAGED + 1)))
+        assert next(iter(db.keys(key(COUNT - 1)))) == key(COUNT - 1)

@@ -16,7 +16,7 @@ from lsmkv._native.merge cimport (
     lsm_view_create,
 )
 from lsmkv._native.memory cimport lsm_alloc, lsm_free
-from lsmkv._native.version cimport lsm_run_cursor, lsm_version_get
+from lsmkv._native.version cimport lsm_run_cursor_within, lsm_version_get
 
 lsm_memory_attach(shared_state())
 
@@ -67,7 +67,9 @@ cdef class ReadState:
             if i < self.source_count:
                 cursor = lsm_memtable_cursor(self.sources[i])
             else:
-                cursor = lsm_run_cursor(&self.tree.runs[i - self.source_count], context, 0)
+                cursor = lsm_run_cursor_within(
+                    &self.tree.runs[i - self.source_count], start, stop, context, 0
+                )
             if cursor == NULL:
                 while count > 0:
                     count -= 1

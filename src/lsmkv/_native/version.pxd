@@ -37,6 +37,10 @@ cdef extern from "version.h" nogil:
     lsm_cursor *lsm_run_cursor(
         const lsm_run *run, lsm_read_context *context, size_t readahead_size
     )
+    lsm_cursor *lsm_run_cursor_within(
+        const lsm_run *run, lsm_slice start, lsm_slice stop, lsm_read_context *context,
+        size_t readahead_size
+    )
 
 cdef class Version:
     cdef lsm_version *version  # owned; never NULL once constructed

@@ -1,5 +1,6 @@
 /* The cursor over one run: its table slices one after the other, each seen through its clamps.
  *
+ * - Within bounds, slices outside of them are left alone: they may be damaged.
  * - A table cursor is opened when the walk gets to its slice; hidden keys are passed by seeking to the clamp.
  * - The value last shown must stay readable for one more move (cursor.h). When a move leaves a table, its
  *   cursor therefore lives on as `retired` until the move after that.
@@ -11,6 +12,7 @@
 typedef struct run_cursor {
     lsm_cursor base;
     const lsm_run *run;
+    uint32_t first, end; /* the slices that may show anything within the bounds */
     lsm_read_context *context;
     size_t readahead_size;
     uint32_t index;      /* the slice that `table` reads; meaningless while NULL */
@@ -83,7 +85,7 @@ static inline int settle_forward(run_cursor *cursor) {
             if (LSM_LIKELY(!slice->clamp_upper)) return show(cursor);
             if (lsm_slice_compare(cursor->table->key, slice->upper) < 0) return show(cursor);
         }
-        if (cursor->index + 1 >= cursor->run->count) return show_nothing(cursor);
+        if (cursor->index + 1 >= cursor->end) return show_nothing(cursor);
         int status = open_slice(cursor, cursor->index + 1);
         if (status == 0) status = seek_in_slice(cursor, NULL, 0);
         if (status != 0) return fail(cursor, status);
@@ -94,7 +96,8 @@ static int run_seek(lsm_cursor *base, lsm_slice key, uint64_t sequence) {
     run_cursor *cursor = (run_cursor *)base;
     begin_move(cursor);
     uint32_t index = lsm_run_search(cursor->run, key);
-    if (index == cursor->run->count) return show_nothing(cursor);
+    if (index < cursor->first) index = cursor->first;
+    if (index >= cursor->end) return show_nothing(cursor);
     int status = open_slice(cursor, index);
     if (status == 0) status = seek_in_slice(cursor, &key, sequence);
     return status != 0 ? fail(cursor, status) : settle_forward(cursor);
@@ -103,8 +106,8 @@ static int run_seek(lsm_cursor *base, lsm_slice key, uint64_t sequence) {
 static int run_first(lsm_cursor *base) {
     run_cursor *cursor = (run_cursor *)base;
     begin_move(cursor);
-    if (cursor->run->count == 0) return show_nothing(cursor);
-    int status = open_slice(cursor, 0);
+    if (cursor->first >= cursor->end) return show_nothing(cursor);
+    int status = open_slice(cursor, cursor->first);
     if (status == 0) status = seek_in_slice(cursor, NULL, 0);
     return status != 0 ? fail(cursor, status) : settle_forward(cursor);
 }
@@ -136,7 +139,7 @@ static inline int settle_backward(run_cursor *cursor) {
             if (LSM_LIKELY(!slice->clamp_lower)) return show(cursor);
             if (lsm_slice_compare(cursor->table->key, slice->lower) >= 0) return show(cursor);
         }
-        if (cursor->index == 0) return show_nothing(cursor);
+        if (cursor->index <= cursor->first) return show_nothing(cursor);
         int status = open_slice(cursor, cursor->index - 1);
         if (status == 0) status = seek_before_in_slice(cursor, NULL, 0);
         if (status != 0) return fail(cursor, status);
@@ -146,8 +149,8 @@ static inline int settle_backward(run_cursor *cursor) {
 static int run_last(lsm_cursor *base) {
     run_cursor *cursor = (run_cursor *)base;
     begin_move(cursor);
-    if (cursor->run->count == 0) return show_nothing(cursor);
-    int status = open_slice(cursor, cursor->run->count - 1);
+    if (cursor->first >= cursor->end) return show_nothing(cursor);
+    int status = open_slice(cursor, cursor->end - 1);
     if (status == 0) status = seek_before_in_slice(cursor, NULL, 0);
     return status != 0 ? fail(cursor, status) : settle_backward(cursor);
 }
@@ -157,12 +160,14 @@ static int run_seek_before(lsm_cursor *base, lsm_slice key, uint64_t sequence) {
     begin_move(cursor);
     const lsm_run *run = cursor->run;
     uint32_t index = lsm_run_search(run, key);
-    int order = index == run->count ? -1 : lsm_slice_compare(key, run->slices[index].smallest);
+    if (index > cursor->end) index = cursor->end;
+    int order = index == cursor->end ? -1 : lsm_slice_compare(key, run->slices[index].smallest);
     /* Nothing of this slice comes before its smallest key: leave its table closed. */
     if (order < 0 || (order == 0 && sequence == LSM_SEQUENCE_MAX)) {
-        if (index == 0) return show_nothing(cursor);
+        if (index <= cursor->first) return show_nothing(cursor);
         index--;
     }
+    if (index < cursor->first) return show_nothing(cursor);
     int status = open_slice(cursor, index);
     if (status == 0) status = seek_before_in_slice(cursor, &key, sequence);
     return status != 0 ? fail(cursor, status) : settle_backward(cursor);
@@ -195,14 +200,35 @@ static const lsm_cursor_ops run_ops = {
     .destroy = run_destroy,
 };
 
+/* How many slices of the run begin before `stop`. */
+static uint32_t slices_before(const lsm_run *run, lsm_slice stop) {
+    uint32_t low = 0, high = run->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (lsm_slice_compare(run->slices[middle].smallest, stop) < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
 lsm_cursor *lsm_run_cursor(const lsm_run *run, lsm_read_context *context, size_t readahead_size) {
-    if (run->count == 1 && !run->slices[0].clamp_lower && !run->slices[0].clamp_upper) {
+    lsm_slice open = {NULL, 0};
+    return lsm_run_cursor_within(run, open, open, context, readahead_size);
+}
+
+lsm_cursor *lsm_run_cursor_within(const lsm_run *run, lsm_slice start, lsm_slice stop,
+                                  lsm_read_context *context, size_t readahead_size) {
+    uint32_t first = start.data == NULL ? 0 : lsm_run_search(run, start);
+    uint32_t end = stop.data == NULL ? run->count : slices_before(run, stop);
+    if (first < end && run->count == 1 && !run->slices[0].clamp_lower && !run->slices[0].clamp_upper) {
         return lsm_table_cursor(run->slices[0].table, context, readahead_size);
     }
     run_cursor *cursor = lsm_calloc(1, sizeof *cursor);
     if (cursor == NULL) return NULL;
     cursor->base.ops = &run_ops;
     cursor->run = run;
+    cursor->first = first;
+    cursor->end = end;
     cursor->context = context;
     cursor->readahead_size = readahead_size;
     return &cursor->base;

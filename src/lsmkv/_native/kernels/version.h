@@ -56,4 +56,9 @@ int lsm_version_get(lsm_version *version, lsm_slice key, uint64_t sequence, lsm_
  * NULL: no memory. */
 lsm_cursor *lsm_run_cursor(const lsm_run *run, lsm_read_context *context, size_t readahead_size);
 
+/* The same for somebody who looks at [start, stop) only; data NULL: no bound. Slices without a key in there
+ * are not touched, and it need not show what lies outside. */
+lsm_cursor *lsm_run_cursor_within(const lsm_run *run, lsm_slice start, lsm_slice stop,
+                                  lsm_read_context *context, size_t readahead_size);
+
 #endif
