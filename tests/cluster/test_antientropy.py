@@ -180,6 +180,7 @@ def test_a_conflict_is_merged_here_and_the_result_is_pushed():
     assert (report.outcome, report.pulled, report.pushed) == (Outcome.REPAIRED, 2, 2)
     opcodes = [ask.opcode for _, ask in watched.lab.asks]
     assert (opcodes.count(READ), opcodes.count(MERGE)) == (2, 2)
+    assert all(other.store.is_durable(key) for key in (both, mine))
 
 
 def test_what_the_peer_supersedes_is_not_sent_back():
@@ -382,6 +383,19 @@ def test_a_lost_dot_is_told_and_the_record_asked_for_again():
     assert contents(one) == contents(other)
 
 
+def test_what_can_never_be_repaired_stops_nothing_else():
+    """More records than a round may have, the first of the partition, cannot be pulled."""
+    repair = RepairSettings(count_max=20)
+    watched = make_lab(AntiEntropySettings(repair=repair, period_ms=10_000))
+    one, other, third = by_id(watched)
+    watched.lab.stop(third)
+    put(other, {key: some_record(1) for key in KEYS[:200]})
+    first = sorted(KEYS[:200], key=lambda key: other.store.engine_key(Space.DATA, key))[:40]
+    other.store.unreadable.update(first)
+    watched.run(300_000)
+    assert set(contents(one)) == set(KEYS[:200]) - set(first)
+
+
 # --- partitions that are not ready ----------------------------------------------------------------
 
 
@@ -417,6 +431,18 @@ def test_all_owners_lost_everything_and_meet_each_other():
     assert len(watched.of(Met)) == 6
     assert {node.id for node, _ in watched.of(Met)} == {node.id for node in nodes}
     assert contents(nodes[0]) == contents(nodes[2]) == {KEYS[0]: some_record(1)}
+
+
+def test_a_peer_that_is_not_ready_and_does_not_ask_is_read_all_the_same():
+    watched = make_lab()
+    one, other, third = by_id(watched)
+    watched.lab.stop(third)
+    other.machines = {Machine.ANTIENTROPY: AntiEntropyThatNeverAsks(other)}
+    put(other, {KEYS[0]: some_record(1)})
+    one.not_ready = other.not_ready = {0}
+    watched.run(5000)
+    assert watched.of(Met) == [(one, Met(0, other.id))]
+    assert contents(one) == contents(other)
 
 
 def test_equal_trees_are_made_durable_before_they_count():

@@ -342,6 +342,23 @@ def test_what_an_owner_has_is_given_up_when_it_is_old():
     assert (report(node).given_up, report(node).oldest_ms) == (1, None)
 
 
+def test_a_partition_that_is_being_walked_over_gives_nothing_up():
+    """An answer that is still to come would be about a hint that is gone."""
+    lab = make_lab(HintSettings(confirmed_age_max_ms=100, answer_timeout_ms=30_000))
+    node, owners = stand_in(lab), lab.owners(0)
+    owners[2].is_silent = True
+    for partition in (0, 1):
+        keep(node, keys_of(TOPOLOGY, partition, 1)[0], some_record(1))
+    lab.run(2000)
+    for _ in range(25):
+        lab.run(1000)
+        keep(node, keys_of(TOPOLOGY, 1, 1)[0], some_record(1))
+        assert report(node).given_up == 0
+        assert report(node).unanswered > 0
+    lab.run(MINUTE_MS)
+    assert report(node).given_up > 0
+
+
 def test_the_table_of_confirmations_is_bounded():
     lab = make_lab(HintSettings(confirmed_count_max=50))
     node, owners = stand_in(lab), lab.owners(0)
