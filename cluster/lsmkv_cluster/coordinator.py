@@ -9,12 +9,14 @@ What holds:
 - a write that has been sent to another node is never sent to a second one, unless the first said
   that it has not begun; silence makes it UNKNOWN;
 - what was forwarded is not forwarded again;
-- levels are checked against what strict mode promises before anything is done.
+- levels are checked against what strict mode promises before anything is done: in a strict keyspace
+  also that they meet those of everybody else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,14 +25,13 @@ from lsmkv_cluster.calls import Call, Finish, Step, refusal
 from lsmkv_cluster.changes import is_well_formed
 from lsmkv_cluster.driver_ports import ClientCall, ClientReply
 from lsmkv_cluster.errors import ContextError, Malformed
-from lsmkv_cluster.keyspaces import Consistency, Mode
+from lsmkv_cluster.keyspaces import Consistency, Keyspace, Mode
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.ports import Answered, Ask, Asked, Effect, Now, Reply, Stored, Unanswered
-from lsmkv_cluster.quorum import Need, is_strict, need
+from lsmkv_cluster.quorum import Need, is_at_least, is_strict, need
 from lsmkv_cluster.read_state import OtherToken, OwnToken
 from lsmkv_cluster.reading import Reading
-from lsmkv_cluster.replica_messages import KEY_SIZE_MAX
 from lsmkv_cluster.requests import (
     FORWARD,
     ClientAnswer,
@@ -41,6 +42,7 @@ from lsmkv_cluster.requests import (
     decode_request,
     encode_answer,
     encode_request,
+    is_within_limits,
 )
 from lsmkv_cluster.view import Place, View
 from lsmkv_cluster.wire import Lane
@@ -51,6 +53,8 @@ __all__ = ["Coordinator", "CoordinatorSettings"]
 
 # The other node has not begun, so the next one may be asked.
 NOT_BEGUN = frozenset({Reason.NOT_READY, Reason.NOT_AN_OWNER})
+NOTHING_DONE = frozenset(OperationStatus) - {OperationStatus.DONE}
+RULES_MAX = 1 << 14  # pairs of levels that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Coordinator:
         self._settings = settings or CoordinatorSettings()
         self._forwards: dict[int, _Forward] = {}
         self._next_id = 0
-        self._rules: dict[tuple[int, Consistency, Consistency, Mode], _Rules] = {}
+        self._rules: dict[tuple[int, Consistency, Consistency, Mode, Consistency], _Rules] = {}
 
     @property
     def in_flight(self) -> int:
@@ -150,9 +154,9 @@ class Coordinator:
         steps: list[Step] = []
         reads: list[Call] = []
         writes: list[Call] = []
-        room = self._settings.in_flight_max - self.in_flight
+        room = self._settings.in_flight_max
         for token, request, deadline_ms in incoming:
-            if len(reads) + len(writes) >= room:
+            if len(reads) + len(writes) + self.in_flight >= room:
                 steps.append(Finish(token, refusal(Reason.OVERLOADED)))
                 continue
             if now.ms >= deadline_ms:
@@ -178,17 +182,11 @@ class Coordinator:
     # --- deciding
 
     def _checked(self, token: Hashable, request: ClientRequest, deadline_ms: int) -> Call | Reason:
-        if len(request.key) > KEY_SIZE_MAX or not is_well_formed(request):
+        if not is_within_limits(request) or not is_well_formed(request):
             return Reason.BAD_REQUEST
         view = self._view
         place = view.place_of(request.key)
-        keyspace = view.topology.keyspace_of(request.key)
-        rules = self._rules_for(
-            place,
-            request.read or keyspace.read,
-            request.write or keyspace.write,
-            request.mode or keyspace.mode,
-        )
+        rules = self._rules_for(place, view.topology.keyspace_of(request.key), request)
         if not rules.is_allowed:
             return Reason.BAD_REQUEST
         seen = context.NOTHING
@@ -201,8 +199,12 @@ class Coordinator:
             token, request, deadline_ms, place, seen, rules.read, rules.write, rules.is_strict
         )
 
-    def _rules_for(self, place: Place, read: Consistency, write: Consistency, mode: Mode) -> _Rules:
-        cached = (place.partition, read, write, mode)
+    def _rules_for(self, place: Place, keyspace: Keyspace, request: ClientRequest) -> _Rules:
+        read, write = request.read or keyspace.read, request.write or keyspace.write
+        mode = request.mode or keyspace.mode
+        # What others write with, at the least; where that promises nothing, what this one does.
+        least = keyspace.write if keyspace.mode is Mode.STRICT else write
+        cached = (place.partition, read, write, mode, least)
         rules = self._rules.get(cached)
         if rules is None:
             owners, dc = place.owners_by_dc, self._view.dc
@@ -211,8 +213,11 @@ class Coordinator:
                 need(read, owners, dc),
                 need(write, owners, dc),
                 strict,
-                not strict or is_strict(read, write, owners),
+                not strict
+                or (is_strict(read, least, owners) and is_at_least(write, least, owners)),
             )
+            if len(self._rules) >= RULES_MAX:
+                self._rules.clear()
             self._rules[cached] = rules
         return rules
 
@@ -239,7 +244,8 @@ class Coordinator:
         call = forward.call
         to = self._next_owner(forward)
         if to is None:
-            reason = Reason.NOT_ENOUGH_REPLICAS if not forward.tried else Reason.NOT_READY
+            is_known = forward.tried or call.place.is_owner
+            reason = Reason.NOT_READY if is_known else Reason.NOT_ENOUGH_REPLICAS
             steps.append(Finish(call.token, refusal(reason)))
             return
         forward.tried.append(to)
@@ -271,14 +277,13 @@ class Coordinator:
                 unknown = ClientAnswer(Outcome.UNKNOWN, Reason.DEADLINE)
                 steps.append(Finish(forward.call.token, unknown))
             return
-        if not answer.is_done:
-            # Statuses other than DONE all mean that nothing was begun.
+        if answer.status in NOTHING_DONE:
             self._forward(forward, steps)
             return
-        try:
-            result = decode_answer(answer.payload)
-        except Malformed:
-            result = ClientAnswer(Outcome.UNKNOWN, Reason.STORE_FAILED)
+        result = ClientAnswer(Outcome.UNKNOWN, Reason.STORE_FAILED)
+        if answer.is_done:
+            with suppress(Malformed):
+                result = decode_answer(answer.payload)
         if result.outcome is Outcome.REFUSED and result.reason in NOT_BEGUN:
             self._forward(forward, steps)
         else:
