@@ -79,6 +79,7 @@ __all__ = [
     "encode_number",
     "encode_ping",
     "encode_statement",
+    "member_of_statement",
 ]
 
 PING = opcode(Machine.MEMBERSHIP, 1)
@@ -243,6 +244,11 @@ def decode_statement(payload: bytes) -> Statement:
     statement = _read_statement(reader)
     reader.end()
     return statement
+
+
+def member_of_statement(payload: bytes) -> MemberId:
+    """The member that it is about, or anything when it is no statement."""
+    return payload[1 : 1 + MEMBER_ID_SIZE]
 
 
 def encode_exchange(statements: Iterable[Statement]) -> bytes:

@@ -19,6 +19,7 @@ from lsmkv_cluster.gossip_messages import (
     Statement,
     Vitals,
     encode_statement,
+    member_of_statement,
 )
 from lsmkv_cluster.member_status import TRANSITIONS, Event, Status
 from lsmkv_cluster.members import MemberId
@@ -115,6 +116,8 @@ class MemberTable:
     __slots__ = (
         "_befores",
         "_bounds",
+        "_due_ms",
+        "_is_due_stale",
         "_lifeguard",
         "_me",
         "_suspects",
@@ -133,7 +136,19 @@ class MemberTable:
         self._suspects: dict[MemberId, Record] = {}
         self._befores: dict[MemberId, Status] = {}
         self._bounds = bounds
+        self._due_ms: int | None = None  # the earliest end of a suspicion
+        self._is_due_stale = False  # and it has to be looked for again
         self._lifeguard = lifeguard
+
+    def is_told(self, payload: bytes) -> bool:
+        """Whether this statement is word for word what this node says itself, as most gossip is:
+        it need not be decoded."""
+        record = self.records.get(member_of_statement(payload))
+        return (
+            record is not None
+            and record.wording is not None
+            and (record.wording.payload == payload)
+        )
 
     def learn(self, now_ms: int, record: Record, said: Statement) -> bool:
         """Join what somebody says of the member of this record."""
@@ -197,14 +212,12 @@ class MemberTable:
         return buried, to_probe
 
     def next_deadline(self) -> int | None:
-        if not self._suspects:
-            return None
-        deadlines = [
-            record.deadline_ms
-            for record in self._suspects.values()
-            if record.deadline_ms is not None
-        ]
-        return min(deadlines, default=None)
+        if self._is_due_stale:
+            self._is_due_stale = False
+            deadlines = [record.deadline_ms for record in self._suspects.values()]
+            found = [due_ms for due_ms in deadlines if due_ms is not None]
+            self._due_ms = min(found, default=None)
+        return self._due_ms
 
     def postpone(self, time_ms: int) -> None:
         """Time in which this node could not hear anybody counts against nobody."""
@@ -271,6 +284,7 @@ class MemberTable:
             self._begin_suspicion(now_ms, record)
         elif before in _SUSPECTED and after not in _SUSPECTED:
             del self._suspects[record.member]
+            self._is_due_stale = True
         if after is Status.DEAD:
             self.dead[record.member] = None
         elif before is Status.DEAD:
@@ -287,6 +301,7 @@ class MemberTable:
         self._set_deadline(record)
 
     def _set_deadline(self, record: Record) -> None:
+        self._is_due_stale = True
         confirmations = record.confirmations
         needed = confirmations_needed(self.live_count)
         if record.has_expired and not 0 < needed <= confirmations:

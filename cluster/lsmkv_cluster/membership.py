@@ -226,11 +226,14 @@ class Membership:
             return None
         if not self._has_started:
             return 0
-        deadlines = [self._gossip.next_deadline()]
-        if not self._self.has_left:
-            deadlines += (self._prober.next_deadline(), self._exchange_ms)
-            deadlines.append(self._table.next_deadline())
-        return min([due_ms for due_ms in deadlines if due_ms is not None], default=None)
+        gossip_ms = self._gossip.next_deadline()
+        if self._self.has_left:
+            return gossip_ms
+        due_ms = min(self._prober.next_deadline(), self._exchange_ms)
+        if gossip_ms is not None and gossip_ms < due_ms:
+            due_ms = gossip_ms
+        suspicion_ms = self._table.next_deadline()
+        return due_ms if suspicion_ms is None else min(due_ms, suspicion_ms)
 
     # --- within a call -----------------------------------------------------------------------
 
@@ -298,7 +301,8 @@ class Membership:
         """One operation of a datagram. What a later version sends is passed over."""
         peer = record.member
         if code == STATEMENT:
-            self._learn(decode_statement(payload))
+            if not self._table.is_told(payload):
+                self._learn(decode_statement(payload))
         elif code == PING:
             state = decode_ping(payload)
             self._learn_state(peer, state)

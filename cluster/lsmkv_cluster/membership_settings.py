@@ -1,4 +1,8 @@
-"""What can be set about membership: memberlist's values for one local network.
+"""What can be set about membership: memberlist's values for one local network, but one.
+
+Each news is sent 5 * ceil(log10(members + 1)) times by everybody. With memberlist's 4 one news in
+fifty left somebody out of a hundred, until the next exchange of tables half a minute later; with 5
+none did (benchmarks/membership.py).
 
 Times are multiplied by the local health (local_health.py) where a probe is concerned, and grow with
 the logarithm of the members where a suspicion or a full exchange is.
@@ -24,7 +28,7 @@ class MembershipSettings:
     relay_count: int = 3
     gossip_interval_ms: int = 200  # while there is news
     gossip_fanout: int = 3
-    retransmit_multiplier: int = 4  # of ceil(log10(members + 1)): how often each news is sent
+    retransmit_multiplier: int = 5  # of ceil(log10(members + 1)): how often each news is sent
     suspicion_multiplier: int = 4  # of log10(members) probe intervals: the shortest suspicion
     suspicion_max_multiplier: int = 6  # of that: the longest
     exchange_interval_ms: int = 30_000  # of full tables

@@ -2,9 +2,9 @@
 
 Datagrams are lost, delayed and overtake each other; links are cut in one direction or both; members
 are paused, killed and started again. What comes for a paused member waits; when it wakes, its
-timers run first and then all of that comes at once, which is the worst order. Streams lose nothing,
-but whoever is not there does not answer. Every payload passes through its bytes, and no datagram
-may be larger than a real one.
+timers run first and then all of that comes at once, which is the worst order. What a stream loses
+it sends again, after 200 ms, then 400 and so on; whoever is not there does not answer. Every
+payload passes through its bytes, and no datagram may be larger than a real one.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ __all__ = ["Change", "GossipNetwork", "Node"]
 
 WALL_MS = 1_800_000_000_000
 UDP_OVERHEAD = DATAGRAM_SIZE_MAX - OPERATIONS_SIZE_MAX + 28  # envelope, UDP and IPv4 headers
+RETRANSMISSION_MS = 200  # of a stream, doubled each time
 TCP_OVERHEAD = 64 + 8 + 40  # frame, operation, TCP and IPv4 headers
 
 
@@ -90,6 +91,8 @@ class GossipNetwork:
         self.alarms: list[str] = []
         self.byte_count = 0
         self.datagram_count = 0
+        self.lost_count = 0
+        self.stream_answer_count = 0
         self.largest_size = 0
         self._settings = settings
         self._random = random.Random(seed)
@@ -242,6 +245,12 @@ class GossipNetwork:
         least, most = self.delay_ms
         self.at(self.now_ms + least + self._random.randrange(most - least + 1), action)
 
+    def _streamed(self, action: Callable[[], None]) -> None:
+        late_ms, wait_ms = 0, RETRANSMISSION_MS
+        while self.loss and self._random.random() < self.loss:
+            late_ms, wait_ms = late_ms + wait_ms, 2 * wait_ms
+        self.at(self.now_ms + late_ms, lambda: self._delayed(action))
+
     def _send(self, node: Node, datagram: SendDatagram) -> None:
         body = encode_operations(datagram.operations)
         assert len(body) <= OPERATIONS_SIZE_MAX, "larger than any datagram"
@@ -251,6 +260,7 @@ class GossipNetwork:
         self.byte_count += len(body) + UDP_OVERHEAD
         self.largest_size = max(self.largest_size, len(body))
         if self.loss and self._random.random() < self.loss:
+            self.lost_count += 1
             return
         if (node.id, datagram.to) in self.cuts:
             return
@@ -276,6 +286,7 @@ class GossipNetwork:
                 return
             if not self._holds(node, lambda: end(answer)):
                 is_open[0] = False
+                self.stream_answer_count += isinstance(answer, Answered)
                 self._take(node, machine.answered(self.now(node), [answer]))
 
         def reach() -> None:
@@ -290,9 +301,9 @@ class GossipNetwork:
             self._take(receiver, [effect for effect in effects if effect is not replies[0]])
             self.byte_count += len(replies[0].payload) + TCP_OVERHEAD
             answer = Answered(ask.token, ask.to, replies[0].status, replies[0].payload)
-            self._delayed(lambda: end(answer))
+            self._streamed(lambda: end(answer))
 
         receiver = self.nodes[ask.to]
         if (node.id, ask.to) not in self.cuts:
-            self._delayed(reach)
+            self._streamed(reach)
         self.at(ask.deadline_ms, lambda: end(Unanswered(ask.token, ask.to)))

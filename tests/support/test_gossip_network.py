@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lsmkv_cluster.member_status import Status
 from tests.support.gossip_network import GossipNetwork
 
@@ -19,8 +21,16 @@ def test_the_same_seed_tells_the_same_story():
 def test_loss_loses_about_as_much_as_it_says():
     network = GossipNetwork(2, loss=0.25)
     network.run(1_000_000)
-    answered = network.datagram_count / 2000 - 1  # acks per ping
-    assert 0.65 < answered < 0.85
+    assert 0.22 < network.lost_count / network.datagram_count < 0.28
+
+
+@pytest.mark.parametrize(("loss", "least_ms", "most_ms"), [(0.0, 2, 6), (0.5, 200, 10_000)])
+def test_streams_lose_time_and_nothing_else(loss: float, least_ms: int, most_ms: int):
+    """The tables that are asked for at the start."""
+    network = GossipNetwork(2, loss=loss)
+    taken_ms = network.run_until(lambda: network.stream_answer_count == 2, most_ms)
+    assert taken_ms is not None
+    assert taken_ms >= least_ms
 
 
 def test_a_cut_works_in_one_direction():
