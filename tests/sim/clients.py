@@ -1,7 +1,7 @@
-"""Clients: sessions that call one node after the other, wait, give up, and write down what they saw.
+"""Clients: sessions that call nodes, wait, give up, and write down what they saw.
 
-A session has one call at a time. Nobody knows what became of a call whose connection ended or whose
-answer did not come in time; one that no process took was not sent.
+A session has one call at a time. Nobody knows what became of a call whose connection ended or
+whose answer did not come in time; one that no process took was not sent.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 import lsmkv
-from lsmkv import DB, CorruptionError
+from lsmkv import DB
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv._native.vfs_fault import FaultFileSystem
 from lsmkv.filenames import FileKind, parse

@@ -1,11 +1,11 @@
 """Which faults happen when, and how many at once.
 
-The kinds of a run follow each other in shuffled rounds; each fault lasts for a drawn while, and they
-overlap. A kind that cannot begin now (nobody to strike, or the budget is spent) waits for the next
-turn.
+The kinds of a run follow each other in shuffled rounds; each fault lasts for a drawn while, and
+they overlap. A kind that cannot begin now (nobody to strike, or the budget is spent) waits for the
+next turn.
 
-Budget: a strict write that was acknowledged is on W synced disks, so at most W - 1 machines may have
-lost synced data at a time. A machine counts until it runs and has again all that its co-owners
+Budget: a strict write that was acknowledged is on W synced disks, so at most W - 1 machines may
+have lost synced data at a time. A machine counts until it runs and has again all that its co-owners
 have, which the simulator sees for itself. Default writes need no budget: their losses are judged by
 what their holders suffered (checks/loss.py).
 """

@@ -79,7 +79,8 @@ class Host:
         self._datagrams_waiting = 0
         self._is_step_planned = False
         self._busy_until_us = 0
-        self._wake_us: int | None = None
+        self._due_us: int | None = None  # the node's next deadline
+        self._wake_us: int | None = None  # when it is looked at next
         self._wakes_in_vain = 0
         self._orders: list[StoreOrder] = []
         self._batch: list[StoreOrder] = []
@@ -149,8 +150,10 @@ class Host:
         ]
 
     def _plan_wake(self) -> None:
+        """After each step, which alone can move the deadline."""
         deadline_ms = self.node.next_deadline()
         if deadline_ms is None:
+            self._due_us = None
             return
         at_us = self.machine.virtual_us(deadline_ms)
         if at_us <= self._loop.now_us:
@@ -161,9 +164,14 @@ class Host:
                 self.machine.world.fail("the node spins", self.machine.name, text)
         else:
             self._wakes_in_vain = 0
-        if self._wake_us is None or at_us < self._wake_us:
-            self._wake_us = at_us
-            self._loop.at(at_us, self._wake, at_us)
+        self._due_us = at_us
+        self._set_alarm_clock()
+
+    def _set_alarm_clock(self) -> None:
+        due_us = self._due_us
+        if due_us is not None and (self._wake_us is None or due_us < self._wake_us):
+            self._wake_us = due_us
+            self._loop.at(due_us, self._wake, due_us)
 
     def _wake(self, planned_us: int) -> None:
         if self._wake_us != planned_us or not self.is_alive:
@@ -171,9 +179,8 @@ class Host:
         self._wake_us = None
         if self.is_paused:
             return
-        deadline_ms = self.node.next_deadline()
-        if deadline_ms is not None and self.machine.virtual_us(deadline_ms) > self._loop.now_us:
-            self._plan_wake()
+        if self._due_us is None or self._due_us > self._loop.now_us:
+            self._set_alarm_clock()
         elif not self._is_step_planned:
             self._plan_step()
 
@@ -216,9 +223,8 @@ class Host:
             frame.operations,
         )
         world.streams.send(self.machine.number, target, frame)
-        if self.trap == "sending" and frame.kind is FrameKind.REQUEST:
-            if any(operation.opcode == MERGE for operation in frame.operations):
-                self._spring_trap()
+        if self.trap == "sending" and _carries_merge(frame):
+            self._spring_trap()
 
     def _drop_connections(self) -> None:
         self._trace.add(self.machine.name, "drops its connections")
@@ -331,6 +337,12 @@ class Host:
 
 def _syncs(order: Order) -> bool:
     return isinstance(order, Sync) or bool(getattr(order, "sync", False))
+
+
+def _carries_merge(frame: Frame) -> bool:
+    return frame.kind is FrameKind.REQUEST and any(
+        operation.opcode == MERGE for operation in frame.operations
+    )
 
 
 def is_broken(result: Result) -> bool:

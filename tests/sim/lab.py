@@ -88,13 +88,11 @@ class Told:
         return {item.value for item in items if item.kind is Kind.VALUE}
 
 
-def level(value: int | str | Level | None) -> Consistency | None:
-    """2, "ALL", Level.ALL."""
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, Level):
+def level(value: int | str) -> Consistency:
+    """2, or "ALL"."""
+    if isinstance(value, int):
         return Consistency(Level.COUNT, value)
-    return Consistency(Level[value] if isinstance(value, str) else value)
+    return Consistency(Level[value])
 
 
 class Lab:
@@ -115,9 +113,7 @@ class Lab:
         key: bytes = KEY,
     ) -> None:
         self.key = key
-        read_level, write_level = level(read), level(write)
-        assert read_level is not None and write_level is not None
-        keyspace = Keyspace(b"", read_level, write_level, mode, resolution)
+        keyspace = Keyspace(b"", level(read), level(write), mode, resolution)
         members, topology = _placed(owners, stand_ins, west, keyspace)
         self.world = World(
             _options(members, keyspace, key), program or Product(), echo, members, topology
@@ -163,7 +159,7 @@ class Lab:
         self, via: str, context: bytes = b"", *, r: int | str | None = None, **how: Any
     ) -> Told:
         key, wait = how.pop("key", self.key), how.pop("wait", True)
-        request = ClientRequest(Verb.GET, key, context=context, read=level(r), **how)
+        request = ClientRequest(Verb.GET, key, context=context, read=level(r) if r else None, **how)
         return self.call(via, request, wait=wait)
 
     def _write(
@@ -178,13 +174,15 @@ class Lab:
         wait: bool = True,
         **how: Any,
     ) -> Told:
-        request = ClientRequest(verb, key or self.key, values, context, write=level(w), **how)
+        request = ClientRequest(
+            verb, key or self.key, values, context, write=level(w) if w else None, **how
+        )
         return self.call(via, request, wait=wait)
 
     # --- faults
 
     def cut(self, shape: str) -> None:
-        """"A|BC": nothing between the groups. "A>B": nothing from A to B."""
+        """ "A|BC": nothing between the groups. "A>B": nothing from A to B."""
         if ">" in shape:
             sources, targets = shape.split(">")
             pairs = links.one_way(self._numbers(sources), self._numbers(targets))
@@ -281,8 +279,10 @@ class Lab:
         def is_seen() -> bool:
             for number in self._numbers(seen_by):
                 states = self.states(self.world.names[number])
-                if any(states[self.world.names[self.world.numbers[id]]] in
-                       ("alive", "suspect") for id in wanted):
+                if any(
+                    states[self.world.names[self.world.numbers[id]]] in ("alive", "suspect")
+                    for id in wanted
+                ):
                     return False
             return True
 

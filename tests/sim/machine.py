@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import lsmkv
 from lsmkv import CorruptionError
-from lsmkv_cluster.ports import Now
 from lsmkv._native.vfs import MemoryFileSystem
+from lsmkv_cluster.ports import Now
 from tests.sim.disk import Disk
 from tests.sim.host import Host
 from tests.sim.loop import MS, SECOND

@@ -21,7 +21,8 @@ from tests.sim.world import World
 __all__ = ["ILLNESSES", "OneDown"]
 
 SAMPLE_US = 500 * MS
-SLOW_LINK = Quality((200 * MS, 900 * MS), loss=0.3, bytes_per_us=0.1)
+SLOW_LINK = Quality((100 * MS, 300 * MS), loss=0.3, bytes_per_us=0.1)
+SLOWER = (50, 150)  # times
 
 ILLNESSES = (
     FaultKind.KILL,
@@ -65,7 +66,7 @@ class OneDown:
         else:
             is_cpu = self.kind is FaultKind.SLOW_PROCESSOR
             attribute = "cpu_factor" if is_cpu else "disk_factor"
-            setattr(machine, attribute, self._random.randint(100, 1000))
+            setattr(machine, attribute, self._random.randint(*SLOWER))
             self._cure = partial(setattr, machine, attribute, 1)
         self._sample()
 

@@ -23,7 +23,9 @@ SETTINGS = NodeSettings(
     hints=HintSettings(
         settle_ms=300, poll_ms=500, answer_timeout_ms=1000, retry_ms=500, retry_max_ms=4000
     ),
-    antientropy=AntiEntropySettings(period_ms=5000, retry_ms=500, scrub_interval_ms=200),
+    antientropy=AntiEntropySettings(
+        period_ms=5000, retry_ms=500, scrub_interval_ms=500, scrub_leaf_count=256
+    ),
 )
 STATES = {
     Status.ALIVE: "alive",

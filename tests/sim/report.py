@@ -28,7 +28,7 @@ class Tally:
     had_to_succeed: int = 0
     succeeded: int = 0
     virtual_s: float = 0.0
-    real_s: float = 0.0
+    cpu_s: float = 0.0
     settled_s_max: float = 0.0
 
     @classmethod
@@ -49,7 +49,7 @@ class Tally:
         self.had_to_succeed += verdict.had_to_succeed
         self.succeeded += verdict.succeeded
         self.virtual_s += verdict.virtual_s
-        self.real_s += verdict.real_s
+        self.cpu_s += verdict.cpu_s
         self.settled_s_max = max(self.settled_s_max, verdict.settled_s)
 
     @property
@@ -72,8 +72,8 @@ class Tally:
             f"one machine down  {self.succeeded} of {self.had_to_succeed} calls succeeded "
             f"({self.availability:.3%})",
             f"slowest to settle {self.settled_s_max:.2f} s after the last fault",
-            f"time              {self.real_s / seeds:.3f} s per seed, "
-            f"{self.virtual_s / (self.real_s or 1):.0f} simulated seconds in one",
+            f"time              {self.cpu_s / seeds:.3f} s of one core per seed, "
+            f"{self.virtual_s / (self.cpu_s or 1):.0f} simulated seconds in one",
             "faults            " + _hits_text(self.hits),
         ]
         return "\n".join(lines)

@@ -18,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 from tests.sim.canaries import CANARIES
 from tests.sim.options import draw
@@ -37,11 +37,11 @@ def run_seed(
     seed: int, canary: str | None = None, echo: Callable[[str], None] | None = None
 ) -> tuple[Verdict, str]:
     """The verdict and, if a promise was broken, the story."""
-    began = perf_counter()
+    began = process_time()
     with CANARIES[canary].patch() if canary else nullcontext():
         simulation = Simulation(draw(seed), Product(), echo)
         verdict = simulation.run()
-    verdict.real_s = perf_counter() - began
+    verdict.cpu_s = process_time() - began
     return verdict, failure_text(simulation) if verdict.violations else ""
 
 
@@ -88,8 +88,12 @@ class Progress:
         left_s = (self._total - done) / rate if rate else 0
         text = f"{done}/{self._total} seeds, {rate:.1f} per s, {left_s:.0f} s left, {failed} failed"
         is_terminal = sys.stderr.isatty()
-        print(f"\r{text}\033[K" if is_terminal else text, end="" if is_terminal else "\n",
-              file=sys.stderr, flush=True)
+        print(
+            f"\r{text}\033[K" if is_terminal else text,
+            end="" if is_terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def run_many(arguments: argparse.Namespace) -> int:
@@ -130,9 +134,7 @@ def find_canary(arguments: argparse.Namespace) -> int:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     progress = Progress(len(seeds))
     tally = Tally()
-    for done, (verdict, story) in enumerate(
-        run_seeds(seeds, arguments.jobs, arguments.canary), 1
-    ):
+    for done, (verdict, story) in enumerate(run_seeds(seeds, arguments.jobs, arguments.canary), 1):
         tally.add(verdict)
         if story:
             print(f"\n{story}\n\n{arguments.canary}: found by seed {verdict.seed}, run {done}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lsmkv_cluster.record import Record, merge
 from lsmkv_cluster.engine_key import Space, space_tokens
+from lsmkv_cluster.record import Record, merge
 from lsmkv_cluster.storage_orders import Entries, ListEntries, Read, Values
 from tests.sim.world import World
 
@@ -23,9 +23,9 @@ def stored(world: World, machine: int, keys: tuple[bytes, ...], space: Space) ->
     return result if isinstance(result, Values) else None
 
 
-def copies(world: World, key: bytes) -> dict[int, bytes | None | str]:
+def copies(world: World, key: bytes) -> dict[int, bytes | str | None]:
     """By owner: the record, None for nothing, or why it cannot be read."""
-    found: dict[int, bytes | None | str] = {}
+    found: dict[int, bytes | str | None] = {}
     for owner in world.owners(key):
         values = stored(world, owner, (key,), Space.DATA)
         value = values.values[0] if values is not None else "not running"
@@ -83,5 +83,5 @@ def hint_count(world: World, number: int | None = None) -> int:
     return total
 
 
-def _short(value: bytes | None | str) -> str:
+def _short(value: bytes | str | None) -> str:
     return value if isinstance(value, str) else "nothing" if value is None else value.hex()[:16]

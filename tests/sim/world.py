@@ -74,9 +74,7 @@ class World:
             self.paths,
             StreamLimits(encode_every=options.encode_every),
         )
-        self.ledger = Ledger(
-            options.nodes, self.trace, self.fail, self.topology.partition_of
-        )
+        self.ledger = Ledger(options.nodes, self.trace, self.fail, self.topology.partition_of)
         self.clients = Clients(self, self.random("clients"))
         self.machines = [
             Machine(self, number, self.random(f"machine {number}"))

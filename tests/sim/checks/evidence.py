@@ -20,7 +20,7 @@ from tests.sim.ledger import Ledger, MintEvent
 
 __all__ = ["Copies", "Evidence", "Finding", "clock_of_context", "includes", "newly_hidden"]
 
-Copies = Mapping[int, bytes | None | str]  # by owner: record, nothing, or why it cannot be read
+Copies = Mapping[int, bytes | str | None]  # by owner: record, nothing, or why it cannot be read
 
 
 @dataclass(frozen=True)
