@@ -142,8 +142,8 @@ class Disk:
             return None
         names = []
         for text in sorted(self.files.list_directory(DIRECTORY)):
-            name = parse(text)
-            if name is not None and name.kind in kinds:
+            parsed = parse(text)
+            if parsed is not None and parsed.kind in kinds:
                 names.append(text)
         if not names:
             return None

@@ -54,6 +54,9 @@ STEP_US = 50 * MS
 EVENTS_MAX = 200
 
 
+Numbers = set[int]  # of machines
+
+
 @dataclass(frozen=True)
 class Told:
     """What a client was told."""
@@ -120,7 +123,7 @@ class Lab:
         )
         self._session = Session(0, 0, gives_context=False)
         self._cuts: list[links.Pairs] = []
-        self._let_through: set[int] | None = set()  # whose background work is; None: everybody's
+        self._let_through: Numbers | None = set()  # whose background work is; None: everybody's
         self._swallowed: list[Callable[[int, int, Frame], bool]] = []
         self.world.streams.passes = self._passes
         self.world.found()
@@ -309,7 +312,7 @@ class Lab:
             self.advance(2 * self.world.program.settle_period_ms)
 
     @contextmanager
-    def _letting(self, machines: set[int] | None) -> Iterator[None]:
+    def _letting(self, machines: Numbers | None) -> Iterator[None]:
         before, self._let_through = self._let_through, machines
         try:
             yield

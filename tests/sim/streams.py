@@ -131,8 +131,7 @@ class Streams:
 
     def lose_lane(self, source: int, target: int, lane: Lane) -> None:
         """One of the lanes is reset and made anew: nobody is told, what was under way is lost."""
-        pair, side = _pair(source, target)
-        connection = self._connections.get(pair)
+        connection = self._connections.get(_pair(source, target)[0])
         if connection is not None:
             self.hits["reset"] += 1
             connection.lane_numbers[lane] = connection.lane_numbers.get(lane, 0) + 1

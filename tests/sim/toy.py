@@ -1,4 +1,4 @@
-"""A node and a store of the simplest kind, to try the simulator on: right, but not good.
+"""A node of the simplest kind, to try the simulator on: right, but not good.
 
 Whoever is asked mints, sends the record to all owners, answers when enough have it, and goes on
 sending until each has answered. Reads ask all owners. From time to time every node sends all that
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from errno import ENOSPC
 from typing import Any
 
-from lsmkv import DB, Error, StorageError
-from lsmkv.kernel import RecordMerger, entry_hash
+from lsmkv import DB
+from lsmkv.kernel import RecordMerger
 from lsmkv_cluster import context, crdt, minting
 from lsmkv_cluster.driver_ports import (
     ClientCall,
@@ -22,111 +21,37 @@ from lsmkv_cluster.driver_ports import (
     FrameOut,
     Input,
     NodeEffect,
-    Stored,
-    StoreOrder,
 )
 from lsmkv_cluster.hlc import HybridClock
-from lsmkv_cluster.keyspaces import Level
+from lsmkv_cluster.keyspaces import Level, Mode
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.operations import Operation
-from lsmkv_cluster.ports import Now
+from lsmkv_cluster.ports import Now, Stored, StoreOrder
 from lsmkv_cluster.record import Record
 from lsmkv_cluster.record_format import decode, encode
 from lsmkv_cluster.requests import ClientAnswer, ClientRequest, Outcome, Reason, Verb
 from lsmkv_cluster.storage_orders import (
-    Done,
     Entries,
-    Entry,
     Failed,
-    Failure,
     ListEntries,
     Merge,
-    Merged,
     Mint,
-    Order,
     Read,
     Result,
     Space,
-    Sync,
     Values,
 )
-from lsmkv_cluster.vclock import Actor
+from lsmkv_cluster.vclock import Actor, Clock
 from lsmkv_cluster.wire import Frame, FrameKind, Lane
 from tests.sim.program import NodeLike, Start, StoreLike
+from tests.sim.toy_store import ToyStore
 
-__all__ = ["ToyNode", "ToyProgram", "ToyStore"]
+__all__ = ["ToyNode", "ToyProgram"]
 
 MERGE, READ = 0x0301, 0x0302
 RESEND_MS = 500
 EXCHANGE_MS = 1000
 SECRET = b"toy"
-HASH_KEY = bytes(16)
-
-
-class ToyStore:
-    """Engine key: the space, then the key."""
-
-    def __init__(self, database: DB) -> None:
-        self._database = database
-        self._merger = RecordMerger()
-
-    def close(self) -> None:
-        """Nothing to leave behind."""
-
-    def carry_out(self, order: Order) -> Result:
-        try:
-            return self._carry_out(order)
-        except StorageError as error:
-            return Failed(Failure.FULL if error.errno == ENOSPC else Failure.BROKEN)
-        except Error:
-            return Failed(Failure.BROKEN)
-
-    def _carry_out(self, order: Order) -> Result:
-        if isinstance(order, Read):
-            return Values(tuple(self._database.get(_key(order.space, key)) for key in order.keys))
-        if isinstance(order, Merge):
-            outcomes = [self._merge(order.space, key, data) for key, data in order.records]
-            return self._finished(order.sync, Merged(tuple(outcomes)))
-        if isinstance(order, Mint):
-            outcomes = [self._mint(order, index) for index in range(len(order.keys))]
-            return self._finished(order.sync, Merged(tuple(outcomes)))
-        if isinstance(order, ListEntries):
-            return self._list(order)
-        assert isinstance(order, Sync)
-        return self._finished(True, Done())
-
-    def _finished(self, sync: bool, result: Result) -> Result:
-        if sync:
-            self._database.sync()
-        return result
-
-    def _merge(self, space: Space, key: bytes, data: bytes) -> bool:
-        stored = self._database.get(_key(space, key))
-        merged = self._merger.merge(stored, data)
-        if merged == stored:
-            return False
-        self._database.put(_key(space, key), merged)
-        return True
-
-    def _mint(self, order: Mint, index: int) -> bool:
-        key = _key(order.space, order.keys[index])
-        made = order.decide(index, self._database.get(key))
-        if made is None:
-            return False
-        self._database.put(key, made)
-        return True
-
-    def _list(self, order: ListEntries) -> Entries:
-        prefix = bytes([order.space])
-        found = [
-            Entry(key[1:], entry_hash(HASH_KEY, key[1:], value), len(value))
-            for key, value in self._database.scan(prefix, bytes([order.space + 1]))
-        ]
-        return Entries(tuple(found), None)
-
-
-def _key(space: Space, key: bytes) -> bytes:
-    return bytes([space]) + key
 
 
 @dataclass
@@ -204,6 +129,8 @@ class ToyNode:
         chosen = request.write if request.is_write else request.read
         level = chosen or (keyspace.write if request.is_write else keyspace.read)
         owners = len(self._owners(request.key))
+        if keyspace.mode is Mode.STRICT:
+            return owners // 2 + 1 if request.is_write else owners
         counts = {Level.ONE: 1, Level.ALL: owners, Level.COUNT: min(owners, level.count)}
         return counts.get(level.level, owners // 2 + 1)
 
@@ -237,9 +164,18 @@ class ToyNode:
         pending = self._requests[number]
         have = len(self._owners(pending.request.key)) - len(pending.waiting)
         if pending.call_id is not None and have >= pending.needed:
-            self._answer(pending, ClientAnswer(Outcome.DONE, Reason.NONE, have, pending.needed))
+            self._answer(pending, ClientAnswer(self._outcome(pending), answered=have))
         if not pending.waiting or (pending.call_id is None and pending.record is None):
             self._requests.pop(number)
+
+    def _outcome(self, pending: _Request) -> Outcome:
+        """A read that shows less than the client has seen is refused."""
+        request = pending.request
+        if request.is_write or not request.context:
+            return Outcome.DONE
+        seen = context.decode(request.context, request.key, SECRET).clock
+        shown = decode(pending.record).clock if pending.record is not None else Clock()
+        return Outcome.DONE if shown.descends(seen) else Outcome.REFUSED
 
     def _answer(self, pending: _Request, answer: ClientAnswer) -> None:
         assert pending.call_id is not None
@@ -303,10 +239,11 @@ class ToyNode:
 
     def _stored(self, token: Any, result: Result) -> None:
         if isinstance(result, Failed):
-            return  # whoever waits for it will ask again, or give up
+            self._failed(token)
+            return
         if token[0] == "serve":
             _, peer, request_id, code = token
-            payload = result.values[0] or b"" if isinstance(result, Values) else b""
+            payload = _value(result) if isinstance(result, Values) else b""
             frame = Frame(
                 FrameKind.RESPONSE,
                 Lane.DATA,
@@ -327,13 +264,21 @@ class ToyNode:
         elif token[0] in ("read", "local"):
             self._own_copy(token[0], token[1], result)
 
+    def _failed(self, token: Any) -> None:
+        """Whoever waits for it asks again or gives up; a client's write may be there or not."""
+        pending = self._requests.get(token[1]) if token[0] in ("minted", "local") else None
+        if pending is not None:
+            if pending.call_id is not None:
+                self._answer(pending, ClientAnswer(Outcome.UNKNOWN, Reason.STORE_FAILED))
+            self._requests.pop(token[1])
+
     def _own_copy(self, kind: str, number: int, result: Result) -> None:
         pending = self._requests.get(number)
         if pending is None:
             return
         assert isinstance(result, Values)
         pending.waiting.discard(self._me)
-        self._read(pending, result.values[0] or b"")
+        self._read(pending, _value(result))
         if kind == "local" and pending.record is not None:
             self._send_merges(number, pending)
         self._progress(number)
@@ -372,6 +317,12 @@ class ToyNode:
         for key, data in zip(keys, result.values, strict=True):
             if isinstance(data, bytes) and peer in self._owners(key):
                 self._send(peer, 0, MERGE, bytes([len(key)]) + key + data)
+
+
+def _value(result: Values) -> bytes:
+    """Of one key: the record, or nothing."""
+    value = result.values[0]
+    return value if isinstance(value, bytes) else b""
 
 
 def _change(

@@ -116,8 +116,8 @@ class Workload:
         if random.random() < 0.25:
             names = (b"e%d" % random.randrange(ELEMENTS),)
             return ClientRequest(Verb.REMOVE_ELEMENTS, key, names, write=self._level())
-        names = (b"e%d" % random.randrange(ELEMENTS), b"u%d" % self._count)
-        return ClientRequest(Verb.ADD_ELEMENTS, key, names, write=self._level())
+        added = (b"e%d" % random.randrange(ELEMENTS), b"u%d" % self._count)
+        return ClientRequest(Verb.ADD_ELEMENTS, key, added, write=self._level())
 
     def _map_write(self, key: bytes) -> ClientRequest:
         random = self._random
