@@ -172,7 +172,7 @@ class Coordinator:
             elif forwarded:
                 steps.append(Finish(token, refusal(Reason.NOT_AN_OWNER)))
             else:
-                self._forward(_Forward(call), steps)
+                self._forward(now, _Forward(call), steps)
         if reads:
             steps += self._reading.begin(now, reads)
         if writes:
@@ -240,8 +240,12 @@ class Coordinator:
 
     # --- forwarding
 
-    def _forward(self, forward: _Forward, steps: list[Step]) -> None:
+    def _forward(self, now: Now, forward: _Forward, steps: list[Step]) -> None:
+        """Give it to the next owner. Nobody has begun it so far."""
         call = forward.call
+        if now.ms >= call.deadline_ms:
+            steps.append(Finish(call.token, refusal(Reason.DEADLINE)))
+            return
         to = self._next_owner(forward)
         if to is None:
             is_known = forward.tried or call.place.is_owner
@@ -268,24 +272,24 @@ class Coordinator:
         return None
 
     def _forward_ended(
-        self, answer: Answered | Unanswered, forward: _Forward, steps: list[Step]
+        self, now: Now, answer: Answered | Unanswered, forward: _Forward, steps: list[Step]
     ) -> None:
         if isinstance(answer, Unanswered):
             if answer.never_sent:
-                self._forward(forward, steps)
+                self._forward(now, forward, steps)
             else:
                 unknown = ClientAnswer(Outcome.UNKNOWN, Reason.DEADLINE)
                 steps.append(Finish(forward.call.token, unknown))
             return
         if answer.status in NOTHING_DONE:
-            self._forward(forward, steps)
+            self._forward(now, forward, steps)
             return
         result = ClientAnswer(Outcome.UNKNOWN, Reason.STORE_FAILED)
         if answer.is_done:
             with suppress(Malformed):
                 result = decode_answer(answer.payload)
         if result.outcome is Outcome.REFUSED and result.reason in NOT_BEGUN:
-            self._forward(forward, steps)
+            self._forward(now, forward, steps)
         else:
             steps.append(Finish(forward.call.token, result))
 
@@ -300,7 +304,7 @@ class Coordinator:
         for answer in answers:
             if isinstance(answer.token, _ForwardToken):
                 forward = self._forwards.pop(answer.token.id)
-                self._forward_ended(answer, forward, steps)
+                self._forward_ended(now, answer, forward, steps)
             elif isinstance(answer.token, OtherToken | KeptToken):
                 for_reading.append(answer)
             else:

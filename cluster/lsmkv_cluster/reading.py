@@ -180,6 +180,9 @@ class Reading:
     def _proceed(self, now: Now, read: ReadState, steps: list[Step]) -> None:
         if read.is_writing_back:
             return
+        if now.ms >= read.call.deadline_ms:
+            self._out_of_candidates(read, Reason.DEADLINE, steps)
+            return
         if not is_met(read.call.read, counting(read.heard.values())):
             self._asking.ask_enough(now, read, steps)
             if not read.waiting:

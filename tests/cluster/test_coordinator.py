@@ -313,6 +313,14 @@ def test_no_more_than_so_many_are_tried(lab):
     assert lab["d"].is_idle
 
 
+def test_at_the_deadline_nobody_else_is_asked(lab):
+    id = lab.call(PUT, "d")
+    lab.now_ms += 1000
+    lab.lose("a", "d", never_sent=True)
+    assert ended(lab.replies[id]) == (Outcome.REFUSED, Reason.DEADLINE)
+    assert lab.shown("d") == ""
+
+
 def test_nobody_is_there(lab):
     lab.down = set("abce")
     id = lab.call(replace(PUT, mode=Mode.STRICT), "d")

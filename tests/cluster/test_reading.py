@@ -453,6 +453,17 @@ def test_at_the_deadline_the_read_is_refused(lab):
     assert lab["a"].is_idle
 
 
+def test_at_the_deadline_nobody_is_asked_any_more(lab):
+    """Also when the end of a question comes in the same step as the deadline, before it."""
+    id = lab.call(GET)
+    lab.run()
+    lab.now_ms += 1000
+    lab.lose("b")
+    assert refused(lab.replies[id]) is Reason.DEADLINE
+    assert lab.shown() == ""
+    assert lab["a"].is_idle
+
+
 def test_a_store_that_does_not_answer_is_replaced(lab):
     lab.plant(b"k", NEW, "b c")
     id = lab.call(GET)

@@ -301,6 +301,17 @@ def test_what_was_minted_too_late_is_not_shipped(lab):
     assert node.is_idle
 
 
+@pytest.mark.parametrize("request_", [PUT, STRICT])
+def test_what_the_store_gives_back_after_the_deadline_is_not_shipped(lab, request_):
+    """The result and the deadline come in one step, the result first."""
+    id = lab.call(request_, timeout_ms=100)
+    lab.now_ms += 100
+    lab.run()
+    assert outcome(lab.replies[id]) == unknown(0, 2)
+    assert lab.shown() == ""
+    assert lab["a"].is_idle
+
+
 # --- what had been changed already ---------------------------------------------------------------
 
 ADD = ClientRequest(Verb.ADD_ELEMENTS, b"k", (b"x",), write=QUORUM, read=QUORUM, mode=Mode.STRICT)

@@ -291,7 +291,10 @@ class QuorumLab:
 
     def lose(self, to: str, sender: str = "a", *, never_sent: bool = False) -> None:
         """The connection goes away under the oldest open question."""
-        sent = self.open(to, sender)
+        self.drop(self.open(to, sender), never_sent=never_sent)
+
+    def drop(self, sent: Sent, *, never_sent: bool = False) -> None:
+        assert not (never_sent and sent.is_handled)
         self._end(sent, Unanswered(sent.ask.token, sent.ask.to, never_sent))
 
     def _end(self, sent: Sent, end: Answered | Unanswered) -> None:
