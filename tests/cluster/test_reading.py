@@ -1,5 +1,5 @@
 """A read returns the join of what enough have, or refuses; whoever is slow, fails, lacks or damages
-what, step by step."""
+what, step by step. Strict reads: test_strict_reading.py."""
 
 from __future__ import annotations
 
@@ -520,100 +520,6 @@ def test_what_was_seen_and_is_nowhere_is_not_reported_as_nothing(lab):
     lab.settle()
     assert refused(lab.replies[id]) is Reason.STALE
     assert lab["a"].is_idle
-
-
-# --- strict --------------------------------------------------------------------------------------
-
-
-def test_strict_answers_at_once_when_enough_keep_exactly_that(lab):
-    lab.plant(b"k", NEW, "a b")
-    id = lab.call(STRICT)
-    lab.run()
-    assert lab.shown() == "read b digest sync"
-    lab.deliver("b")
-    assert found(lab.replies[id]) == NEW
-    assert lab.shown() == ""
-
-
-def test_strict_writes_back_before_it_answers(lab):
-    """What one read has returned every later one finds, whoever it asks."""
-    lab.plant(b"k", OLD, "a")
-    lab.plant(b"k", NEW, "b")
-    id = lab.call(STRICT)
-    lab.run()
-    lab.deliver("b")
-    lab.deliver("b")
-    assert lab.shown() == "merge c sync"
-    assert len(lab["a"].orders) == 1
-    assert lab.replies == {}
-    lab.run()
-    assert found(lab.replies[id]) == NEW
-    assert lab.holders(b"k", b"new", durable=True) == {"a", "b"}
-    lab.deliver("c")
-    assert lab["a"].is_idle
-
-
-def test_strict_joins_and_keeps_the_join(lab):
-    lab.plant(b"k", OLD, "a")
-    lab.plant(b"k", SIDE, "b")
-    id = lab.call(STRICT)
-    lab.run()
-    lab.deliver("b")
-    lab.deliver("b")
-    assert lab.shown() == "merge b sync, merge c sync"
-    lab.deliver("c")
-    assert lab.replies == {}
-    lab.deliver("b")
-    both = merged(OLD, SIDE)
-    assert found(lab.replies[id]) == both
-    assert lab["b"].store.get(b"k") == lab["c"].store.get(b"k") == both
-
-
-def test_strict_refuses_what_it_cannot_keep(lab):
-    lab.plant(b"k", OLD, "a")
-    lab.plant(b"k", NEW, "b")
-    id = lab.call(STRICT)
-    lab.run()
-    lab.deliver("b")
-    lab.deliver("b")
-    lab["a"].store.sync_failure = Failure.BROKEN
-    lab.run()
-    assert lab.replies == {}
-    lab.answer(lab.open("c"), ReplicaStatus.FAILED, b"\x03")
-    assert refused(lab.replies[id]) is Reason.NOT_ENOUGH_REPLICAS
-    assert lab["a"].is_idle
-
-
-def test_strict_does_not_answer_from_memory(lab):
-    """The own copy has it, not on stable storage: the read syncs it."""
-    lab.plant(b"k", NEW, "b")
-    node = lab["a"]
-    node.store._change(node.store.engine_key(Space.DATA, b"k"), NEW)
-    assert not node.store.is_durable(b"k")
-    id = lab.call(STRICT)
-    lab.settle()
-    assert found(lab.replies[id]) == NEW
-    assert node.store.is_durable(b"k")
-
-
-def test_strict_that_cannot_be_kept_in_time(lab):
-    lab.plant(b"k", OLD, "a")
-    lab.plant(b"k", NEW, "b")
-    id = lab.call(replace(STRICT, write=ALL))
-    lab.run()
-    lab.deliver("b")
-    lab.deliver("b")
-    lab.run()
-    lab.sent.clear()
-    lab.advance(1000)
-    assert refused(lab.replies[id]) is Reason.DEADLINE
-    assert lab["a"].is_idle
-
-
-def test_strict_not_found_needs_no_writing(lab):
-    id = lab.call(STRICT)
-    lab.settle()
-    assert found(lab.replies[id]) is None
 
 
 # --- limits --------------------------------------------------------------------------------------
