@@ -154,6 +154,7 @@ class Node:
         )
         self._durable_sequence = boot.durable_sequence
         self._describe_ms = 0
+        self._due_ms = 0  # at the start
         self._out: list[NodeEffect] = []
 
     def _make_coordinator(self) -> None:
@@ -268,13 +269,19 @@ class Node:
                 self._give(RECOVERY, self.recovery.met(now, output.partition, output.peer))
         self._persist_identity()
         self._out += self._traffic.flush(now)
+        self._due_ms = self._next_deadline()
         out, self._out = self._out, []
         return out
 
-    def next_deadline(self) -> int | None:
+    def next_deadline(self) -> int:
+        """When the next step is due, even if nothing happens."""
+        return self._due_ms
+
+    def _next_deadline(self) -> int:
+        """The earliest of all parts: asked for once a step, as it takes a while."""
         due = [part.next_deadline() for part in self._machines.values()]
-        due += [self._traffic.next_deadline(), self._describe_ms]
-        return min([ms for ms in due if ms is not None], default=None)
+        due.append(self._traffic.next_deadline())
+        return min([ms for ms in due if ms is not None] + [self._describe_ms])
 
     def _describe(self, now: Now) -> None:
         """Tell others how far this store is, and note how far theirs are."""
@@ -295,9 +302,8 @@ class Node:
     # --- sleep
 
     def _was_asleep(self, now: Now) -> bool:
-        due_ms = self.next_deadline()
-        # Deadlines of 0 are those of machines that have not begun.
-        return bool(due_ms) and now.ms - (due_ms or 0) > self.settings.asleep_after_ms
+        """0 is before the first step, when nothing was due."""
+        return self._due_ms > 0 and now.ms - self._due_ms > self.settings.asleep_after_ms
 
     def _wake(self, now: Now, inputs: Sequence[Input], incoming: Incoming) -> list[Input]:
         """What is left of the inputs: results of the store, and calls to be refused."""
