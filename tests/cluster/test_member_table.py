@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsmkv_cluster.gossip_messages import ACCUSERS_MAX, Statement, Vitals, decode_statement
+from lsmkv_cluster.gossip_messages import (
+    ACCUSERS_MAX,
+    Statement,
+    Vitals,
+    decode_statement,
+    encode_statement,
+)
 from lsmkv_cluster.member_status import Status
 from lsmkv_cluster.member_table import MemberTable, Record
 from lsmkv_cluster.members import MemberId
@@ -168,3 +174,31 @@ def test_words_are_those_of_the_moment():
     assert decode_statement(record.news().payload).accusers == (id_of("a"),)
     table.learn(0, record, statement(Status.SUSPECT, "b", 1, "c"))
     assert decode_statement(record.news().payload).accusers == (id_of("a"), id_of("c"))
+
+
+def test_the_next_deadline_is_that_of_the_suspicions_there_are():
+    table = MemberTable(id_of("a"), [id_of(name) for name in "bcd"], BOUNDS, True)
+    b, c = (table.records[id_of(name)] for name in "bc")
+    table.learn(1000, b, statement(Status.SUSPECT, "b", 1, "d"))
+    table.learn(500, c, statement(Status.SUSPECT, "c", 1, "d"))
+    assert table.next_deadline() == 24_500
+    table.learn(600, c, statement(Status.ALIVE, "c", 2))
+    assert table.next_deadline() == 25_000
+    table.learn(1500, b, statement(Status.SUSPECT, "b", 1, "ac"))
+    assert table.next_deadline() == 5000
+    table.learn(1600, b, statement(Status.DEAD, "b", 1, "acd"))
+    assert table.next_deadline() is None
+
+
+def test_only_what_is_told_word_for_word_need_not_be_decoded():
+    table = MemberTable(id_of("a"), [id_of(name) for name in "bcd"], BOUNDS, True)
+    record = table.records[id_of("b")]
+    suspect = encode_statement(statement(Status.SUSPECT, "b", 1, "c"))
+    assert not table.is_told(suspect)
+    table.learn(0, record, decode_statement(suspect))
+    assert record.news().payload == suspect
+    assert table.is_told(suspect)
+    assert not table.is_told(encode_statement(statement(Status.SUSPECT, "b", 1, "d")))
+    assert not table.is_told(b"")
+    table.learn(0, record, statement(Status.ALIVE, "b", 2))
+    assert not table.is_told(suspect)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lsmkv_cluster.datagram import OPERATIONS_SIZE_MAX
 from lsmkv_cluster.gossip_messages import (
@@ -30,7 +32,7 @@ from lsmkv_cluster.gossip_messages import (
 from lsmkv_cluster.member_status import Status
 from lsmkv_cluster.membership import Membership
 from lsmkv_cluster.membership_settings import MembershipSettings
-from lsmkv_cluster.operations import Operation, OperationStatus
+from lsmkv_cluster.operations import Operation, OperationStatus, encoded_size
 from lsmkv_cluster.ports import (
     Alarm,
     Answered,
@@ -46,7 +48,9 @@ from tests.support.gossip_network import GossipNetwork
 from tests.support.members import member_id
 
 SEEDS = range(3)
-A, B, C, D, E = (member_id(f"n{number}") for number in range(5))
+u32 = st.integers(0, 2**32 - 1)
+A, B, C, D = (member_id(f"n{number}") for number in range(4))
+ids = st.sampled_from([A, B, C, D])
 
 
 def settled(count: int, seed: int = 0, **options) -> GossipNetwork:
@@ -458,10 +462,84 @@ def test_a_late_tick_resets_the_probe_and_costs_health():
     assert {one.status(B), one.status(C)} == {Status.ALIVE}
 
 
+def test_a_pause_is_noticed_once_however_much_was_waiting():
+    one = machine(B, C)
+    one.tick(now(0))
+    assert one.next_deadline() == 200  # there is news
+    for number in range(3):
+        one.received(now(700), B, [ping(number)])
+    one.tick(now(700))
+    assert health_of(one) == 1
+
+
+def test_a_suspicion_does_not_end_while_this_node_is_paused():
+    """The refutation may be among what waits for it."""
+    one = machine(B, C, D)
+    for ms in range(0, 2000, 100):
+        one.tick(now(ms))
+    by_all = Statement(Status.SUSPECT, B, 1 << 32, None, tuple(sorted([C, D])))
+    one.received(now(2000), C, [Operation(STATEMENT, encode_statement(by_all))])
+    by_me = Statement(Status.SUSPECT, B, 1 << 32, None, (A,))
+    one.received(now(2001), C, [Operation(STATEMENT, encode_statement(by_me))])
+    assert StatusChanged(B, Status.SUSPECT, Status.DEAD) not in one.tick(now(30_000))
+    one.received(now(30_000), B, [ping(1, (1 << 32) + 1)])
+    assert one.status(B) is Status.ALIVE
+
+
 def health_of(one: Membership) -> int:
     [row] = [row for row in one.report(now(0)) if row.member == A]
     assert row.vitals is not None
     return row.vitals.health_score
+
+
+anything = st.builds(
+    Operation,
+    st.integers(PING, EXCHANGE + 1),
+    st.one_of(
+        st.binary(max_size=70),
+        st.builds(
+            lambda status, member, incarnation, rest: (
+                bytes([status]) + member + incarnation.to_bytes(8, "little") + rest
+            ),
+            st.integers(1, 5),
+            st.sampled_from([A, B, C, D]),
+            st.sampled_from([0, 1, 4 << 32, (4 << 32) + 1, 2**64 - 2, 2**64 - 1]),
+            st.sampled_from(
+                [b"\0", b"\1" + B, b"\1" + D, b"\2" + min(A, C) + max(A, C), bytes(30)]
+            ),
+        ),
+        st.builds(lambda number, member: number.to_bytes(4, "little") + member, u32, ids),
+        st.builds(lambda number: number.to_bytes(4, "little"), u32),
+        st.builds(
+            lambda number, incarnation: encode_ping(OwnState(number, incarnation, VITALS)),
+            u32,
+            st.sampled_from([0, 4 << 32, 2**64 - 2]),
+        ),
+    ),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from([B, C]), st.lists(anything, max_size=6)), max_size=12))
+def test_whatever_a_member_says_the_machine_goes_on(story):
+    """It answers in bounded datagrams, never says of others what is nobody's business, and its own
+    incarnation only rises."""
+    one = machine(B, C)
+    before, ms = 0, 0
+    for peer, operations in story:
+        ms += 400
+        effects = [*one.tick(now(ms)), *one.received(now(ms), peer, operations)]
+        for effect in effects:
+            if isinstance(effect, SendDatagram):
+                assert effect.to in (B, C)
+                assert 0 < encoded_size(effect.operations) <= OPERATIONS_SIZE_MAX
+        for _, payload in sent(effects, STATEMENT):
+            assert decode_statement(payload).member in (A, B, C)
+        [mine] = [row for row in one.report(now(ms)) if row.member == A]
+        assert mine.status is Status.ALIVE
+        assert mine.incarnation >= before
+        before = mine.incarnation
+        due_ms = one.next_deadline()
+        assert due_ms is not None
 
 
 def test_nothing_is_stored():
