@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.antientropy_answers import Answers
+from lsmkv_cluster.engine_key import partition_tokens
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.ports import (
     Alarm,
@@ -38,7 +39,6 @@ from lsmkv_cluster.repair_rounds import Outcome, RoundPlan, RoundReport
 from lsmkv_cluster.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
 from lsmkv_cluster.scrub import Scrubber
 from lsmkv_cluster.storage_orders import Space
-from lsmkv_cluster.token_ranges import partition_tokens
 from lsmkv_cluster.topology import Topology
 
 __all__ = ["AntiEntropy", "AntiEntropyReport", "LostDot", "Met", "Output", "Quarantined"]
@@ -216,7 +216,7 @@ class AntiEntropy:
     def _begin(self, now: Now, pair: Pair) -> list[Effect]:
         self._round_id += 1
         partition = pair.partition
-        tokens = partition_tokens(self._topology.partitioning, Space.DATA, partition)
+        tokens = partition_tokens(Space.DATA, self._topology.partitioning, partition)
         plan = RoundPlan(
             round_id=self._round_id,
             partition=partition,

@@ -18,6 +18,7 @@ from lsmkv_cluster.antientropy_repair_messages import (
     decode_list_question,
     encode_list_answer,
 )
+from lsmkv_cluster.engine_key import partition_of_token, space_tokens
 from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.operations import OperationStatus
@@ -25,7 +26,6 @@ from lsmkv_cluster.ports import Asked, Effect, Reply, StoreOrder
 from lsmkv_cluster.replica_messages import ReplicaStatus, encode_failure
 from lsmkv_cluster.storage_orders import Entries, Failed, Failure, Result, Space
 from lsmkv_cluster.token_listing import TokenListing
-from lsmkv_cluster.token_ranges import partition_of_token, space_tokens
 from lsmkv_cluster.topology import Topology
 
 __all__ = ["Answers"]

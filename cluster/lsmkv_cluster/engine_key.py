@@ -44,6 +44,7 @@ __all__ = [
     "TokenRange",
     "client_key",
     "named_key",
+    "partition_of_token",
     "partition_tokens",
     "slot_in",
     "space_tokens",
@@ -125,6 +126,11 @@ def named_key(space: Space, slot: int, name: bytes = b"") -> bytes:
 def partition_tokens(space: Space, partitioning: Partitioning, partition: int) -> TokenRange:
     slots = partitioning.slots_of(partition)
     return TokenRange(_first_token(space, slots.start), _first_token(space, slots.stop))
+
+
+def partition_of_token(partitioning: Partitioning, token: int) -> int:
+    """In any space. A slot beyond the last one gives a partition that there is not."""
+    return partitioning.partition_of(token >> HASH_BITS & (1 << SLOT_BITS) - 1)
 
 
 def space_tokens(space: Space) -> TokenRange:

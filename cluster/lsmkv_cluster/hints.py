@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from lsmkv_cluster.antientropy_exchange import TokenRange
+from lsmkv_cluster.engine_key import TokenRange, partition_tokens, space_tokens
 from lsmkv_cluster.hint_budget import Confirmations, HintReport, HintSettings, Receivers, Usage
 from lsmkv_cluster.hint_pass import (
     Batch,
@@ -64,7 +64,6 @@ from lsmkv_cluster.storage_orders import (
     Space,
     Values,
 )
-from lsmkv_cluster.token_ranges import partition_tokens, space_tokens
 from lsmkv_cluster.topology import Topology
 from lsmkv_cluster.wire import Lane
 
@@ -275,7 +274,7 @@ class HintedHandoff:
     def _list(self, current: HintPass) -> Effect:
         current.is_listing = True
         partitioning = self._topology.partitioning
-        tokens = partition_tokens(partitioning, Space.HINT, current.partition)
+        tokens = partition_tokens(Space.HINT, partitioning, current.partition)
         return self._order(current, self._listing(tokens, current.after))
 
     def _listing(self, tokens: TokenRange, after: bytes) -> ListEntries:

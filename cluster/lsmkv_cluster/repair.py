@@ -25,7 +25,6 @@ from lsmkv_cluster.antientropy_exchange import (
     Finished,
     Result,
     SendQuestion,
-    TokenRange,
 )
 from lsmkv_cluster.antientropy_messages import COMPARE, decode_answer, encode_question
 from lsmkv_cluster.antientropy_repair_messages import (
@@ -34,6 +33,7 @@ from lsmkv_cluster.antientropy_repair_messages import (
     decode_list_answer,
     encode_list_question,
 )
+from lsmkv_cluster.engine_key import TokenRange
 from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.ports import Answered, Ask, Effect, Now, StoreOrder, Unanswered
 from lsmkv_cluster.repair_records import Came, RecordRepair, RepairSettings
@@ -379,10 +379,10 @@ def _from_cursor(ranges: Sequence[TokenRange], plan: RoundPlan) -> list[TokenRan
     """The parts of the ranges that lie in the partition, those that touch as one: first from the
     cursor on, then those before it. A tree may cover more than its partition has slots."""
     found: list[TokenRange] = []
-    parts = ((plan.cursor, plan.tokens.end), (plan.tokens.first, plan.cursor))
-    for first, end in parts:
+    ahead = TokenRange(plan.cursor, plan.tokens.end)
+    for half in (ahead, TokenRange(plan.tokens.first, plan.cursor)):
         for tokens in ranges:
-            part = TokenRange(max(first, tokens.first), min(end, tokens.end))
+            part = tokens.clipped(half)
             if part.first >= part.end:
                 continue
             if found and found[-1].end == part.first:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from lsmkv_cluster.antientropy_exchange import TokenRange
+from lsmkv_cluster.engine_key import TokenRange
 from lsmkv_cluster.members import MemberId
 
 __all__ = ["Outcome", "RoundPlan", "RoundReport"]

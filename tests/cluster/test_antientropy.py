@@ -20,6 +20,7 @@ from lsmkv_cluster.antientropy import (
 from lsmkv_cluster.antientropy_exchange import ExchangeLimits
 from lsmkv_cluster.antientropy_messages import COMPARE
 from lsmkv_cluster.antientropy_repair_messages import LIST, ListQuestion, encode_list_question
+from lsmkv_cluster.engine_key import partition_tokens
 from lsmkv_cluster.operations import Machine, OperationStatus
 from lsmkv_cluster.ports import Asked, Reply
 from lsmkv_cluster.repair_records import RepairSettings
@@ -27,7 +28,6 @@ from lsmkv_cluster.repair_rounds import Outcome, RoundReport
 from lsmkv_cluster.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.replica_messages import MERGE, READ, ReplicaStatus
 from lsmkv_cluster.storage_orders import Failed, Failure, Merge, Read, Scrub, Space
-from lsmkv_cluster.token_ranges import partition_tokens
 from lsmkv_cluster.wire import Lane
 from tests.support.fake_store import merged, some_record
 from tests.support.heal_lab import HealLab, LabNode, heal_topology, keys_of
@@ -539,8 +539,8 @@ def ask(node: LabNode, opcode: int, payload: bytes = b"", flags: int = 0):
 def test_questions_that_are_refused():
     watched = make_lab(AntiEntropySettings(list_open_max=2))
     node = by_id(watched)[0]
-    tokens = partition_tokens(TOPOLOGY.partitioning, Space.DATA, 0)
-    hints = partition_tokens(TOPOLOGY.partitioning, Space.HINT, 0)
+    tokens = partition_tokens(Space.DATA, TOPOLOGY.partitioning, 0)
+    hints = partition_tokens(Space.HINT, TOPOLOGY.partitioning, 0)
     good = encode_list_question(ListQuestion(tokens.first, tokens.end, 10))
     too_far = encode_list_question(ListQuestion(tokens.first, tokens.end + 1, 10))
     elsewhere = encode_list_question(ListQuestion(hints.first, hints.end, 10))

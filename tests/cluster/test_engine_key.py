@@ -18,6 +18,7 @@ from lsmkv_cluster.engine_key import (
     TokenRange,
     client_key,
     named_key,
+    partition_of_token,
     partition_tokens,
     slot_in,
     space_tokens,
@@ -80,6 +81,9 @@ def test_partitions_fill_the_slots_of_a_space(count: int) -> None:
     whole = space_tokens(Space.DATA)
     assert (ranges[0].first, whole.end) == (whole.first, space_tokens(Space.HINT).first)
     assert ranges[-1].end == whole.first + (SLOT_COUNT << 40)
+    for token in (r.first for r in ranges), (r.end - 1 for r in ranges):
+        assert [partition_of_token(partitioning, t) for t in token] == list(range(count))
+    assert partition_of_token(partitioning, whole.end - 1) >= count
 
 
 def test_token_ranges() -> None:

@@ -22,10 +22,10 @@ errors membership_settings record
 coding keyspaces members operations slots visible
 antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
     owners quorum record_format ring site start_messages wire
-antientropy_exchange balance context fair handshake own_state topology
-actor evidence minting repair_rounds savings topology_format view
+antientropy_exchange balance context fair handshake own_state repair_rounds topology
+actor evidence minting savings topology_format view
 crdt planner storage_orders store_marks
-damage hint_pass partition_trees ports replica_messages resolve store_failures token_ranges
+damage hint_pass partition_trees ports replica_messages resolve store_failures
 antientropy_repair_messages hints member_table merging peers recovery replica requests
     starting store write_back
 calls changes driver_ports gossip member_report prober repair_records store_opening

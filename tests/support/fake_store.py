@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from lsmkv.kernel import MerkleTree, entry_hash, key_token
 from lsmkv_cluster import record_format
+from lsmkv_cluster.engine_key import partition_tokens
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.record import Item, Kind, Record, merge
 from lsmkv_cluster.slots import slot_of
@@ -35,7 +36,6 @@ from lsmkv_cluster.storage_orders import (
     Sync,
     Values,
 )
-from lsmkv_cluster.token_ranges import partition_tokens
 from lsmkv_cluster.topology import Topology
 from lsmkv_cluster.vclock import Actor, Clock, Dot
 from lsmkv_cluster.vclock import Entry as ClockEntry
@@ -199,7 +199,7 @@ class FakeStore:
         self.trees = {number: self._planted(number) for number, row in owners if self.me in row}
 
     def _planted(self, partition: int) -> MerkleTree:
-        tokens = partition_tokens(self.topology.partitioning, Space.DATA, partition)
+        tokens = partition_tokens(Space.DATA, self.topology.partitioning, partition)
         span_bits = (tokens.end - tokens.first - 1).bit_length()
         tree = MerkleTree(tokens.first, span_bits, depth=DEPTH)
         for name, record in self.records.items():

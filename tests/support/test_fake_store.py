@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lsmkv.kernel import RecordMerger
+from lsmkv_cluster.engine_key import partition_tokens
 from lsmkv_cluster.storage_orders import (
     Discard,
     Done,
@@ -20,7 +21,6 @@ from lsmkv_cluster.storage_orders import (
     Sync,
     Values,
 )
-from lsmkv_cluster.token_ranges import partition_tokens
 from tests.support.fake_store import FakeStore, merged, some_record
 from tests.support.members import make_topology
 
@@ -71,7 +71,7 @@ def test_outcomes():
 def test_pages_cover_a_partition_once():
     store = make_store(len(KEYS))
     for partition in MINE:
-        tokens = partition_tokens(TOPOLOGY.partitioning, Space.DATA, partition)
+        tokens = partition_tokens(Space.DATA, TOPOLOGY.partitioning, partition)
         found, after = [], b""
         while True:
             page = store.carry_out(ListEntries(Space.DATA, *tokens_of(tokens), after, 3))
