@@ -263,7 +263,7 @@ def test_list_of_keys():
 
 
 def test_start_announcement():
-    [data] = hexadecimal(block("2a000000")).values()
+    data = b"".join(hexadecimal(block("2a000000 03000000")).values())
     assert Announcement.decode(data) == Announcement(42, 3, 9, 258)
     assert Announcement(42, 3, 9, 258).encode() == data
 

@@ -16,7 +16,8 @@ Payloads, in terms of coding.py:
 
 Example, the announcement of start 3 of incarnation 42, nonce 9, sequence 258:
 
-    2a000000 03000000 00000000 09000000 00000000 02010000 00000000
+    2a000000 03000000 00000000 09000000
+    00000000 02010000 00000000
 """
 
 from __future__ import annotations
