@@ -14,7 +14,7 @@ from lsmkv_cluster.hint_budget import Confirmations, HintSettings
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.storage_orders import Entries, Entry
 
-__all__ = ["Batch", "Dropped", "HintPass", "Parcel", "Schedule", "Sent", "SurveyPage", "hint_size"]
+__all__ = ["Batch", "Dropped", "HintPass", "Parcel", "Schedule", "Sent", "hint_size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,6 @@ class Dropped:
     key: bytes
     digest: int
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class SurveyPage:
-    """Of the count at the start, the page behind this engine key."""
-
-    after: bytes
 
 
 def hint_size(entry: Entry) -> int:

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from lsmkv_cluster.engine_key import TokenRange, partition_tokens, space_tokens
+from lsmkv_cluster.engine_key import TokenRange, partition_tokens
 from lsmkv_cluster.hint_budget import Confirmations, HintReport, HintSettings, Receivers, Usage
 from lsmkv_cluster.hint_pass import (
     Batch,
@@ -32,9 +32,9 @@ from lsmkv_cluster.hint_pass import (
     Parcel,
     Schedule,
     Sent,
-    SurveyPage,
     hint_size,
 )
+from lsmkv_cluster.hint_survey import HintSurvey
 from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.ports import (
@@ -72,7 +72,7 @@ __all__ = ["HintedHandoff"]
 GIVE_UP_SCAN_MAX = 1000  # confirmations looked at in one tick
 
 
-_Waiting = SurveyPage | HintPass | Batch | Sent | tuple[Dropped, ...]
+_Waiting = HintSurvey | HintPass | Batch | Sent | tuple[Dropped, ...]
 
 
 class HintedHandoff:
@@ -96,7 +96,7 @@ class HintedHandoff:
         # By token, what an answer or a result belongs to.
         self._waiting: dict[int, _Waiting] = {}
         self._serial = 0
-        self._survey = SurveyPage(b"")  # the page that is being counted
+        self._survey = HintSurvey(topology.partitioning, self._settings.page_count_max)
         self._is_counted = False
         self._look_ms: int | None = 0  # when `tick` has something to do
         self._recount_ms = 0
@@ -170,7 +170,7 @@ class HintedHandoff:
         effects: list[Effect] = []
         for token, result in results:
             waiting = self._taken(token)
-            if isinstance(waiting, SurveyPage):
+            if isinstance(waiting, HintSurvey):
                 effects += self._counted(now, result)
             elif isinstance(waiting, HintPass):
                 if isinstance(result, Entries):
@@ -192,7 +192,7 @@ class HintedHandoff:
             return []
         self._look_ms = None
         if not self._is_counted:
-            return self._count(self._survey)
+            return self._count()
         self._give_up_early(now)
         self._begin_passes(now)
         return self._go_on(now)
@@ -202,8 +202,8 @@ class HintedHandoff:
 
     # --- the count at the start
 
-    def _count(self, page: SurveyPage) -> list[Effect]:
-        return [self._order(page, self._listing(space_tokens(Space.HINT), page.after))]
+    def _count(self) -> list[Effect]:
+        return [self._order(self._survey, self._survey.order())]
 
     def _counted(self, now: Now, result: Result) -> list[Effect]:
         if not isinstance(result, Entries):
@@ -213,9 +213,9 @@ class HintedHandoff:
             partition = self._topology.partition_of(entry.key)
             self._usage.add(partition, hint_size(entry), 0)
             self._schedules.setdefault(partition, Schedule(now.ms))
-        if result.after is not None:
-            self._survey = SurveyPage(result.after)
-            return self._count(self._survey)
+        self._survey.counted(result.after)
+        if not self._survey.is_over:
+            return self._count()
         self._is_counted = True
         if self._schedules:
             self._look_at(now.ms)

@@ -25,7 +25,7 @@ antientropy_messages datagram dissemination engine_key gossip_messages hint_budg
 antientropy_exchange balance context fair handshake own_state repair_rounds topology
 actor evidence minting savings topology_format view
 crdt planner storage_orders store_marks
-damage hint_pass partition_trees ports replica_messages resolve store_failures
+damage hint_pass hint_survey partition_trees ports replica_messages resolve store_failures
 antientropy_repair_messages hints member_table merging peers recovery replica requests
     starting store write_back
 calls changes driver_ports gossip member_report prober repair_records store_opening
