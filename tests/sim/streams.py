@@ -68,6 +68,7 @@ class _Connection:
         "knows",
         "lane_numbers",
         "queued",
+        "sent_us",
         "stalled",
         "stalls",
     )
@@ -77,8 +78,10 @@ class _Connection:
         self.is_open = False  # until the handshake is done, frames are queued
         self.knows = [False, False]  # that it is over
         self.queued: list[tuple[int, Frame]] = []
-        # By the side that sends: what waits behind a blocked link, and when it last arrived there.
+        # By the side that sends: what waits behind a blocked link; when the last frame of a lane
+        # has been sent whole, and when it arrives.
         self.stalled: list[list[Frame]] = [[], []]
+        self.sent_us: list[dict[Lane, int]] = [{}, {}]
         self.arrival_us: list[dict[Lane, int]] = [{}, {}]
         self.ends_at: list[int] | None = None  # by the side that receives
         self.stalls = [0, 0]  # how often each direction began to wait
@@ -232,9 +235,12 @@ class Streams:
         if self._frame_count % self._limits.encode_every == 0:
             frame = passed_as_bytes(frame, self._random)
         size = FRAME_HEADER_SIZE + encoded_size(frame.operations)
+        begin_us = max(self._loop.now_us, connection.sent_us[side].get(frame.lane, 0))
+        sent_us = begin_us + int(size / quality.bytes_per_us)
+        connection.sent_us[side][frame.lane] = sent_us
         low, high = quality.delay_us
-        delay_us = low + int(self._random.random() * (high - low) + size / quality.bytes_per_us)
-        self._plan(connection, pair, side, frame, self._loop.now_us + delay_us)
+        delay_us = low + int(self._random.random() * (high - low))
+        self._plan(connection, pair, side, frame, sent_us + delay_us)
 
     def _plan(
         self, connection: _Connection, pair: tuple[int, int], side: int, frame: Frame, at_us: int
