@@ -1,0 +1,134 @@
+"""A node composes its machines: requests go around, sleep is noticed, starts are announced.
+
+What a whole cluster makes of faults is for tests/sim; here is what only the node decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lsmkv_cluster.driver_ports import ClientCall, DatagramIn, FrameIn, PeerLost
+from lsmkv_cluster.record_format import decode
+from lsmkv_cluster.requests import ClientRequest, Outcome, Reason, Verb
+from lsmkv_cluster.resolve import siblings
+from lsmkv_cluster.storage_orders import Read, Space, Values
+from tests.support.trio import Trio
+
+
+@pytest.fixture
+def trio() -> Iterator[Trio]:
+    with Trio() as nodes:
+        yield nodes
+
+
+def put(key: bytes, value: bytes, context: bytes = b"") -> ClientRequest:
+    return ClientRequest(Verb.PUT, key, (value,), context)
+
+
+def get(key: bytes) -> ClientRequest:
+    return ClientRequest(Verb.GET, key)
+
+
+def values(record: bytes | None) -> tuple[bytes, ...]:
+    return siblings(decode(record) if record is not None else None, 0)
+
+
+def stored(trio: Trio, key: bytes) -> list[tuple[bytes, ...]]:
+    """What each store has."""
+    found = []
+    for store in trio.stores.values():
+        result = store.carry_out(Read(Space.DATA, (key,)))
+        assert isinstance(result, Values)
+        [value] = result.values
+        assert value is None or isinstance(value, bytes)
+        found.append(values(value))
+    return found
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+@pytest.mark.parametrize("key", [b"k", b"s:k", b""])
+def test_a_put_is_read_through_every_node(key: bytes, as_bytes: bool) -> None:
+    with Trio(as_bytes=as_bytes) as trio:
+        a, b, c = trio.ids
+        assert trio.call(a, get(key)).record is None
+        written = trio.call(a, put(key, b"1"))
+        assert (written.outcome, written.needed) == (Outcome.DONE, 2)
+        for node in (a, b, c):
+            assert values(trio.call(node, get(key)).record) == (b"1",)
+        seen = trio.call(c, get(key)).context
+        assert trio.call(b, put(key, b"2", seen)).is_done
+        assert stored(trio, key) == [(b"2",)] * 3
+        assert trio.others == []
+
+
+def test_the_classic_example_of_the_paper_through_nodes(trio: Trio) -> None:
+    """D1 to D5 (Dynamo, figure 3): Sx twice, then Sy and Sz at the same time, then Sx again."""
+    x, y, z = trio.ids
+    d1 = trio.call(x, put(b"k", b"D1"))
+    d2 = trio.call(x, put(b"k", b"D2", d1.context))
+    d3 = trio.call(y, put(b"k", b"D3", d2.context))
+    d4 = trio.call(z, put(b"k", b"D4", d2.context))
+    assert values(d4.record) == (b"D4", b"D3")
+    both = trio.call(x, get(b"k"))
+    assert set(values(both.record)) == {b"D3", b"D4"}
+    d5 = trio.call(x, put(b"k", b"D5", both.context))
+    assert d5.record is not None
+    record = decode(d5.record)
+    counters = {actor.node: entry.counter for actor, entry in record.clock}
+    numbers = [int.from_bytes(id[:4], "big") for id in (x, y, z)]
+    assert [counters[number] for number in numbers] == [3, 1, 1]
+    assert values(d3.record) == (b"D3",)
+    assert values(d5.record) == (b"D5",)
+
+
+def test_a_node_that_was_asleep_drops_what_it_had_read(trio: Trio) -> None:
+    a, b, c = trio.ids
+    frames: list[FrameIn] = []
+    receive = trio.nodes[b].step
+
+    def keep(now: object, inputs: object) -> list[object]:
+        frames.extend(i for i in inputs if isinstance(i, FrameIn))  # type: ignore[attr-defined]
+        return []
+
+    trio.nodes[b].step = keep  # type: ignore[method-assign,assignment]
+    trio.call(a, put(b"k", b"1"))
+    trio.nodes[b].step = receive  # type: ignore[method-assign]
+    trio.now_ms += 60_000
+    trio.step(b, [*frames, DatagramIn(b"noise"), PeerLost(c)])
+    assert b in trio.dropped
+    assert stored(trio, b"k")[1] == ()
+    trio.nodes[b].step(trio.now(), [ClientCall(99, get(b"k"), trio.now_ms - 1)])
+    trio.run(1000)
+    assert trio.dropped.count(b) == 1
+
+
+def test_a_call_that_waited_while_the_node_slept_is_refused(trio: Trio) -> None:
+    a = trio.ids[0]
+    trio.now_ms += 60_000
+    trio.step(a, [ClientCall(1, put(b"k", b"1"), trio.now_ms + 2000)])
+    answer = trio.answers[1]
+    assert (answer.outcome, answer.reason) == (Outcome.REFUSED, Reason.DEADLINE)
+    assert stored(trio, b"k") == [()] * 3
+
+
+def test_who_hears_nothing_of_others_refuses_strict_writes_and_writes_nothing(trio: Trio) -> None:
+    a, b, c = trio.ids
+    trio.cut |= {(a, b), (a, c), (b, a), (c, a)}
+    trio.run(60_000)
+    answer = trio.call(a, put(b"s:k", b"1"))
+    assert (answer.outcome, answer.reason) == (Outcome.REFUSED, Reason.NOT_ENOUGH_REPLICAS)
+    assert stored(trio, b"s:k") == [()] * 3
+    assert trio.call(b, put(b"s:k", b"2")).is_done
+    trio.cut.clear()
+    trio.run(60_000)
+    assert values(trio.call(a, get(b"s:k")).record) == (b"2",)
+
+
+def test_datagrams_that_nobody_of_the_cluster_sent_change_nothing(trio: Trio) -> None:
+    a = trio.ids[0]
+    before = trio.nodes[a].membership.report(trio.now())
+    for data in (b"", b"x" * 100, b"LSMD" + bytes(1196)):
+        trio.step(a, [DatagramIn(data)])
+    assert trio.nodes[a].membership.report(trio.now()) == before
