@@ -27,9 +27,10 @@ ONE = Consistency(Level.ONE)
 ALL = Consistency(Level.ALL)
 
 CALLS = 300
+ANYWHERE = tuple(kind for kind in FAULT_KINDS if kind is not FaultKind.CENTRE_CUT)
 ONE_DOWN_EVERY = 8  # seeds
 KINDS_MIN = 4
-KINDS_MAX = 8
+KINDS_MAX = 9
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def _keyspace_text(keyspace: Keyspace) -> str:
 
 def draw(seed: int) -> Options:
     options = _draw_swarm(seed)
-    return _one_down(options) if seed % ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1 else options
+    return _one_down(options) if seed % ANYWHERE = tuple(kind for kind in FAULT_KINDS if kind is not FaultKind.CENTRE_CUT)
+ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1 else options
 
 
 def _one_down(options: Options) -> Options:
@@ -118,8 +120,9 @@ def _one_down(options: Options) -> Options:
 def _draw_swarm(seed: int) -> Options:
     random = Random(f"options of {seed}")
     centres = _centres(random)
-    kinds = [kind for kind in FAULT_KINDS if len(centres) > 1 or kind is not FaultKind.CENTRE_CUT]
-    count = random.randint(KINDS_MIN, KINDS_MAX)
+    kinds = random.sample(ANYWHERE, random.randint(KINDS_MIN, KINDS_MAX))
+    if len(centres) > 1:
+        kinds.append(FaultKind.CENTRE_CUT)
     return Options(
         seed=seed,
         centres=centres,
@@ -136,7 +139,7 @@ def _draw_swarm(seed: int) -> Options:
         engine=_engine(random),
         quality=Quality(random.choice(((100, 300), (200, 800), (500, 5000)))),
         far_delay_us=random.choice(((3_000, 6_000), (15_000, 40_000))),
-        kinds=tuple(sorted(random.sample(kinds, count), key=kinds.index)),
+        kinds=tuple(sorted(kinds, key=FAULT_KINDS.index)),
         fault_gap_ms=random.choice((700, 1500, 3000)),
         begin_ms=random.choice((500, 2000)),
         encode_every=16,
