@@ -14,6 +14,7 @@ from lsmkv_cluster.read_state import ReadSettings
 from lsmkv_cluster.recovery import Lack
 from lsmkv_cluster.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.starting import StartSettings
+from lsmkv_cluster.store_opening import Opened
 from lsmkv_cluster.writing import WriteSettings
 
 __all__ = ["BOOT_ID_NOTE", "Boot", "NodeSettings", "Secrets"]
@@ -58,6 +59,25 @@ class Boot:
     damaged: frozenset[int] = frozenset()
     damaged_hints: frozenset[int] = frozenset()
     incomplete: frozenset[int] = frozenset()
+
+    @staticmethod
+    def of(opened: Opened, *, boot_id: bytes, is_log_sound: bool, is_founding: bool) -> Boot:
+        """Of a store that was just opened, and what only the driver knows."""
+        store = opened.store
+        return Boot(
+            identity=opened.identity,
+            boot_id=boot_id,
+            was_closed=opened.was_closed,
+            is_log_sound=is_log_sound,
+            is_founding=is_founding,
+            sequence=opened.sequence,
+            notes=opened.notes,
+            tree=store.tree,
+            durable_sequence=lambda: store.durable_sequence,
+            damaged=opened.damaged,
+            damaged_hints=opened.damaged_hints,
+            incomplete=frozenset(store.incomplete),
+        )
 
     @property
     def lack(self) -> Lack | None:

@@ -45,23 +45,14 @@ class Product:
 
     def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
         opened = open_store(database, start.topology, start.me)
-        store = opened.store
-        boot = Boot(
-            opened.identity,
+        boot = Boot.of(
+            opened,
             boot_id=b"boot %d" % start.boot,
-            was_closed=opened.was_closed,
             is_log_sound=start.is_log_sound,
             is_founding=start.is_founding,
-            sequence=opened.sequence,
-            notes=opened.notes,
-            tree=store.tree,
-            durable_sequence=lambda: store.durable_sequence,
-            damaged=opened.damaged,
-            damaged_hints=opened.damaged_hints,
-            incomplete=frozenset(store.incomplete),
         )
         node = Node(boot, start.topology, start.me, SECRETS, start.random, self._settings)
-        return node, store
+        return node, opened.store
 
     def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:
         assert isinstance(node, Node)

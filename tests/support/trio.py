@@ -89,21 +89,8 @@ class Trio:
         database = lsmkv.open("/node", filesystem=MemoryFileSystem(), background="inline")
         self._databases.append(database)
         opened = open_store(database, self.topology, me)
-        store = self.stores[me] = opened.store
-        boot = Boot(
-            opened.identity,
-            boot_id=b"boot",
-            was_closed=opened.was_closed,
-            is_log_sound=True,
-            is_founding=True,
-            sequence=opened.sequence,
-            notes=opened.notes,
-            tree=store.tree,
-            durable_sequence=lambda: store.durable_sequence,
-            damaged=opened.damaged,
-            damaged_hints=opened.damaged_hints,
-            incomplete=frozenset(store.incomplete),
-        )
+        self.stores[me] = opened.store
+        boot = Boot.of(opened, boot_id=b"boot", is_log_sound=True, is_founding=True)
         self.nodes[me] = Node(boot, self.topology, me, SECRETS, Random(me.hex()))
 
     def now(self) -> Now:
