@@ -95,8 +95,7 @@ def _keyspace_text(keyspace: Keyspace) -> str:
 
 def draw(seed: int) -> Options:
     options = _draw_swarm(seed)
-    return _one_down(options) if seed % ANYWHERE = tuple(kind for kind in FAULT_KINDS if kind is not FaultKind.CENTRE_CUT)
-ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1 else options
+    return _one_down(options) if seed % ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1 else options
 
 
 def _one_down(options: Options) -> Options:
