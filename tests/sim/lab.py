@@ -3,7 +3,7 @@
 `A`, `B`, `C` own the partition in that order, `X`, `Y`, `Z` do in a second data centre if there is
 one; `D`, `E`, `F` are the stand-ins, in the ring's order. The network delivers every frame in a
 millisecond. What runs by itself in the background (hints, anti-entropy) is held back until a
-scenario asks for it: `replay("D")`, `exchange()`, `settle()`.
+scenario asks for it: `replay("D")`, `exchange()`, `settle()`. Reads repair at any time.
 
     with Lab() as lab:
         first = lab.put("A", b"phil")
@@ -26,6 +26,7 @@ from lsmkv_cluster.keyspaces import Consistency, Keyspace, Level, Mode, Resoluti
 from lsmkv_cluster.members import Member
 from lsmkv_cluster.operations import Machine as Part
 from lsmkv_cluster.record import Kind, Record
+from lsmkv_cluster.replica_messages import ReplicaFlags
 from lsmkv_cluster.requests import ClientRequest, Outcome, Reason, Verb
 from lsmkv_cluster.ring import Ring, position_of_slot
 from lsmkv_cluster.topology import DataCentre, Topology
@@ -127,7 +128,7 @@ class Lab:
         self._swallowed: list[Callable[[int, int, Frame], bool]] = []
         self.world.streams.passes = self._passes
         self.world.found()
-        self.wait_until(self._all_ready)
+        self.wait_until(self.all_ready)
 
     def __enter__(self) -> Lab:
         return self
@@ -277,19 +278,32 @@ class Lab:
 
     def until_down(self, names: str, seen_by: str) -> None:
         """Until these machines are taken for unreachable or dead."""
-        wanted = {self.world.ids[number] for number in self._numbers(names)}
+        self.wait_until(
+            lambda: not any(self._is_up(name, seer) for name in names for seer in seen_by),
+            f"for {names} to be seen down by {seen_by}",
+        )
 
-        def is_seen() -> bool:
-            for number in self._numbers(seen_by):
-                states = self.states(self.world.names[number])
-                if any(
-                    states[self.world.names[self.world.numbers[id]]] in ("alive", "suspect")
-                    for id in wanted
-                ):
-                    return False
-            return True
+    def until_up(self, names: str, seen_by: str) -> None:
+        """Until these machines run, mint, and are taken for alive or suspect."""
+        self.wait_until(
+            lambda: all(
+                self._is_up(name, seer) and self._mints(name)
+                for name in names
+                for seer in seen_by
+                if name != seer
+            ),
+            f"for {names} to be seen up by {seen_by}",
+        )
 
-        self.wait_until(is_seen, f"for {names} to be seen down by {seen_by}")
+    def _is_up(self, name: str, seer: str) -> bool:
+        return self.states(seer)[name] in ("alive", "suspect")
+
+    def _mints(self, name: str) -> bool:
+        process = self.world.machines[self._number(name)].process
+        if process is None:
+            return False
+        node: Any = process.node
+        return bool(node.actors.may_mint)
 
     def states(self, name: str) -> dict[str, str]:
         """How a machine sees the others."""
@@ -301,18 +315,20 @@ class Lab:
     def replay(self, names: str) -> None:
         """These machines hand over their hints, as far as they can."""
         numbers = self._numbers(names)
-        with self._letting(set(numbers)):
+        with self.letting(names):
             self.wait_until(
                 lambda: not any(self.hints(self.world.names[n]) for n in numbers), "for hints"
             )
 
     def exchange(self) -> None:
         """Every two owners compare and repair."""
-        with self._letting(None):
+        with self.letting(None):
             self.advance(2 * self.world.program.settle_period_ms)
 
     @contextmanager
-    def _letting(self, machines: Numbers | None) -> Iterator[None]:
+    def letting(self, names: str | None) -> Iterator[None]:
+        """What these machines do in the background goes on; None: that of all."""
+        machines: Numbers | None = None if names is None else set(self._numbers(names))
         before, self._let_through = self._let_through, machines
         try:
             yield
@@ -326,12 +342,21 @@ class Lab:
             return True
         is_background = any(
             operation.opcode >> 8 == Part.ANTIENTROPY
-            or (operation.opcode == MERGE and frame.lane is Lane.BULK)
+            or (
+                operation.opcode == MERGE
+                and frame.lane is Lane.BULK
+                and operation.flags & ReplicaFlags.SYNC  # repair by a read is not synced
+            )
             for operation in frame.operations
         )
         return not is_background or source in self._let_through
 
-    # --- what is stored
+    # --- what is stored, and by whom
+
+    def node(self, name: str) -> Any:
+        process = self.world.machines[self._number(name)].process
+        assert process is not None, f"{name} does not run"
+        return process.node
 
     def record(self, name: str, key: bytes | None = None, space: Space = Space.DATA) -> Any:
         """The record on a machine: None for nothing, a Failure where it cannot be read."""
@@ -357,7 +382,7 @@ class Lab:
         self._let_through = None
         keys = {call.key for call in world.clients.history.calls} | {self.key}
         self.wait_until(
-            lambda: self._all_ready() and not hint_count(world) and not disagreements(world, keys),
+            lambda: self.all_ready() and not hint_count(world) and not disagreements(world, keys),
             "for copies to become equal",
         )
         self.advance(world.program.settle_period_ms // 2)
@@ -372,7 +397,7 @@ class Lab:
                     world.fail(finding.promise, "", finding.text, (finding.key,))
         self._assert_sound()
 
-    def _all_ready(self) -> bool:
+    def all_ready(self) -> bool:
         return all(
             machine.process is not None and self.world.program.is_ready(machine.process.node)
             for machine in self.world.machines
