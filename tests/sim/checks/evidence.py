@@ -148,13 +148,13 @@ def clock_of_context(data: bytes) -> tuple[Clock, int]:
 def includes(larger: Record | None, smaller: Record) -> str | None:
     """Why the larger record does not show all that the smaller one does; None if it does.
 
-    After a cut, what fell may be unknown again: only what stayed is compared.
+    After a cut, what fell may be unknown again: only what stayed for its time is compared.
     """
     if larger is None:
         return "there is nothing"
     smaller = smaller.cut(larger.cut_s)
     for actor, entry in smaller.clock:
-        if entry.counter > larger.clock.counter(actor):
+        if entry.time_s and entry.counter > larger.clock.counter(actor):
             return f"{Dot(actor, entry.counter)} is not known"
     alive = {item.dot for item in smaller.items}
     if larger.cut_s == 0:
