@@ -7,6 +7,7 @@ have written Error, what is over a limit ValueError.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 
 from crc32c import crc32c
@@ -26,6 +27,7 @@ __all__ = [
     "decode_clock",
     "encode",
     "encode_entry",
+    "minted_size_max",
 ]
 
 VERSION = 1
@@ -41,6 +43,7 @@ ACTOR = Struct(">IIQ")
 ENTRY = Struct("<II")
 ITEM = Struct("<HBBIQ")
 ENTRY_SIZE = ACTOR.size + ENTRY.size
+ITEM_SIZE_MAX = ITEM.size + 8 + 2 * 5  # without name and value: expiry, and their sizes
 
 # Which sizes stand in front of name and value.
 NAMED = frozenset({Kind.ELEMENT, Kind.FIELD})
@@ -63,6 +66,13 @@ def encode(record: Record) -> bytes:
     if len(body) > RECORD_SIZE_MAX:
         raise ValueError(f"a record of {len(body)} bytes")
     return crc32c(body[4:]).to_bytes(4, "little") + body[4:]
+
+
+def minted_size_max(values: Sequence[bytes], context_size: int) -> int:
+    """How many bytes a record has at most that was minted where nothing was, from these values and
+    a client's context (context.py)."""
+    overhead = HEADER.size + ENTRY_SIZE + max(1, len(values)) * ITEM_SIZE_MAX
+    return overhead + sum(map(len, values)) + context_size
 
 
 def encode_entry(actor: Actor, entry: Entry) -> bytes:

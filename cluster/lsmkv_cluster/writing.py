@@ -32,6 +32,7 @@ from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.minter import MintBatch, MintEntry, Minter, MintResult
 from lsmkv_cluster.ports import Answered, Ask, Now, Stored, StoreOrder, Unanswered
 from lsmkv_cluster.quorum import can_meet, is_met, total
+from lsmkv_cluster.record_format import minted_size_max
 from lsmkv_cluster.replica_messages import MERGE, ReplicaFlags, encode_merge
 from lsmkv_cluster.requests import ClientAnswer, Outcome, Reason
 from lsmkv_cluster.storage_orders import Done, Failure, Merged, Mint, Space, Sync
@@ -132,9 +133,11 @@ class Writing:
         return steps
 
     def _has_room(self, now: Now, call: Call) -> bool:
-        """Whether the hints have room for a write that is minted into them."""
+        """Whether the hints have room for a write that is minted into them. Never less is counted
+        than it will be: other stand-ins, which count the record, are not full before this one."""
         request = call.request
-        return self._take_hint(now, request.key, len(request.key) + sum(map(len, request.values)))
+        size = minted_size_max(request.values, len(request.context))
+        return self._take_hint(now, request.key, len(request.key) + size)
 
     def _take_id(self) -> int:
         self._next_id += 1

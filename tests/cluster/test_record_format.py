@@ -58,6 +58,17 @@ def test_large_values_have_longer_sizes():
         assert record_format.decode(record_format.encode(record)) == record
 
 
+def test_no_minted_record_is_larger_than_was_said_before():
+    largest = Entry(2**32 - 1, 2**32 - 1)
+    for kind, size in ((Kind.TOMBSTONE, 0), (Kind.VALUE, 0), (Kind.VALUE, 1 << 20)):
+        for expiry_ms in (0, 2**63):
+            value = b"v" * size
+            item = Item(Dot(ACTOR, 2**32 - 1), kind, 2**64 - 1, b"", value, expiry_ms)
+            encoded = record_format.encode(Record(Clock({ACTOR: largest}), (item,)))
+            values = () if kind is Kind.TOMBSTONE else (value,)
+            assert len(encoded) <= record_format.minted_size_max(values, context_size=0)
+
+
 def test_an_over_long_size_is_refused():
     over_long = EXAMPLE[:-2] + b"\x81\x00v"
     with pytest.raises(CorruptionError):
