@@ -92,6 +92,7 @@ class Ledger:
         self.holdings: list[list[Holding]] = [[] for _ in range(machine_count)]
         self.losses: list[list[Loss]] = [[] for _ in range(machine_count)]
         self.changes: list[tuple[int, int, bytes]] = []  # (time, machine, key), by merges
+        self.syncs: list[list[int]] = [[] for _ in range(machine_count)]  # when, ascending
         self._synced = [0] * machine_count
         self._trace = trace
         self._fail = fail
@@ -124,6 +125,7 @@ class Ledger:
 
     def synced(self, machine: int) -> None:
         self._synced[machine] = self.number
+        self.syncs[machine].append(self.number)
 
     def lost(self, machine: int, kind: str, since: int) -> None:
         self.number += 1
@@ -153,6 +155,9 @@ class Ledger:
         for index, outcome in enumerate(outcomes):
             before, after = decided.get(index, (None, None))
             if after is None:
+                if before is not None:  # what it holds is what the call gets
+                    held = Holding(self.number, order.keys[index], order.space, self.record(before))
+                    self.holdings[machine.number].append(held)
                 continue
             if outcome is True:
                 self._minted(machine, order, order.keys[index], before, after)

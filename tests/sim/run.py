@@ -20,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter, process_time
 
-from tests.sim.canaries import CANARIES
 from tests.sim.options import draw
+from tests.sim.planted import CANARIES
 from tests.sim.product import Product
 from tests.sim.report import Tally, failure_text
 from tests.sim.results import OtherSourcesError, Results, sources_digest

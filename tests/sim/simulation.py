@@ -20,7 +20,7 @@ from tests.sim.checks.causality import (
     siblings_are_concurrent,
 )
 from tests.sim.checks.evidence import Evidence, Finding
-from tests.sim.checks.loss import acknowledged_writes_are_kept
+from tests.sim.checks.loss import acknowledged_writes_are_kept, acknowledgements_are_true
 from tests.sim.checks.sessions import contexts_grow, strict_reads_see_what_ended_before
 from tests.sim.faults import Nemesis
 from tests.sim.loop import MS, SECOND
@@ -39,6 +39,7 @@ Checker = Callable[[Evidence], Iterable[Finding]]
 
 CHECKERS: tuple[Checker, ...] = (
     acknowledged_writes_are_kept,
+    acknowledgements_are_true,
     nothing_is_hidden_without_right,
     siblings_are_concurrent,
     outcomes_are_true,
@@ -198,6 +199,11 @@ class Simulation:
                 world.fail(finding.promise, "", finding.text, (finding.key,))
         for text in world.streams.failures:
             world.fail("a damaged frame was accepted", "", text)
+        for time_us, machine, text in world.alarms:
+            if text.startswith("a Merkle tree was wrong"):
+                world.fail(
+                    "a tree is not what is stored", machine, f"{text} ({time_us / 1e6:.3f} s)"
+                )
 
     # --- the verdict
 

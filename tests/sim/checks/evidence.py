@@ -16,7 +16,7 @@ from lsmkv_cluster.record_format import decode, decode_clock
 from lsmkv_cluster.requests import Verb
 from lsmkv_cluster.vclock import Clock, Dot
 from tests.sim.history import Call
-from tests.sim.ledger import Ledger, MintEvent
+from tests.sim.ledger import Holding, Ledger, MintEvent
 
 __all__ = ["Copies", "Evidence", "Finding", "clock_of_context", "includes", "newly_hidden"]
 
@@ -48,6 +48,10 @@ class Evidence:
 
     def mints_of(self, key: bytes) -> list[MintEvent]:
         return self._mints_by_key.get(key, [])
+
+    def holdings_of(self, key: bytes) -> list[list[Holding]]:
+        """By machine, in the order of time."""
+        return self._holdings_by_key.get(key, [])
 
     def final(self, key: bytes) -> Record | None:
         """What all owners together have."""
@@ -88,6 +92,16 @@ class Evidence:
         found: dict[bytes, list[Call]] = {}
         for call in self.calls:
             found.setdefault(call.key, []).append(call)
+        return found
+
+    @cached_property
+    def _holdings_by_key(self) -> dict[bytes, list[list[Holding]]]:
+        found: dict[bytes, list[list[Holding]]] = {}
+        for machine, holdings in enumerate(self.ledger.holdings):
+            for holding in holdings:
+                if holding.key not in found:
+                    found[holding.key] = [[] for _ in self.ledger.holdings]
+                found[holding.key][machine].append(holding)
         return found
 
     @cached_property

@@ -12,14 +12,16 @@ writes have none: faults are budgeted so that a synced copy is left.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from lsmkv_cluster.record import Record
+from lsmkv_cluster.storage_orders import Space
 from tests.sim.checks.evidence import Evidence, Finding, includes
 from tests.sim.history import Call
 from tests.sim.ledger import Holding
 
-__all__ = ["acknowledged_writes_are_kept"]
+__all__ = ["acknowledged_writes_are_kept", "acknowledgements_are_true"]
 
 
 def acknowledged_writes_are_kept(evidence: Evidence) -> Iterator[Finding]:
@@ -42,7 +44,7 @@ def _excuse(evidence: Evidence, call: Call, record: Record) -> str | None:
     """What happened to everybody who held it."""
     assert call.replied is not None
     reasons = []
-    for machine, holdings in enumerate(evidence.ledger.holdings):
+    for machine, holdings in enumerate(evidence.holdings_of(call.key)):
         held = _held(holdings, call, record)
         if held is None:
             continue
@@ -58,6 +60,39 @@ def _held(holdings: list[Holding], call: Call, record: Record) -> Holding | None
     for holding in holdings:
         if call.replied is None or holding.number > call.replied:
             return None
-        if holding.key == call.key and includes(holding.record, record) is None:
+        if includes(holding.record, record) is None:
             return holding
     return None
+
+
+def acknowledgements_are_true(evidence: Evidence) -> Iterator[Finding]:
+    for call in evidence.calls:
+        if not call.is_done or not call.request.is_write:
+            continue
+        record = evidence.answer_record(call)
+        if record is None:
+            continue
+        assert call.answer is not None
+        count = sum(
+            _has_it(evidence, machine, holdings, call, record)
+            for machine, holdings in enumerate(evidence.holdings_of(call.key))
+        )
+        if count < call.answer.needed:
+            text = f"{call}: {count} of the {call.answer.needed} that it takes had it"
+            yield Finding("C1 acknowledged by too few", call.key, text)
+
+
+def _has_it(
+    evidence: Evidence, machine: int, holdings: list[Holding], call: Call, record: Record
+) -> bool:
+    assert call.replied is not None
+    if not call.is_strict:
+        return _held(holdings, call, record) is not None
+    syncs = evidence.ledger.syncs[machine]
+    for holding in holdings:
+        if holding.number > call.replied:
+            break
+        if holding.space is Space.DATA and includes(holding.record, record) is None:
+            place = bisect_left(syncs, holding.number)
+            return place < len(syncs) and syncs[place] <= call.replied
+    return False

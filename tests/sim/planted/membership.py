@@ -1,0 +1,54 @@
+"""Bugs in whom members take for dead, and in what they take from a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lsmkv_cluster import member_table, wire
+from lsmkv_cluster.gossip_messages import Statement
+from lsmkv_cluster.member_status import Status
+from lsmkv_cluster.member_table import MemberTable, Record
+from lsmkv_cluster.suspicion import Verdict
+from tests.sim.canaries import canary, replaced
+
+
+@canary("one accuser suffices")
+def one_accuser_suffices() -> Iterator[None]:
+    """A suspicion that is not refuted in time ends in death, whoever accuses: a member that hears
+    nobody buries all the others (plain SWIM, before Lifeguard)."""
+    with replaced(member_table, "judge", lambda *_: Verdict.CONFIRMED):
+        yield
+
+
+@canary("an echo accuses")
+def echo_accuses() -> Iterator[None]:
+    """Whoever hears an accusation counts as an accuser itself: one slow member's word comes back to
+    it as the confirmation that it needs."""
+    before = MemberTable.learn
+
+    def learn(self: MemberTable, now_ms: int, record: Record, said: Statement) -> bool:
+        is_news = before(self, now_ms, record, said)
+        if record.status is Status.SUSPECT:
+            is_news |= self._add_accusers(record, (self._me,))
+        return is_news
+
+    with replaced(MemberTable, "learn", learn):
+        yield
+
+
+@canary("checksums are not checked")
+def checksums_are_not_checked() -> Iterator[None]:
+    """The body of a frame is believed as it comes (Amazon S3, July 2008: one flipped bit in gossip
+    that was not checksummed)."""
+
+    class Believer(int):
+        def __ne__(self, other: object) -> bool:
+            return False
+
+        def __hash__(self) -> int:
+            return int(self)
+
+    before: Any = wire.crc32c
+    with replaced(wire, "crc32c", lambda data: Believer(before(data))):
+        yield
