@@ -22,14 +22,14 @@ from tests.support.members import make_topology
 import lsmkv
 from benchmarks.record_merge import pair
 from lsmkv.kernel import RecordMerger, merge_batch
-from lsmkv_cluster.actor import Identity
-from lsmkv_cluster.engine_key import KeyScheme, Space
-from lsmkv_cluster.partition_trees import PartitionTrees
-from lsmkv_cluster.slots import Partitioning
-from lsmkv_cluster.storage_orders import Merge, Merged, Mint, Order, Persist, Read, Values
-from lsmkv_cluster.store import Store
-from lsmkv_cluster.store_opening import open_store
-from lsmkv_cluster.topology import Topology
+from lsmkv_cluster.placement.slots import Partitioning
+from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.storage.engine_key import KeyScheme, Space
+from lsmkv_cluster.storage.partition_trees import PartitionTrees
+from lsmkv_cluster.storage.storage_orders import Merge, Merged, Mint, Order, Persist, Read, Values
+from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.storage.store_opening import open_store
+from lsmkv_cluster.versions.actor import Identity
 
 BATCHES = (64, 1024)
 STEP = 7919  # scatters the keys

@@ -38,10 +38,10 @@ from dataclasses import dataclass, fields
 
 from tests.support.gossip_network import GossipNetwork
 
-from lsmkv_cluster.gossip_messages import Load
-from lsmkv_cluster.member_status import Status
-from lsmkv_cluster.members import MemberId
-from lsmkv_cluster.membership_settings import MembershipSettings
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.swim.gossip_messages import Load
+from lsmkv_cluster.swim.member_status import Status
+from lsmkv_cluster.swim.membership_settings import MembershipSettings
 
 SIZES = (5, 10, 50, 200, 1000)
 SETTLE_MS = 10_000

@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.support import c_program
 
 from lsmkv.kernel import MerkleTree
-from lsmkv_cluster.antientropy_exchange import Exchange, Finished, SendQuestion, answer
-from lsmkv_cluster.antientropy_messages import (
+from lsmkv_cluster.healing.antientropy_exchange import Exchange, Finished, SendQuestion, answer
+from lsmkv_cluster.healing.antientropy_messages import (
     decode_answer,
     decode_question,
     encode_answer,

@@ -31,10 +31,10 @@ from pathlib import Path
 
 from tests.support.reference_placement import is_fewest
 
-from lsmkv_cluster.fair import fair_shares
-from lsmkv_cluster.members import MEMBER_ID_SIZE, Member
-from lsmkv_cluster.owners import Owners, no_owners
-from lsmkv_cluster.planner import plan, sites_of
+from lsmkv_cluster.placement.fair import fair_shares
+from lsmkv_cluster.placement.members import MEMBER_ID_SIZE, Member
+from lsmkv_cluster.placement.owners import Owners, no_owners
+from lsmkv_cluster.placement.planner import plan, sites_of
 
 SIZES = (3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 70, 100)
 WEIGHTS = (100, 200, 100, 50, 100)

@@ -16,8 +16,8 @@ from random import Random
 
 from tests.support.trio import Trio
 
+from lsmkv_cluster.coordination.requests import ClientRequest, Verb
 from lsmkv_cluster.driver_ports import ClientCall
-from lsmkv_cluster.requests import ClientRequest, Verb
 
 KEY_COUNT = 10_000
 VALUE = b"v" * 100

@@ -24,11 +24,11 @@ from tests.support import c_program
 
 import lsmkv
 from lsmkv.kernel import RecordMerger, merge_batch
-from lsmkv_cluster import record_format
-from lsmkv_cluster.context import NOTHING, seen_in
-from lsmkv_cluster.minting import mint, write
-from lsmkv_cluster.record import Record, merge
-from lsmkv_cluster.vclock import Actor
+from lsmkv_cluster.versions import record_format
+from lsmkv_cluster.versions.context import NOTHING, seen_in
+from lsmkv_cluster.versions.minting import mint, write
+from lsmkv_cluster.versions.record import Record, merge
+from lsmkv_cluster.versions.vclock import Actor
 
 KERNELS = ["record_merge", "record_check", "crc32c", "status", "allocator"]
 ACTORS = [Actor(node, 77, 1 << 32) for node in (1, 2, 3)]

@@ -17,25 +17,7 @@ from lsmkv._native.table import TableSpace
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv.filenames import FileKind
 from lsmkv.version import LogRef, TableKey
-from lsmkv_cluster import context, record_format
-from lsmkv_cluster.actor import Identity
-from lsmkv_cluster.antientropy_repair_messages import (
-    ListAnswer,
-    ListQuestion,
-    decode_list_answer,
-    encode_list_answer,
-    encode_list_question,
-)
-from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
-from lsmkv_cluster.engine_key import KeyScheme, Space, client_key, slot_in
-from lsmkv_cluster.gossip_messages import Statement, decode_statement, encode_statement
-from lsmkv_cluster.handshake import Hello, decode_hello, encode_hello
-from lsmkv_cluster.keyspaces import Consistency, Level
-from lsmkv_cluster.member_status import Status
-from lsmkv_cluster.operations import Machine, Operation
-from lsmkv_cluster.ports import Ask, Now
-from lsmkv_cluster.record import Kind
-from lsmkv_cluster.replica_messages import (
+from lsmkv_cluster.coordination.replica_messages import (
     READ,
     Found,
     decode_found,
@@ -43,7 +25,7 @@ from lsmkv_cluster.replica_messages import (
     decode_read,
     encode_read,
 )
-from lsmkv_cluster.requests import (
+from lsmkv_cluster.coordination.requests import (
     ClientAnswer,
     ClientRequest,
     Outcome,
@@ -54,12 +36,30 @@ from lsmkv_cluster.requests import (
     encode_answer,
     encode_request,
 )
-from lsmkv_cluster.start_messages import Announcement
-from lsmkv_cluster.storage_orders import Entry as KeyEntry
-from lsmkv_cluster.store_marks import IDENTITY_KEY, encode_identity, read_marks
-from lsmkv_cluster.traffic import Incoming, Traffic
-from lsmkv_cluster.vclock import Actor, Entry
-from lsmkv_cluster.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
+from lsmkv_cluster.healing.antientropy_repair_messages import (
+    ListAnswer,
+    ListQuestion,
+    decode_list_answer,
+    encode_list_answer,
+    encode_list_question,
+)
+from lsmkv_cluster.healing.start_messages import Announcement
+from lsmkv_cluster.operations import Machine, Operation
+from lsmkv_cluster.placement.keyspaces import Consistency, Level
+from lsmkv_cluster.ports import Ask, Now
+from lsmkv_cluster.storage.engine_key import KeyScheme, Space, client_key, slot_in
+from lsmkv_cluster.storage.storage_orders import Entry as KeyEntry
+from lsmkv_cluster.storage.store_marks import IDENTITY_KEY, encode_identity, read_marks
+from lsmkv_cluster.swim.gossip_messages import Statement, decode_statement, encode_statement
+from lsmkv_cluster.swim.member_status import Status
+from lsmkv_cluster.transport.datagram import DatagramOpener, DatagramSealer
+from lsmkv_cluster.transport.handshake import Hello, decode_hello, encode_hello
+from lsmkv_cluster.transport.traffic import Incoming, Traffic
+from lsmkv_cluster.transport.wire import Frame, FrameDecoder, FrameKind, Lane, encode_frame
+from lsmkv_cluster.versions import context, record_format
+from lsmkv_cluster.versions.actor import Identity
+from lsmkv_cluster.versions.record import Kind
+from lsmkv_cluster.versions.vclock import Actor, Entry
 from tests.support.worked_examples import BLOCKS, block, hexadecimal, joined
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lsmkv.kernel import MerkleTree
-from lsmkv_cluster.actor import Identity, StartEvidence
-from lsmkv_cluster.coordinator import CoordinatorSettings
-from lsmkv_cluster.hint_budget import HintSettings
-from lsmkv_cluster.membership_settings import MembershipSettings
-from lsmkv_cluster.read_state import ReadSettings
-from lsmkv_cluster.recovery import Lack
-from lsmkv_cluster.repair_schedule import AntiEntropySettings
-from lsmkv_cluster.starting import StartSettings
-from lsmkv_cluster.store_opening import Opened
-from lsmkv_cluster.writing import WriteSettings
+from lsmkv_cluster.coordination.coordinator import CoordinatorSettings
+from lsmkv_cluster.coordination.read_state import ReadSettings
+from lsmkv_cluster.coordination.writing import WriteSettings
+from lsmkv_cluster.healing.hint_budget import HintSettings
+from lsmkv_cluster.healing.recovery import Lack
+from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
+from lsmkv_cluster.healing.starting import StartSettings
+from lsmkv_cluster.storage.store_opening import Opened
+from lsmkv_cluster.swim.membership_settings import MembershipSettings
+from lsmkv_cluster.versions.actor import Identity, StartEvidence
 
 __all__ = ["BOOT_ID_NOTE", "Boot", "NodeSettings", "Secrets"]
 

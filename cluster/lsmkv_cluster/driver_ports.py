@@ -23,10 +23,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Stored, StoreOrder
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest
-from lsmkv_cluster.wire import Frame
+from lsmkv_cluster.transport.wire import Frame
 
 __all__ = [
     "ClientCall",

@@ -17,12 +17,14 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from lsmkv.kernel import RecordMerger, entry_hash
-from lsmkv_cluster.actor import ActorSource, Identity
-from lsmkv_cluster.antientropy import AntiEntropy, Met
 from lsmkv_cluster.boot import BOOT_ID_NOTE, Boot, NodeSettings, Secrets
-from lsmkv_cluster.coordinator import Coordinator
-from lsmkv_cluster.damage import unreadable_partitions
-from lsmkv_cluster.datagram import DatagramOpener, DatagramSealer
+from lsmkv_cluster.coordination.coordinator import Coordinator
+from lsmkv_cluster.coordination.latency import Latencies
+from lsmkv_cluster.coordination.minter import Minter
+from lsmkv_cluster.coordination.reading import Reading
+from lsmkv_cluster.coordination.replica import Replica
+from lsmkv_cluster.coordination.view import View
+from lsmkv_cluster.coordination.writing import Writing
 from lsmkv_cluster.driver_ports import (
     ClientCall,
     ClientReply,
@@ -34,18 +36,16 @@ from lsmkv_cluster.driver_ports import (
     NodeEffect,
     PeerLost,
 )
-from lsmkv_cluster.engine_key import KeyScheme, Space
 from lsmkv_cluster.errors import ProtocolError
-from lsmkv_cluster.gossip_messages import Load
-from lsmkv_cluster.handshake import boot_number
-from lsmkv_cluster.hints import HintedHandoff
-from lsmkv_cluster.hlc import HybridClock
-from lsmkv_cluster.latency import Latencies
-from lsmkv_cluster.members import MemberId, actor_number
-from lsmkv_cluster.membership import Membership
-from lsmkv_cluster.merging import LostDots
-from lsmkv_cluster.minter import Minter
+from lsmkv_cluster.healing.antientropy import AntiEntropy, Met
+from lsmkv_cluster.healing.damage import unreadable_partitions
+from lsmkv_cluster.healing.hints import HintedHandoff
+from lsmkv_cluster.healing.merging import LostDots
+from lsmkv_cluster.healing.recovery import Recovery
+from lsmkv_cluster.healing.starting import Starting
 from lsmkv_cluster.operations import Machine
+from lsmkv_cluster.placement.members import MemberId, actor_number
+from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import (
     Alarm,
     Ask,
@@ -59,17 +59,17 @@ from lsmkv_cluster.ports import (
     StoreOrder,
 )
 from lsmkv_cluster.ports import Machine as MachinePort
-from lsmkv_cluster.reading import Reading
-from lsmkv_cluster.recovery import Recovery
-from lsmkv_cluster.replay_window import ReplayWindow, Verdict
-from lsmkv_cluster.replica import Replica
-from lsmkv_cluster.starting import Starting
-from lsmkv_cluster.storage_orders import Done, Order, Result
-from lsmkv_cluster.storage_orders import Persist as PersistOrder
-from lsmkv_cluster.topology import Topology
-from lsmkv_cluster.traffic import Incoming, Traffic
-from lsmkv_cluster.view import View
-from lsmkv_cluster.writing import Writing
+from lsmkv_cluster.storage.engine_key import KeyScheme, Space
+from lsmkv_cluster.storage.storage_orders import Done, Order, Result
+from lsmkv_cluster.storage.storage_orders import Persist as PersistOrder
+from lsmkv_cluster.swim.gossip_messages import Load
+from lsmkv_cluster.swim.membership import Membership
+from lsmkv_cluster.transport.datagram import DatagramOpener, DatagramSealer
+from lsmkv_cluster.transport.handshake import boot_number
+from lsmkv_cluster.transport.replay_window import ReplayWindow, Verdict
+from lsmkv_cluster.transport.traffic import Incoming, Traffic
+from lsmkv_cluster.versions.actor import ActorSource, Identity
+from lsmkv_cluster.versions.hlc import HybridClock
 
 __all__ = ["Node"]
 

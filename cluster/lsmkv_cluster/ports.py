@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol
 
-from lsmkv_cluster.member_status import Status
-from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.operations import Operation, OperationStatus
-from lsmkv_cluster.storage_orders import Order, Result
-from lsmkv_cluster.wire import Lane
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.storage.storage_orders import Order, Result
+from lsmkv_cluster.swim.member_status import Status
+from lsmkv_cluster.transport.wire import Lane
 
 __all__ = [
     "Alarm",

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from lsmkv_cluster.coordination.requests import ClientRequest, Outcome, Reason, Verb
 from lsmkv_cluster.driver_ports import ClientCall, DatagramIn, FrameIn, PeerLost
-from lsmkv_cluster.record_format import decode
-from lsmkv_cluster.requests import ClientRequest, Outcome, Reason, Verb
-from lsmkv_cluster.resolve import siblings
-from lsmkv_cluster.storage_orders import Read, Space, Values
+from lsmkv_cluster.storage.storage_orders import Read, Space, Values
+from lsmkv_cluster.versions.record_format import decode
+from lsmkv_cluster.versions.resolve import siblings
 from tests.support.trio import Trio
 
 

@@ -17,9 +17,9 @@ import lsmkv
 from lsmkv import CorruptionError, Error, kernel
 from lsmkv._native import memory
 from lsmkv.kernel import RecordMerger
-from lsmkv_cluster import record_format
-from lsmkv_cluster.actor import Identity
-from lsmkv_cluster.record import Record, merge
+from lsmkv_cluster.versions import record_format
+from lsmkv_cluster.versions.actor import Identity
+from lsmkv_cluster.versions.record import Record, merge
 from tests.support import c_program
 from tests.support.record_cases import checksummed, encoded, grown_records, records
 

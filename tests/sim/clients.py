@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from tests.sim.history import ENDINGS, Call, Ending, History
 from tests.sim.loop import MS
 from tests.sim.workload import Session, Workload

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
-from lsmkv_cluster.keyspaces import Consistency, Level, Mode
+from lsmkv_cluster.placement.keyspaces import Consistency, Level, Mode
 from tests.sim.history import Call
 from tests.sim.kinds import DESTRUCTIVE, FaultKind
 from tests.sim.loop import MS, SECOND

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lsmkv_cluster.keyspaces import Mode
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest, Outcome
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome
+from lsmkv_cluster.placement.keyspaces import Mode
 
 __all__ = ["Call", "Ending", "History"]
 

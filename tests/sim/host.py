@@ -18,6 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import lsmkv
+from lsmkv_cluster.coordination.requests import ClientRequest
 from lsmkv_cluster.driver_ports import (
     ClientCall,
     ClientReply,
@@ -33,8 +34,7 @@ from lsmkv_cluster.driver_ports import (
 from lsmkv_cluster.operations import Machine as Part
 from lsmkv_cluster.operations import opcode
 from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
-from lsmkv_cluster.requests import ClientRequest
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.storage_orders import (
     Failed,
     Failure,
     Merge,
@@ -45,7 +45,7 @@ from lsmkv_cluster.storage_orders import (
     Sync,
     Values,
 )
-from lsmkv_cluster.wire import Frame, FrameKind
+from lsmkv_cluster.transport.wire import Frame, FrameKind
 from tests.sim.loop import MS, SECOND
 from tests.sim.program import NodeLike, StoreLike
 

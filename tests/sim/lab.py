@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from lsmkv.kernel import drop_range
-from lsmkv_cluster.engine_key import Space, partition_tokens
-from lsmkv_cluster.keyspaces import Consistency, Keyspace, Level, Mode, Resolution
-from lsmkv_cluster.members import Member
+from lsmkv_cluster.coordination.replica_messages import ReplicaFlags
+from lsmkv_cluster.coordination.requests import ClientRequest, Outcome, Reason, Verb
 from lsmkv_cluster.operations import Machine as Part
-from lsmkv_cluster.record import Kind, Record
-from lsmkv_cluster.replica_messages import ReplicaFlags
-from lsmkv_cluster.requests import ClientRequest, Outcome, Reason, Verb
-from lsmkv_cluster.ring import Ring, position_of_slot
-from lsmkv_cluster.topology import DataCentre, Topology
-from lsmkv_cluster.wire import Frame, FrameKind, Lane
+from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Level, Mode, Resolution
+from lsmkv_cluster.placement.members import Member
+from lsmkv_cluster.placement.ring import Ring, position_of_slot
+from lsmkv_cluster.placement.topology import DataCentre, Topology
+from lsmkv_cluster.storage.engine_key import Space, partition_tokens
+from lsmkv_cluster.transport.wire import Frame, FrameKind, Lane
+from lsmkv_cluster.versions.record import Kind, Record
 from tests.sim import links
 from tests.sim.checks.evidence import Evidence
 from tests.sim.history import Call, Ending

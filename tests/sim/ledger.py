@@ -15,9 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lsmkv_cluster.record import Item, Record
-from lsmkv_cluster.record_format import decode
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.storage_orders import (
     Discard,
     Failed,
     Failure,
@@ -31,7 +29,9 @@ from lsmkv_cluster.storage_orders import (
     Space,
     Sync,
 )
-from lsmkv_cluster.vclock import Dot
+from lsmkv_cluster.versions.record import Item, Record
+from lsmkv_cluster.versions.record_format import decode
+from lsmkv_cluster.versions.vclock import Dot
 from tests.sim.trace import Trace
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from lsmkv_cluster.wire import Lane
+from lsmkv_cluster.transport.wire import Lane
 from tests.sim import links
 from tests.sim.faults import Active, Nemesis
 from tests.sim.kinds import FaultKind

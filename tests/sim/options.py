@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from lsmkv_cluster.keyspaces import Consistency, Keyspace, Level, Mode, Resolution
-from lsmkv_cluster.members import Member
-from lsmkv_cluster.owners import no_owners
-from lsmkv_cluster.planner import plan
-from lsmkv_cluster.topology import DataCentre, Topology
+from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Level, Mode, Resolution
+from lsmkv_cluster.placement.members import Member
+from lsmkv_cluster.placement.owners import no_owners
+from lsmkv_cluster.placement.planner import plan
+from lsmkv_cluster.placement.topology import DataCentre, Topology
 from tests.sim.kinds import FAULT_KINDS, FaultKind
 from tests.sim.paths import Quality
 from tests.support.members import make_member, member_id

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from lsmkv import DB
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
-from lsmkv_cluster.hint_budget import HintSettings
-from lsmkv_cluster.member_status import Status
-from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.healing.hint_budget import HintSettings
+from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.node import Node
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Now
-from lsmkv_cluster.repair_schedule import AntiEntropySettings
-from lsmkv_cluster.store_opening import open_store
+from lsmkv_cluster.storage.store_opening import open_store
+from lsmkv_cluster.swim.member_status import Status
 from tests.sim.program import NodeLike, Start, StoreLike
 
 __all__ = ["Product"]

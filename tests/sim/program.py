@@ -9,10 +9,10 @@ from typing import Protocol
 
 from lsmkv import DB
 from lsmkv_cluster.driver_ports import Input, NodeEffect
-from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Now
-from lsmkv_cluster.storage_orders import Order, Result
-from lsmkv_cluster.topology import Topology
+from lsmkv_cluster.storage.storage_orders import Order, Result
 
 __all__ = ["NodeLike", "Program", "Start", "StoreLike"]
 

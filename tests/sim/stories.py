@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from lsmkv_cluster import context, minting
-from lsmkv_cluster.engine_key import Space
-from lsmkv_cluster.keyspaces import Mode
-from lsmkv_cluster.record import Record, merge
-from lsmkv_cluster.record_format import encode
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest, Outcome, Verb
-from lsmkv_cluster.storage_orders import Done as StoreDone
-from lsmkv_cluster.storage_orders import Merge, Merged, Mint, Order, Result, Sync
-from lsmkv_cluster.vclock import Actor
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Verb
+from lsmkv_cluster.placement.keyspaces import Mode
+from lsmkv_cluster.storage.engine_key import Space
+from lsmkv_cluster.storage.storage_orders import Done as StoreDone
+from lsmkv_cluster.storage.storage_orders import Merge, Merged, Mint, Order, Result, Sync
+from lsmkv_cluster.versions import context, minting
+from lsmkv_cluster.versions.record import Record, merge
+from lsmkv_cluster.versions.record_format import encode
+from lsmkv_cluster.versions.vclock import Actor
 from tests.sim.checks.evidence import Evidence, Finding
 from tests.sim.history import Call, Ending
 from tests.sim.ledger import Ledger

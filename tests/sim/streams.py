@@ -21,7 +21,7 @@ from typing import Protocol
 
 from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.operations import encoded_size
-from lsmkv_cluster.wire import FRAME_HEADER_SIZE, Frame, FrameDecoder, Lane, encode_frame
+from lsmkv_cluster.transport.wire import FRAME_HEADER_SIZE, Frame, FrameDecoder, Lane, encode_frame
 from tests.sim.datagrams import damaged
 from tests.sim.links import Links
 from tests.sim.loop import MS, SECOND, Loop

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from lsmkv import DB
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Verb
 from lsmkv_cluster.driver_ports import (
     ClientCall,
     ClientReply,
@@ -15,14 +16,13 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
 )
-from lsmkv_cluster.engine_key import Space
-from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
-from lsmkv_cluster.record import Item, Kind, Record
-from lsmkv_cluster.record_format import encode
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest, Outcome, Verb
-from lsmkv_cluster.storage_orders import Merge, Mint, Read, Sync, Values
-from lsmkv_cluster.vclock import Actor, Clock, Dot, Entry
+from lsmkv_cluster.storage.engine_key import Space
+from lsmkv_cluster.storage.storage_orders import Merge, Mint, Read, Sync, Values
+from lsmkv_cluster.versions.record import Item, Kind, Record
+from lsmkv_cluster.versions.record_format import encode
+from lsmkv_cluster.versions.vclock import Actor, Clock, Dot, Entry
 from tests.sim.history import Ending
 from tests.sim.host import Host
 from tests.sim.loop import MS, SECOND

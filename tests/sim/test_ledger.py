@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from lsmkv_cluster.engine_key import Space
-from lsmkv_cluster.record import Item, Kind, Record
-from lsmkv_cluster.record_format import encode
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.engine_key import Space
+from lsmkv_cluster.storage.storage_orders import (
     Discard,
     Done,
     Failed,
@@ -22,7 +20,9 @@ from lsmkv_cluster.storage_orders import (
     Result,
     Sync,
 )
-from lsmkv_cluster.vclock import Actor, Clock, Dot, Entry
+from lsmkv_cluster.versions.record import Item, Kind, Record
+from lsmkv_cluster.versions.record_format import encode
+from lsmkv_cluster.versions.vclock import Actor, Clock, Dot, Entry
 from tests.sim.ledger import Ledger
 from tests.sim.loop import Loop
 from tests.sim.trace import Trace

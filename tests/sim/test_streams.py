@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from lsmkv_cluster.operations import Operation
-from lsmkv_cluster.wire import Frame, FrameKind, Lane
+from lsmkv_cluster.transport.wire import Frame, FrameKind, Lane
 from tests.sim.links import Links, cut_between, one_way
 from tests.sim.loop import MS, SECOND, Loop
 from tests.sim.paths import Paths, Quality

@@ -14,7 +14,7 @@ import pytest
 
 from lsmkv import DB
 from lsmkv_cluster.ports import Now
-from lsmkv_cluster.storage_orders import Result
+from lsmkv_cluster.storage.storage_orders import Result
 from tests.sim import toy
 from tests.sim.kinds import DESTRUCTIVE, FAULT_KINDS, FaultKind
 from tests.sim.options import Options, draw

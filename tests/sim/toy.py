@@ -13,7 +13,7 @@ from typing import Any
 
 from lsmkv import DB
 from lsmkv.kernel import RecordMerger
-from lsmkv_cluster import context, crdt, minting
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Reason, Verb
 from lsmkv_cluster.driver_ports import (
     ClientCall,
     ClientReply,
@@ -22,15 +22,11 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
 )
-from lsmkv_cluster.hlc import HybridClock
-from lsmkv_cluster.keyspaces import Level, Mode
-from lsmkv_cluster.members import MemberId
 from lsmkv_cluster.operations import Operation
+from lsmkv_cluster.placement.keyspaces import Level, Mode
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Now, Stored, StoreOrder
-from lsmkv_cluster.record import Record
-from lsmkv_cluster.record_format import decode, encode
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest, Outcome, Reason, Verb
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.storage_orders import (
     Entries,
     Failed,
     ListEntries,
@@ -41,8 +37,12 @@ from lsmkv_cluster.storage_orders import (
     Space,
     Values,
 )
-from lsmkv_cluster.vclock import Actor, Clock
-from lsmkv_cluster.wire import Frame, FrameKind, Lane
+from lsmkv_cluster.transport.wire import Frame, FrameKind, Lane
+from lsmkv_cluster.versions import context, crdt, minting
+from lsmkv_cluster.versions.hlc import HybridClock
+from lsmkv_cluster.versions.record import Record
+from lsmkv_cluster.versions.record_format import decode, encode
+from lsmkv_cluster.versions.vclock import Actor, Clock
 from tests.sim.program import NodeLike, Start, StoreLike
 from tests.sim.toy_store import ToyStore
 

@@ -6,8 +6,8 @@ from errno import ENOSPC
 
 from lsmkv import DB, Error, StorageError
 from lsmkv.kernel import RecordMerger, entry_hash
-from lsmkv_cluster.engine_key import Space
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.engine_key import Space
+from lsmkv_cluster.storage.storage_orders import (
     Done,
     Entries,
     Entry,

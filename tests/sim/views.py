@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lsmkv_cluster.engine_key import Space, space_tokens
-from lsmkv_cluster.record import Record, merge
-from lsmkv_cluster.storage_orders import Entries, ListEntries, Read, Values
+from lsmkv_cluster.storage.engine_key import Space, space_tokens
+from lsmkv_cluster.storage.storage_orders import Entries, ListEntries, Read, Values
+from lsmkv_cluster.versions.record import Record, merge
 from tests.sim.world import World
 
 HINTS = (Space.HINT, space_tokens(Space.HINT).first, space_tokens(Space.HINT).end)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from lsmkv_cluster.keyspaces import Consistency, Level
-from lsmkv_cluster.requests import ClientRequest, Verb
+from lsmkv_cluster.coordination.requests import ClientRequest, Verb
+from lsmkv_cluster.placement.keyspaces import Consistency, Level
 from tests.sim.options import Options
 
 __all__ = ["Planned", "Session", "Workload"]

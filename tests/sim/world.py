@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from lsmkv_cluster.members import Member
-from lsmkv_cluster.topology import Topology
+from lsmkv_cluster.placement.members import Member
+from lsmkv_cluster.placement.topology import Topology
 from tests.sim.clients import Clients
 from tests.sim.datagrams import Datagrams
 from tests.sim.ledger import Ledger

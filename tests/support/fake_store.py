@@ -11,12 +11,11 @@ import hashlib
 from collections.abc import Iterable
 
 from lsmkv.kernel import MerkleTree, entry_hash, key_token
-from lsmkv_cluster import record_format
-from lsmkv_cluster.engine_key import partition_tokens
-from lsmkv_cluster.members import MemberId
-from lsmkv_cluster.record import Item, Kind, Record, merge
-from lsmkv_cluster.slots import slot_of
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.slots import slot_of
+from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.storage.engine_key import partition_tokens
+from lsmkv_cluster.storage.storage_orders import (
     Discard,
     Done,
     Drop,
@@ -36,9 +35,10 @@ from lsmkv_cluster.storage_orders import (
     Sync,
     Values,
 )
-from lsmkv_cluster.topology import Topology
-from lsmkv_cluster.vclock import Actor, Clock, Dot
-from lsmkv_cluster.vclock import Entry as ClockEntry
+from lsmkv_cluster.versions import record_format
+from lsmkv_cluster.versions.record import Item, Kind, Record, merge
+from lsmkv_cluster.versions.vclock import Actor, Clock, Dot
+from lsmkv_cluster.versions.vclock import Entry as ClockEntry
 
 __all__ = ["FakeStore", "HASH_KEY", "merged", "some_record"]
 

@@ -14,12 +14,8 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lsmkv_cluster.datagram import DATAGRAM_SIZE_MAX, OPERATIONS_SIZE_MAX
-from lsmkv_cluster.member_status import Status
-from lsmkv_cluster.members import MemberId
-from lsmkv_cluster.membership import Membership
-from lsmkv_cluster.membership_settings import MembershipSettings
 from lsmkv_cluster.operations import decode_operations, encode_operations
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import (
     Alarm,
     Answered,
@@ -32,6 +28,10 @@ from lsmkv_cluster.ports import (
     StatusChanged,
     Unanswered,
 )
+from lsmkv_cluster.swim.member_status import Status
+from lsmkv_cluster.swim.membership import Membership
+from lsmkv_cluster.swim.membership_settings import MembershipSettings
+from lsmkv_cluster.transport.datagram import DATAGRAM_SIZE_MAX, OPERATIONS_SIZE_MAX
 from tests.support.members import member_id
 
 __all__ = ["Change", "GossipNetwork", "Node"]

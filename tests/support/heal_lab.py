@@ -13,12 +13,23 @@ import random
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
-from lsmkv_cluster.keyspaces import Keyspace
-from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.coordination.replica_messages import (
+    MERGE,
+    Found,
+    ReplicaFlags,
+    ReplicaStatus,
+    decode_merge,
+    decode_read,
+    encode_failure,
+    encode_found,
+)
 from lsmkv_cluster.operations import Machine as MachineNumber
 from lsmkv_cluster.operations import OperationStatus
-from lsmkv_cluster.owners import no_owners
-from lsmkv_cluster.planner import plan
+from lsmkv_cluster.placement.keyspaces import Keyspace
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.owners import no_owners
+from lsmkv_cluster.placement.planner import plan
+from lsmkv_cluster.placement.topology import DataCentre, Topology
 from lsmkv_cluster.ports import (
     Alarm,
     Answered,
@@ -32,18 +43,7 @@ from lsmkv_cluster.ports import (
     StoreOrder,
     Unanswered,
 )
-from lsmkv_cluster.replica_messages import (
-    MERGE,
-    Found,
-    ReplicaFlags,
-    ReplicaStatus,
-    decode_merge,
-    decode_read,
-    encode_failure,
-    encode_found,
-)
-from lsmkv_cluster.storage_orders import Failure, Merge, Merged, Read, Space, Values
-from lsmkv_cluster.topology import DataCentre, Topology
+from lsmkv_cluster.storage.storage_orders import Failure, Merge, Merged, Read, Space, Values
 from tests.support.fake_store import FakeStore
 from tests.support.members import make_member, member_id
 

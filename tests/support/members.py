@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from lsmkv_cluster.keyspaces import Consistency, Keyspace, Level, Mode
-from lsmkv_cluster.members import MEMBER_ID_SIZE, WEIGHT_ORDINARY, Address, Member, MemberState
-from lsmkv_cluster.owners import no_owners
-from lsmkv_cluster.planner import plan
-from lsmkv_cluster.topology import DataCentre, Topology
+from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Level, Mode
+from lsmkv_cluster.placement.members import (
+    MEMBER_ID_SIZE,
+    WEIGHT_ORDINARY,
+    Address,
+    Member,
+    MemberState,
+)
+from lsmkv_cluster.placement.owners import no_owners
+from lsmkv_cluster.placement.planner import plan
+from lsmkv_cluster.placement.topology import DataCentre, Topology
 
 __all__ = ["make_member", "make_topology", "member_id"]
 

@@ -15,16 +15,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lsmkv.kernel import RecordMerger, entry_hash
-from lsmkv_cluster import record_format
-from lsmkv_cluster.actor import ActorSource, Identity, StartEvidence
-from lsmkv_cluster.coordinator import Coordinator, CoordinatorSettings
+from lsmkv_cluster.coordination.coordinator import Coordinator, CoordinatorSettings
+from lsmkv_cluster.coordination.latency import Latencies
+from lsmkv_cluster.coordination.minter import Minter
+from lsmkv_cluster.coordination.reading import Reading
+from lsmkv_cluster.coordination.replica import Replica
+from lsmkv_cluster.coordination.replica_messages import MERGE, decode_merge
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.coordination.view import View
+from lsmkv_cluster.coordination.writing import Writing
 from lsmkv_cluster.driver_ports import ClientCall, ClientReply
-from lsmkv_cluster.hlc import HybridClock
-from lsmkv_cluster.keyspaces import Keyspace
-from lsmkv_cluster.latency import Latencies
-from lsmkv_cluster.members import MemberId, actor_number
-from lsmkv_cluster.minter import Minter
 from lsmkv_cluster.operations import Machine, OperationStatus
+from lsmkv_cluster.placement.keyspaces import Keyspace
+from lsmkv_cluster.placement.members import MemberId, actor_number
+from lsmkv_cluster.placement.topology import DataCentre, Topology
 from lsmkv_cluster.ports import (
     Answered,
     Ask,
@@ -36,11 +40,7 @@ from lsmkv_cluster.ports import (
     StoreOrder,
     Unanswered,
 )
-from lsmkv_cluster.reading import Reading
-from lsmkv_cluster.replica import Replica
-from lsmkv_cluster.replica_messages import MERGE, decode_merge
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.storage_orders import (
     Failed,
     Failure,
     Merge,
@@ -53,10 +53,10 @@ from lsmkv_cluster.storage_orders import (
     Sync,
     Values,
 )
-from lsmkv_cluster.topology import DataCentre, Topology
-from lsmkv_cluster.vclock import Dot
-from lsmkv_cluster.view import View
-from lsmkv_cluster.writing import Writing
+from lsmkv_cluster.versions import record_format
+from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.hlc import HybridClock
+from lsmkv_cluster.versions.vclock import Dot
 from tests.support.fake_store import HASH_KEY, FakeStore
 from tests.support.members import make_member, make_topology, member_id
 

@@ -7,10 +7,10 @@ import random
 from crc32c import crc32c
 from hypothesis import strategies as st
 
-from lsmkv_cluster import record_format
-from lsmkv_cluster.minting import Limits
-from lsmkv_cluster.record import Item, Kind, Record
-from lsmkv_cluster.vclock import Actor, Clock, Dot, Entry
+from lsmkv_cluster.versions import record_format
+from lsmkv_cluster.versions.minting import Limits
+from lsmkv_cluster.versions.record import Item, Kind, Record
+from lsmkv_cluster.versions.vclock import Actor, Clock, Dot, Entry
 from tests.support.record_lab import UNCLEAN, Copy, Lab
 
 __all__ = ["checksummed", "encoded", "grown_records", "item_of", "records"]

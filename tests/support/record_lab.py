@@ -14,13 +14,13 @@ import pytest
 
 from lsmkv import Error
 from lsmkv.kernel import RecordMerger
-from lsmkv_cluster import context, record_format, resolve
-from lsmkv_cluster.actor import ActorSource, Identity, StartEvidence
-from lsmkv_cluster.context import NOTHING, Context
-from lsmkv_cluster.hlc import HybridClock
-from lsmkv_cluster.minting import Change, Limits, Minted, delete, mint, overwrite, write
-from lsmkv_cluster.record import Record, merge
-from lsmkv_cluster.vclock import Actor, Dot
+from lsmkv_cluster.versions import context, record_format, resolve
+from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.context import NOTHING, Context
+from lsmkv_cluster.versions.hlc import HybridClock
+from lsmkv_cluster.versions.minting import Change, Limits, Minted, delete, mint, overwrite, write
+from lsmkv_cluster.versions.record import Record, merge
+from lsmkv_cluster.versions.vclock import Actor, Dot
 
 __all__ = ["CLEAN", "Copy", "Lab", "UNCLEAN", "settle"]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-from lsmkv_cluster.fair import fair_shares
-from lsmkv_cluster.site import Site
+from lsmkv_cluster.placement.fair import fair_shares
+from lsmkv_cluster.placement.site import Site
 
 __all__ = ["fewest_copies", "is_fewest"]
 

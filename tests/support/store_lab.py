@@ -10,15 +10,15 @@ from typing import Any
 import lsmkv
 from lsmkv._native.vfs import FileSystem, MemoryFileSystem
 from lsmkv.kernel import MerkleTree
-from lsmkv_cluster import record_format
-from lsmkv_cluster.engine_key import KeyScheme, Space, space_tokens
-from lsmkv_cluster.minting import mint, overwrite
-from lsmkv_cluster.record import Record, merge
-from lsmkv_cluster.storage_orders import Failure, Merge, Merged, Order, Read, Result, Values
-from lsmkv_cluster.store import Store
-from lsmkv_cluster.store_opening import Opened, open_store
-from lsmkv_cluster.topology import Topology
-from lsmkv_cluster.vclock import Actor
+from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.storage.engine_key import KeyScheme, Space, space_tokens
+from lsmkv_cluster.storage.storage_orders import Failure, Merge, Merged, Order, Read, Result, Values
+from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.storage.store_opening import Opened, open_store
+from lsmkv_cluster.versions import record_format
+from lsmkv_cluster.versions.minting import mint, overwrite
+from lsmkv_cluster.versions.record import Record, merge
+from lsmkv_cluster.versions.vclock import Actor
 from tests.support.members import make_topology
 
 __all__ = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lsmkv.kernel import RecordMerger
-from lsmkv_cluster.engine_key import partition_tokens
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.engine_key import partition_tokens
+from lsmkv_cluster.storage.storage_orders import (
     Discard,
     Done,
     Drop,

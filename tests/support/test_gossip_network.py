@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsmkv_cluster.member_status import Status
+from lsmkv_cluster.swim.member_status import Status
 from tests.support.gossip_network import GossipNetwork
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from lsmkv_cluster.coordination.replica_messages import MERGE, encode_merge
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Verb
 from lsmkv_cluster.driver_ports import ClientReply
-from lsmkv_cluster.keyspaces import Consistency, Level
 from lsmkv_cluster.operations import Machine
+from lsmkv_cluster.placement.keyspaces import Consistency, Level
 from lsmkv_cluster.ports import Ask, Reply
-from lsmkv_cluster.replica_messages import MERGE, encode_merge
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest, Outcome, Verb
-from lsmkv_cluster.storage_orders import (
+from lsmkv_cluster.storage.storage_orders import (
     Failed,
     Failure,
     Merge,
@@ -21,7 +21,7 @@ from lsmkv_cluster.storage_orders import (
     Sync,
     Values,
 )
-from lsmkv_cluster.wire import Lane
+from lsmkv_cluster.transport.wire import Lane
 from tests.support.fake_store import some_record
 from tests.support.members import member_id
 from tests.support.quorum_lab import QuorumLab, make_lab_topology

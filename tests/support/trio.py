@@ -12,6 +12,7 @@ from random import Random
 import lsmkv
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv_cluster.boot import Boot, Secrets
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from lsmkv_cluster.driver_ports import (
     ClientCall,
     ClientReply,
@@ -23,17 +24,16 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
 )
-from lsmkv_cluster.keyspaces import Keyspace, Mode
-from lsmkv_cluster.members import Member, MemberId
 from lsmkv_cluster.node import Node
-from lsmkv_cluster.owners import no_owners
-from lsmkv_cluster.planner import plan
+from lsmkv_cluster.placement.keyspaces import Keyspace, Mode
+from lsmkv_cluster.placement.members import Member, MemberId
+from lsmkv_cluster.placement.owners import no_owners
+from lsmkv_cluster.placement.planner import plan
+from lsmkv_cluster.placement.topology import DataCentre, Topology
 from lsmkv_cluster.ports import Now, Stored, StoreOrder
-from lsmkv_cluster.requests import ClientAnswer, ClientRequest
-from lsmkv_cluster.store import Store
-from lsmkv_cluster.store_opening import open_store
-from lsmkv_cluster.topology import DataCentre, Topology
-from lsmkv_cluster.wire import Frame, FrameDecoder, encode_frame
+from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.storage.store_opening import open_store
+from lsmkv_cluster.transport.wire import Frame, FrameDecoder, encode_frame
 
 __all__ = ["SECRETS", "Trio", "make_trio_topology"]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lsmkv_cluster.record import Item
-from lsmkv_cluster.requests import Verb
-from lsmkv_cluster.vclock import Clock, Dot
+from lsmkv_cluster.coordination.requests import Verb
+from lsmkv_cluster.versions.record import Item
+from lsmkv_cluster.versions.vclock import Clock, Dot
 from tests.sim.checks.evidence import Evidence, Finding, clock_of_context, newly_hidden
 from tests.sim.history import Call, Ending
 from tests.sim.ledger import MintEvent

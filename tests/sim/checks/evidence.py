@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lsmkv_cluster.context import HEADER
-from lsmkv_cluster.record import Item, Kind, Record, merge
-from lsmkv_cluster.record_format import decode, decode_clock
-from lsmkv_cluster.requests import Verb
-from lsmkv_cluster.vclock import Clock, Dot
+from lsmkv_cluster.coordination.requests import Verb
+from lsmkv_cluster.versions.context import HEADER
+from lsmkv_cluster.versions.record import Item, Kind, Record, merge
+from lsmkv_cluster.versions.record_format import decode, decode_clock
+from lsmkv_cluster.versions.vclock import Clock, Dot
 from tests.sim.history import Call
 from tests.sim.ledger import Holding, Ledger, MintEvent
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from lsmkv_cluster.record import Record
-from lsmkv_cluster.storage_orders import Space
+from lsmkv_cluster.storage.storage_orders import Space
+from lsmkv_cluster.versions.record import Record
 from tests.sim.checks.evidence import Evidence, Finding, includes
 from tests.sim.history import Call
 from tests.sim.ledger import Holding

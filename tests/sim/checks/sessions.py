@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lsmkv_cluster.requests import Verb
-from lsmkv_cluster.vclock import Clock
+from lsmkv_cluster.coordination.requests import Verb
+from lsmkv_cluster.versions.vclock import Clock
 from tests.sim.checks.evidence import Evidence, Finding, clock_of_context
 from tests.sim.history import Call
 

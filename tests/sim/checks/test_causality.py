@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lsmkv_cluster.record import Record
+from lsmkv_cluster.versions.record import Record
 from tests.sim.checks.causality import (
     nothing_is_hidden_without_right,
     outcomes_are_true,

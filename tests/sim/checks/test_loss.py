@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsmkv_cluster.record import Record
+from lsmkv_cluster.versions.record import Record
 from tests.sim.checks.loss import acknowledged_writes_are_kept
 from tests.sim.history import Ending
 from tests.sim.stories import Story, joined

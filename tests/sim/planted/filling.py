@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lsmkv_cluster import store_opening
 from lsmkv_cluster.boot import Boot
+from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.ports import StoreOrder
-from lsmkv_cluster.recovery import Recovery
-from lsmkv_cluster.storage_orders import Discard
+from lsmkv_cluster.storage import store_opening
+from lsmkv_cluster.storage.storage_orders import Discard
 from tests.sim.canaries import canary, replaced
 
 

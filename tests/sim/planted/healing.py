@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from lsmkv_cluster.partition_trees import PartitionTrees
-from lsmkv_cluster.record import Kind
-from lsmkv_cluster.record_format import decode
-from lsmkv_cluster.repair_records import RecordRepair
-from lsmkv_cluster.storage_orders import Drop, Entry, Merge, Merged, Read
-from lsmkv_cluster.store import Store
+from lsmkv_cluster.healing.repair_records import RecordRepair
+from lsmkv_cluster.storage.partition_trees import PartitionTrees
+from lsmkv_cluster.storage.storage_orders import Drop, Entry, Merge, Merged, Read
+from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.versions.record import Kind
+from lsmkv_cluster.versions.record_format import decode
 from tests.sim.canaries import canary, replaced
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lsmkv_cluster.hint_budget import Confirmations
-from lsmkv_cluster.hints import HintedHandoff
-from lsmkv_cluster.members import MemberId
+from lsmkv_cluster.coordination.replica import AS_HINT, Replica
+from lsmkv_cluster.healing.hint_budget import Confirmations
+from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.operations import OperationStatus
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Reply
-from lsmkv_cluster.replica import AS_HINT, Replica
-from lsmkv_cluster.storage_orders import Done, Drop
-from lsmkv_cluster.store import Store
+from lsmkv_cluster.storage.storage_orders import Done, Drop
+from lsmkv_cluster.storage.store import Store
 from tests.sim.canaries import canary, replaced
 
 

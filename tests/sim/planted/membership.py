@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lsmkv_cluster import member_table, wire
-from lsmkv_cluster.gossip_messages import Statement
-from lsmkv_cluster.member_status import Status
-from lsmkv_cluster.member_table import MemberTable, Record
-from lsmkv_cluster.suspicion import Verdict
+from lsmkv_cluster.swim import member_table
+from lsmkv_cluster.swim.gossip_messages import Statement
+from lsmkv_cluster.swim.member_status import Status
+from lsmkv_cluster.swim.member_table import MemberTable, Record
+from lsmkv_cluster.swim.suspicion import Verdict
+from lsmkv_cluster.transport import wire
 from tests.sim.canaries import canary, replaced
 
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from lsmkv.kernel import RecordMerger
-from lsmkv_cluster import minting
-from lsmkv_cluster.actor import FIRST_SERIAL, SERIAL_BITS, ActorSource, StartEvidence
-from lsmkv_cluster.context import Context
-from lsmkv_cluster.members import actor_number
-from lsmkv_cluster.minting import Change
-from lsmkv_cluster.record import Record
-from lsmkv_cluster.starting import Starting
-from lsmkv_cluster.store import Store
-from lsmkv_cluster.vclock import Actor, Clock
+from lsmkv_cluster.healing.starting import Starting
+from lsmkv_cluster.placement.members import actor_number
+from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.versions import minting
+from lsmkv_cluster.versions.actor import FIRST_SERIAL, SERIAL_BITS, ActorSource, StartEvidence
+from lsmkv_cluster.versions.context import Context
+from lsmkv_cluster.versions.minting import Change
+from lsmkv_cluster.versions.record import Record
+from lsmkv_cluster.versions.vclock import Actor, Clock
 from tests.sim.canaries import canary, replaced
 
 

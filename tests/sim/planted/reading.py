@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from lsmkv_cluster import reading
-from lsmkv_cluster.evidence import Heard
-from lsmkv_cluster.record_format import decode
-from lsmkv_cluster.store import Store
-from lsmkv_cluster.write_back import Kept, WriteBack
+from lsmkv_cluster.coordination import reading
+from lsmkv_cluster.coordination.evidence import Heard
+from lsmkv_cluster.coordination.write_back import Kept, WriteBack
+from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.versions.record_format import decode
 from tests.sim.canaries import canary, replaced
 
 

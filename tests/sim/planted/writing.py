@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lsmkv_cluster import replica, writing
-from lsmkv_cluster.calls import Finish, refusal
-from lsmkv_cluster.coordinator import Coordinator
+from lsmkv_cluster.coordination import replica, writing
+from lsmkv_cluster.coordination.calls import Finish, refusal
+from lsmkv_cluster.coordination.coordinator import Coordinator
+from lsmkv_cluster.coordination.requests import Reason
+from lsmkv_cluster.coordination.view import Place, Target, View
+from lsmkv_cluster.coordination.writing import Writing
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.ports import Answered, Stored, StoreOrder, Unanswered
-from lsmkv_cluster.requests import Reason
-from lsmkv_cluster.storage_orders import Done, Sync
-from lsmkv_cluster.view import Place, Target, View
-from lsmkv_cluster.writing import Writing
+from lsmkv_cluster.storage.storage_orders import Done, Sync
 from tests.sim.canaries import canary, replaced
 
 

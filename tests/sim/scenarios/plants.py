@@ -11,27 +11,29 @@ from dataclasses import replace
 from typing import Any
 
 from lsmkv.kernel import RecordMerger, drop_range
-from lsmkv_cluster import hlc, member_table, minter, minting, reading, writing
-from lsmkv_cluster.actor import SERIAL_BITS, ActorSource, StartEvidence
 from lsmkv_cluster.boot import Boot
-from lsmkv_cluster.calls import refusal
-from lsmkv_cluster.coordinator import Coordinator
-from lsmkv_cluster.hint_budget import Receivers
-from lsmkv_cluster.hint_pass import Dropped
-from lsmkv_cluster.hints import HintedHandoff
+from lsmkv_cluster.coordination import minter, reading, writing
+from lsmkv_cluster.coordination.calls import refusal
+from lsmkv_cluster.coordination.coordinator import Coordinator
+from lsmkv_cluster.coordination.requests import Reason
+from lsmkv_cluster.coordination.view import Target, View
+from lsmkv_cluster.healing.hint_budget import Receivers
+from lsmkv_cluster.healing.hint_pass import Dropped
+from lsmkv_cluster.healing.hints import HintedHandoff
+from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.node import Node
-from lsmkv_cluster.partition_trees import PartitionTrees
 from lsmkv_cluster.ports import Unanswered
-from lsmkv_cluster.record import ordered
-from lsmkv_cluster.record_format import decode, encode
-from lsmkv_cluster.recovery import Recovery
-from lsmkv_cluster.requests import Reason
-from lsmkv_cluster.storage_orders import Entries, Failed, Failure, Scrubbed
-from lsmkv_cluster.store import Store
-from lsmkv_cluster.suspicion import Verdict, judge
-from lsmkv_cluster.traffic import Traffic
-from lsmkv_cluster.vclock import Actor, Clock
-from lsmkv_cluster.view import Target, View
+from lsmkv_cluster.storage.partition_trees import PartitionTrees
+from lsmkv_cluster.storage.storage_orders import Entries, Failed, Failure, Scrubbed
+from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.swim import member_table
+from lsmkv_cluster.swim.suspicion import Verdict, judge
+from lsmkv_cluster.transport.traffic import Traffic
+from lsmkv_cluster.versions import hlc, minting
+from lsmkv_cluster.versions.actor import SERIAL_BITS, ActorSource, StartEvidence
+from lsmkv_cluster.versions.record import ordered
+from lsmkv_cluster.versions.record_format import decode, encode
+from lsmkv_cluster.versions.vclock import Actor, Clock
 from tests.sim import lab
 from tests.sim.canaries import replaced
 from tests.sim.loop import SECOND

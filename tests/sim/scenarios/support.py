@@ -12,11 +12,11 @@ from random import Random
 from lsmkv import CorruptionError
 from lsmkv.filenames import FileKind
 from lsmkv.kernel import merge_batch
-from lsmkv_cluster.engine_key import KeyScheme, Space
-from lsmkv_cluster.record import Kind, Record
-from lsmkv_cluster.record_format import encode
-from lsmkv_cluster.storage_orders import Merge, Merged
-from lsmkv_cluster.vclock import Actor
+from lsmkv_cluster.storage.engine_key import KeyScheme, Space
+from lsmkv_cluster.storage.storage_orders import Merge, Merged
+from lsmkv_cluster.versions.record import Kind, Record
+from lsmkv_cluster.versions.record_format import encode
+from lsmkv_cluster.versions.vclock import Actor
 from tests.sim.lab import Lab, Told
 from tests.sim.ledger import MintEvent
 

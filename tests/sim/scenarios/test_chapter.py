@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from lsmkv_cluster.engine_key import KeyScheme, Space
-from lsmkv_cluster.keyspaces import Mode
-from lsmkv_cluster.requests import Outcome, Reason
+from lsmkv_cluster.coordination.requests import Outcome, Reason
+from lsmkv_cluster.placement.keyspaces import Mode
+from lsmkv_cluster.storage.engine_key import KeyScheme, Space
 from tests.sim.lab import KEY, Lab
 from tests.sim.product import Product
 from tests.sim.scenarios import plants

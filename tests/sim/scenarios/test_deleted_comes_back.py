@@ -11,15 +11,15 @@ from dataclasses import replace
 
 import pytest
 
-from lsmkv_cluster.antientropy import AntiEntropyReport
-from lsmkv_cluster.hint_budget import HintSettings
-from lsmkv_cluster.minting import Limits
+from lsmkv_cluster.coordination.requests import Reason
+from lsmkv_cluster.healing.antientropy import AntiEntropyReport
+from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.operations import Machine
-from lsmkv_cluster.record import Item, Kind, Record
-from lsmkv_cluster.requests import Reason
-from lsmkv_cluster.vclock import Actor, Clock, Dot, Entry
-from lsmkv_cluster.visible import visible
-from lsmkv_cluster.wire import Frame, FrameKind
+from lsmkv_cluster.transport.wire import Frame, FrameKind
+from lsmkv_cluster.versions.minting import Limits
+from lsmkv_cluster.versions.record import Item, Kind, Record
+from lsmkv_cluster.versions.vclock import Actor, Clock, Dot, Entry
+from lsmkv_cluster.versions.visible import visible
 from tests.sim.history import Ending
 from tests.sim.lab import Lab, Told
 from tests.sim.product import SETTINGS, Product

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from lsmkv_cluster.keyspaces import Mode
-from lsmkv_cluster.record import Record
-from lsmkv_cluster.record import merge as join
-from lsmkv_cluster.requests import ClientRequest, Outcome, Reason, Verb
-from lsmkv_cluster.wire import Lane
+from lsmkv_cluster.coordination.requests import ClientRequest, Outcome, Reason, Verb
+from lsmkv_cluster.placement.keyspaces import Mode
+from lsmkv_cluster.transport.wire import Lane
+from lsmkv_cluster.versions.record import Record
+from lsmkv_cluster.versions.record import merge as join
 from tests.sim.history import Ending
 from tests.sim.lab import Lab, Told
 from tests.sim.paths import Quality

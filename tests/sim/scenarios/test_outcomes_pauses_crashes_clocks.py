@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lsmkv_cluster.keyspaces import Mode, Resolution
-from lsmkv_cluster.requests import Outcome, Reason
-from lsmkv_cluster.resolve import hidden_count, last_writer
-from lsmkv_cluster.wire import Lane
+from lsmkv_cluster.coordination.requests import Outcome, Reason
+from lsmkv_cluster.placement.keyspaces import Mode, Resolution
+from lsmkv_cluster.transport.wire import Lane
+from lsmkv_cluster.versions.resolve import hidden_count, last_writer
 from tests.sim.history import Ending
 from tests.sim.lab import Lab, Told
 from tests.sim.machine import WALL_START_MS

@@ -1,0 +1,1 @@
+"""Requests of clients: quorums, reads, writes, and the serving side of a copy."""

@@ -1,0 +1,1 @@
+"""What brings copies together again: hints, anti-entropy, recovery."""

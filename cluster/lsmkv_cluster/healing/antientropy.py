@@ -1,0 +1,276 @@
+"""Anti-entropy: every owned partition is compared with every co-owner, again and again, for ever.
+
+This machine begins rounds (repair.py) when the schedule says so (repair_schedule.py), at most
+`exchange_count_max` at a time, answers those of other owners (antientropy_answers.py), and scrubs
+(scrub.py). Equal trees cost one small message and its answer.
+
+What the node has to know comes through `take_outputs`, besides the effects:
+
+    Met          a partition that is not ready knows all that a co-owner had, durably; only from
+                 rounds that began after it had become so
+    Quarantined  something of a partition cannot be read: it is to be discarded and filled again
+    LostDot      a peer has a write of this store that the store lacks: its epochs are to be
+                 distrusted, durably; until then the record is refused, and asked for again
+    RoundReport  of every round that has ended
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from lsmkv.kernel import MerkleTree
+from lsmkv_cluster.healing.antientropy_answers import Answers
+from lsmkv_cluster.healing.repair import Repair
+from lsmkv_cluster.healing.repair_rounds import Outcome, RoundPlan, RoundReport
+from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
+from lsmkv_cluster.healing.scrub import Scrubber
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.ports import (
+    Alarm,
+    Answered,
+    Asked,
+    Effect,
+    Now,
+    Random,
+    Stored,
+    StoreOrder,
+    Unanswered,
+)
+from lsmkv_cluster.storage.engine_key import partition_tokens
+from lsmkv_cluster.storage.storage_orders import Space
+
+__all__ = ["AntiEntropy", "AntiEntropyReport", "LostDot", "Met", "Output", "Quarantined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Everything that the peer had of the partition is merged and durable here."""
+
+    partition: int
+    peer: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostDot:
+    partition: int
+
+
+Output = Met | Quarantined | LostDot | RoundReport
+
+
+@dataclass(frozen=True, slots=True)
+class AntiEntropyReport:
+    """Since the start."""
+
+    rounds: int
+    equal: int
+    gave_up: int
+    ranges: int
+    pulled: int
+    pushed: int
+    failures: int  # records that could not be pulled or pushed
+    invalid: int  # of them, damaged records of peers
+    running: int  # rounds, now
+    scrubbed: int  # partitions
+    corrected: int  # leaves of trees
+
+
+class AntiEntropy:
+    """`not_ready` says which owned partitions are not ready now."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        me: MemberId,
+        *,
+        trees: Callable[[int], MerkleTree],
+        reachable: Callable[[MemberId], bool],
+        not_ready: Callable[[], Collection[int]],
+        random: Random,
+        settings: AntiEntropySettings | None = None,
+    ) -> None:
+        self._topology = topology
+        self._trees = trees
+        self._reachable = reachable
+        self._not_ready = not_ready
+        self._random = random
+        self._settings = settings or AntiEntropySettings()
+        owned = [number for number, owners in enumerate(topology.owners) if me in owners]
+        pairs = [
+            (partition, peer)
+            for partition in owned
+            for peer in topology.owners[partition]
+            if peer != me
+        ]
+        self._schedule = RepairSchedule(pairs, me, random, self._settings)
+        self._answers = Answers(topology, me, trees, self._settings.list_open_max)
+        self._scrubber = Scrubber(owned, random, self._settings)
+        self._rounds: dict[int, tuple[Repair, Pair]] = {}
+        self._round_id = 0
+        self._has_begun = False
+        self._outputs: list[Output] = []
+        self._totals = dict.fromkeys(
+            ("rounds", "equal", "gave_up", "ranges", "pulled", "pushed", "failures", "invalid"), 0
+        )
+
+    def take_outputs(self) -> list[Output]:
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def restart(self, now: Now, partition: int, delay_ms: int = 0) -> None:
+        """The partition was discarded, or has to be filled for another reason: what was learned
+        before does not count."""
+        for round_id, (_, pair) in list(self._rounds.items()):
+            if pair.partition == partition:
+                del self._rounds[round_id]
+        self._schedule.restart(now.ms + delay_ms, partition)
+
+    @property
+    def report(self) -> AntiEntropyReport:
+        return AntiEntropyReport(
+            running=len(self._rounds),
+            scrubbed=self._scrubber.rounds,
+            corrected=self._scrubber.corrected,
+            **self._totals,
+        )
+
+    # --- the machine
+
+    def asked(self, now: Now, requests: Sequence[Asked]) -> list[Effect]:
+        effects: list[Effect] = []
+        for request in requests:
+            effect, compared = self._answers.asked(request)
+            effects.append(effect)
+            if compared is not None:
+                self._schedule.was_asked(now.ms, compared, request.peer)
+        return effects
+
+    def answered(self, now: Now, answers: Sequence[Answered | Unanswered]) -> list[Effect]:
+        effects: list[Effect] = []
+        touched: dict[int, None] = {}
+        for answer in answers:
+            round_id, serial = _parts(answer.token)
+            if isinstance(round_id, int) and round_id in self._rounds:
+                effects += self._rounds[round_id][0].answered(now, serial, answer)
+                touched[round_id] = None
+        return effects + self._go_on(now, touched)
+
+    def stored(self, now: Now, results: Sequence[Stored]) -> list[Effect]:
+        effects: list[Effect] = []
+        touched: dict[int, None] = {}
+        for token, result in results:
+            owner, serial = _parts(token)
+            if owner == "list":
+                found, corrupt = self._answers.stored(serial, result)
+                effects += found
+                self._quarantine(now, corrupt)
+            elif owner == "scrub":
+                corrected = self._scrubber.corrected
+                self._quarantine(now, self._scrubber.stored(now.ms, result))
+                if self._scrubber.corrected > corrected:
+                    effects.append(Alarm("a Merkle tree was wrong, and has been corrected"))
+            elif isinstance(owner, int) and owner in self._rounds:
+                effects += self._rounds[owner][0].stored(now, serial, result)
+                touched[owner] = None
+        return effects + self._go_on(now, touched)
+
+    def tick(self, now: Now) -> list[Effect]:
+        if not self._has_begun:
+            self._has_begun = True
+            self._schedule.begin(now.ms)
+        for partition in self._schedule.become_not_ready(now.ms, self._not_ready()):
+            self.restart(now, partition)
+        effects: list[Effect] = []
+        for repair, _ in self._rounds.values():
+            effects += repair.tick(now)
+        effects += self._go_on(now, dict.fromkeys(self._rounds))
+        while len(self._rounds) < self._settings.exchange_count_max:
+            pair = self._schedule.next_pair(now.ms, self._reachable)
+            if pair is None:
+                break
+            effects += self._begin(now, pair)
+        not_ready = self._not_ready()
+        scrub = self._scrubber.tick(now.ms, lambda partition: partition not in not_ready)
+        if scrub is not None:
+            effects.append(StoreOrder(("scrub", 0), scrub))
+        return effects
+
+    def next_deadline(self) -> int | None:
+        if not self._has_begun:
+            return 0
+        found = [self._scrubber.next_deadline()]
+        found += [repair.next_deadline() for repair, _ in self._rounds.values()]
+        if len(self._rounds) < self._settings.exchange_count_max:
+            found.append(self._schedule.next_deadline())
+        return min((due_ms for due_ms in found if due_ms is not None), default=None)
+
+    # --- rounds
+
+    def _begin(self, now: Now, pair: Pair) -> list[Effect]:
+        self._round_id += 1
+        partition = pair.partition
+        tokens = partition_tokens(Space.DATA, self._topology.partitioning, partition)
+        plan = RoundPlan(
+            round_id=self._round_id,
+            partition=partition,
+            peer=pair.peer,
+            tokens=tokens,
+            cursor=tokens.first if pair.cursor is None else pair.cursor,
+            exchange_id=self._random.getrandbits(64),
+            must_sync=partition in self._not_ready(),
+        )
+        repair = Repair(plan, self._trees(partition), self._settings.repair)
+        self._rounds[plan.round_id] = repair, pair
+        return repair.start(now)
+
+    def _go_on(self, now: Now, touched: Collection[int]) -> list[Effect]:
+        effects: list[Effect] = []
+        for round_id in touched:
+            if round_id not in self._rounds:
+                continue
+            repair, pair = self._rounds[round_id]
+            effects += repair.go_on(now)
+            if repair.report is not None:
+                del self._rounds[round_id]
+                pair.cursor = repair.cursor
+                self._ended(now, pair, repair.report)
+        return effects
+
+    def _ended(self, now: Now, pair: Pair, report: RoundReport) -> None:
+        self._outputs.append(report)
+        totals = self._totals
+        totals["rounds"] += 1
+        totals["equal"] += report.outcome is Outcome.EQUAL
+        totals["gave_up"] += report.outcome is Outcome.GAVE_UP
+        totals["ranges"] += report.ranges
+        totals["pulled"] += report.pulled
+        totals["pushed"] += report.pushed
+        totals["failures"] += report.pull_failures + report.push_failures
+        totals["invalid"] += report.invalid
+        if report.knows_all:
+            pair.was_met = True
+            self._outputs.append(Met(report.partition, report.peer))
+        if report.has_lost_dot:
+            self._outputs.append(LostDot(report.partition))
+        self._schedule.ended(now.ms, pair, report.outcome)
+        self._quarantine(now, report.partition if report.is_corrupt else None)
+
+    def _quarantine(self, now: Now, partition: int | None) -> None:
+        if partition is not None:
+            self._outputs.append(Quarantined(partition))
+            self.restart(now, partition, self._settings.retry_ms)
+
+
+def _parts(token: object) -> tuple[object, int]:
+    """Whose a token is, and its serial number."""
+    assert isinstance(token, tuple)
+    owner, serial = token
+    assert isinstance(serial, int)
+    return owner, serial

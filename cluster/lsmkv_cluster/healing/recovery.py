@@ -1,0 +1,248 @@
+"""Which copies here are whole, and what brings the others back.
+
+A copy that may lack something answers no reader ("nothing here" would be a lie); it takes writes,
+and anti-entropy fills it first. What it lacks decides when it is whole again:
+
+    lack       how                                        whole after an exchange with
+    UNSYNCED   an end that may have lost unsynced writes  every co-owner that can be reached, one at
+                                                          least: what strict writes promised is here
+    LOST       wiped, an old disk, a damaged log, marked   every co-owner, also those that are away
+               incomplete, given up as unreadable
+
+An exchange counts whether or not the other side is whole: what it has is here then. So stores that
+have all been wiped fill each other, and none waits for ever. A partition without co-owners is whole
+at once, with an alarm.
+
+Everything is marked on stable storage before it can be forgotten: suspects before the boot id of
+this start, an unreadable partition before it is dropped; and the mark goes after what was learned
+is synced (anti-entropy merges synced) and before the first reader is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.ports import Alarm, Effect, Now, Stored, StoreOrder
+from lsmkv_cluster.storage.engine_key import Space
+from lsmkv_cluster.storage.storage_orders import Complete, Discard, Done, Remember, Suspect
+from lsmkv_cluster.versions.actor import ActorSource
+
+__all__ = ["Lack", "Recovery"]
+
+LOOK_INTERVAL_MS = 500
+
+
+class Lack(Enum):
+    UNSYNCED = "unsynced writes may be lost"
+    LOST = "parts are lost"
+
+
+class _Suspected(NamedTuple):
+    pass
+
+
+class _Remembered(NamedTuple):
+    pass
+
+
+class _Discarded(NamedTuple):
+    partition: int
+    space: Space
+
+
+class _Completed(NamedTuple):
+    partition: int
+    episode: int
+
+
+class _Filling:
+    """A copy that is not whole. `episode` tells one from the next of the same partition."""
+
+    __slots__ = ("episode", "is_completing", "is_discarded", "lack", "met")
+
+    def __init__(self, lack: Lack, episode: int, is_discarded: bool = True) -> None:
+        self.lack = lack
+        self.episode = episode
+        self.met: set[MemberId] = set()
+        self.is_discarded = is_discarded  # and may be filled
+        self.is_completing = False
+
+
+class Recovery:
+    """`co_owners` maps each partition that this node owns to its other owners."""
+
+    def __init__(
+        self,
+        co_owners: dict[int, frozenset[MemberId]],
+        is_reachable: Callable[[MemberId], bool],
+        actors: ActorSource,
+    ) -> None:
+        self._co_owners = co_owners
+        self._is_reachable = is_reachable
+        self._actors = actors
+        self._filling: dict[int, _Filling] = {}
+        self._episodes = 0
+        self._look_ms: int | None = None
+        self._begun: list[int] = []
+        self.discarded_count = 0
+
+    # --- what others ask
+
+    def is_ready(self, partition: int) -> bool:
+        return partition in self._co_owners and partition not in self._filling
+
+    @property
+    def is_filling(self) -> bool:
+        return bool(self._filling)
+
+    def wanting(self) -> list[int]:
+        """The partitions that are to be compared with their co-owners first."""
+        return [p for p, filling in self._filling.items() if filling.is_discarded]
+
+    def take_begun(self) -> list[int]:
+        """The partitions that have become wanting since the last time: what was exchanged before
+        does not count for them."""
+        begun, self._begun = self._begun, []
+        return begun
+
+    # --- what happened
+
+    def start(
+        self,
+        lack: Lack | None,
+        incomplete: Collection[int],
+        damaged: Iterable[int],
+        damaged_hints: Iterable[int],
+        boot_note: tuple[bytes, bytes],
+    ) -> list[Effect]:
+        """`lack` of all copies; `incomplete` were marked before this start."""
+        effects: list[Effect] = []
+        for partition in self._co_owners:
+            if partition in incomplete:
+                self._fill(partition, Lack.LOST)
+            elif lack is not None:
+                self._fill(partition, lack)
+        suspects = tuple([p for p in self._filling if p not in incomplete])
+        if suspects:
+            effects.append(StoreOrder(_Suspected(), Suspect(suspects)))
+        effects.append(StoreOrder(_Remembered(), Remember(*boot_note)))
+        for partition in sorted(damaged):
+            effects += self.unreadable(partition)
+        for partition in sorted(damaged_hints):
+            effects += self.unreadable_hints(partition)
+        return effects
+
+    def lost_everything(self) -> list[Effect]:
+        """The disk turned out to be an old copy."""
+        for partition in self._co_owners:
+            self._fill(partition, Lack.LOST)
+        return [StoreOrder(_Suspected(), Suspect(tuple(self._filling)))] if self._filling else []
+
+    def unreadable(self, partition: int) -> list[Effect]:
+        """What is stored of a partition cannot be read: give it up and have it filled again."""
+        known = self._filling.get(partition)
+        if partition not in self._co_owners or (known is not None and not known.is_discarded):
+            return []
+        self._fill(partition, Lack.LOST, is_discarded=False)
+        self._actors.distrust_epochs()
+        self.discarded_count += 1
+        token = _Discarded(partition, Space.DATA)
+        return [
+            Alarm(f"partition {partition} cannot be read: it is filled from its other owners"),
+            StoreOrder(token, Discard(partition)),
+        ]
+
+    def unreadable_hints(self, partition: int) -> list[Effect]:
+        token = _Discarded(partition, Space.HINT)
+        return [
+            Alarm(f"hints of partition {partition} cannot be read: they are given up"),
+            StoreOrder(token, Discard(partition, Space.HINT)),
+        ]
+
+    def met(self, now: Now, partition: int, peer: MemberId) -> list[Effect]:
+        """An exchange with a co-owner has ended: all that it has is here, and synced."""
+        filling = self._filling.get(partition)
+        if filling is None or not filling.is_discarded:
+            return []
+        filling.met.add(peer)
+        return self._complete(partition, filling)
+
+    def _fill(self, partition: int, lack: Lack, is_discarded: bool = True) -> None:
+        self._episodes += 1
+        self._filling[partition] = _Filling(lack, self._episodes, is_discarded)
+        if is_discarded:
+            self._begun.append(partition)
+        self._look_ms = 0
+
+    def _complete(self, partition: int, filling: _Filling) -> list[Effect]:
+        if filling.is_completing or not self._is_whole(partition, filling):
+            return []
+        filling.is_completing = True
+        token = _Completed(partition, filling.episode)
+        effects: list[Effect] = [StoreOrder(token, Complete(partition))]
+        if not self._co_owners[partition]:
+            effects.append(Alarm(f"partition {partition} has no other owner to be filled from"))
+        return effects
+
+    def _is_whole(self, partition: int, filling: _Filling) -> bool:
+        others = self._co_owners[partition]
+        if filling.lack is Lack.LOST:
+            return filling.met >= others
+        needed = {peer for peer in others if self._is_reachable(peer)}
+        return filling.met >= needed and (bool(filling.met) or not others)
+
+    # --- the machine
+
+    def stored(self, now: Now, results: Sequence[Stored]) -> list[Effect]:
+        effects: list[Effect] = []
+        for token, result in results:
+            is_done = isinstance(result, Done)
+            if isinstance(token, _Discarded):
+                effects += self._discarded(token, is_done)
+            elif isinstance(token, _Completed):
+                self._completed(token, is_done)
+            elif not is_done:
+                effects.append(Alarm("the state of this start could not be written"))
+        return effects
+
+    def _discarded(self, token: _Discarded, is_done: bool) -> list[Effect]:
+        if not is_done:
+            return [Alarm(f"partition {token.partition} cannot be read, nor given up")]
+        filling = self._filling.get(token.partition)
+        if token.space is Space.DATA and filling is not None:
+            filling.is_discarded = True
+            self._begun.append(token.partition)
+            self._look_ms = 0
+        return []
+
+    def _completed(self, token: _Completed, is_done: bool) -> None:
+        filling = self._filling.get(token.partition)
+        if filling is None or filling.episode != token.episode:
+            return
+        if is_done:
+            del self._filling[token.partition]
+        else:
+            filling.is_completing = False
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Reachability changes without telling."""
+        if self._look_ms is None or now.ms < self._look_ms:
+            return []
+        self._look_ms = now.ms + LOOK_INTERVAL_MS if self._filling else None
+        effects: list[Effect] = []
+        for partition, filling in self._filling.items():
+            if filling.is_discarded:
+                effects += self._complete(partition, filling)
+        return effects
+
+    def next_deadline(self) -> int | None:
+        return self._look_ms
+
+    def asked(self, now: Now, requests: Sequence[object]) -> list[Effect]:
+        raise AssertionError("nobody asks a recovery")
+
+    def answered(self, now: Now, answers: Sequence[object]) -> list[Effect]:
+        raise AssertionError("a recovery asks nobody")

@@ -1,0 +1,52 @@
+"""What a round of repair is to do, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.storage.engine_key import TokenRange
+
+__all__ = ["Outcome", "RoundPlan", "RoundReport"]
+
+
+class Outcome(Enum):
+    """How a round ended."""
+
+    EQUAL = "nothing differed"
+    REPAIRED = "everything that differed was merged, here and there"
+    CUT_OFF = "a bound was reached, and the rest is for the next round"
+    INCOMPLETE = "some records could not be pulled or pushed"
+    GAVE_UP = "the peer, or the store here, did not do its part"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """Who is compared, and from where on."""
+
+    round_id: int
+    partition: int
+    peer: MemberId
+    tokens: TokenRange  # of the partition, in Space.DATA
+    cursor: int  # a token
+    exchange_id: int
+    must_sync: bool  # whether `knows_all` is wanted, at the price of a sync
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What one round has found and done."""
+
+    partition: int
+    peer: MemberId
+    outcome: Outcome
+    ranges: int  # that differed
+    pulled: int  # records of the peer that were merged here
+    pushed: int  # records that the peer has merged
+    pull_failures: int
+    push_failures: int
+    invalid: int  # of the pull failures: the peer's record is damaged
+    knows_all: bool  # everything that the peer had is merged and durable here
+    is_corrupt: bool  # something here cannot be read
+    has_lost_dot: bool  # a record shows a write of this store that the store lacks

@@ -1,0 +1,205 @@
+"""When each pair of partition and co-owner is compared: pure, the time comes from the caller.
+
+- Regularly: once in a period, give or take a tenth, from a random moment on. Of two owners the one
+  with the smaller id asks; the other asks only if it has not been asked for two periods.
+- Urgently: partitions that are not ready, with every co-owner, at once and before all others, until
+  that co-owner was met.
+- A round that was cut off goes on at once. One that failed is repeated after a while that doubles
+  each time, up to a period. A peer that cannot be reached is looked for every `poll_ms`.
+- One round at a time for a partition: two peers would be asked for the same records.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from lsmkv_cluster.healing.repair_records import RepairSettings
+from lsmkv_cluster.healing.repair_rounds import Outcome
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.ports import Random
+
+__all__ = ["AntiEntropySettings", "Pair", "RepairSchedule"]
+
+
+@dataclass(frozen=True, slots=True)
+class AntiEntropySettings:
+    """How often and how much."""
+
+    repair: RepairSettings = field(default_factory=RepairSettings)
+    period_ms: int = 600_000
+    exchange_count_max: int = 4  # rounds at a time
+    retry_ms: int = 1000  # after a failure; doubled from one to the next, up to a period
+    poll_ms: int = 1000  # between two looks for peers that could not be reached
+    list_open_max: int = 64  # lists for peers at a time
+    scrub_interval_ms: int = 1000
+    scrub_leaf_count: int = 16  # leaves in one order
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.retry_ms <= self.period_ms:
+            raise ValueError(f"retry_ms must be in 1..{self.period_ms}")
+        positive = (
+            self.exchange_count_max,
+            self.poll_ms,
+            self.list_open_max,
+            self.scrub_interval_ms,
+            self.scrub_leaf_count,
+        )
+        if min(positive) < 1:
+            raise ValueError("limits must be positive")
+
+
+@dataclass(slots=True, eq=False)
+class Pair:
+    """A partition and another owner of it."""
+
+    partition: int
+    peer: MemberId
+    asks: bool  # whether it is this node's turn
+    cursor: int | None = None  # where the next round begins
+    asked_ms: int = 0  # when the peer asked last
+    failures: int = 0  # in a row
+    was_met: bool = False  # since the partition is not ready
+    stamp: int = 0  # of its valid place in a queue
+
+
+class _Queue:
+    """Pairs by the time they are due. Of the places of a pair the one given last counts."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Pair]] = []
+
+    def push(self, due_ms: int, pair: Pair) -> None:
+        heapq.heappush(self._heap, (due_ms, pair.stamp, pair))
+
+    @property
+    def due_ms(self) -> int | None:
+        while self._heap and self._heap[0][1] != self._heap[0][2].stamp:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self, now_ms: int) -> Pair | None:
+        if (due_ms := self.due_ms) is None or due_ms > now_ms:
+            return None
+        return heapq.heappop(self._heap)[2]
+
+
+class RepairSchedule:
+    """`begin` first."""
+
+    def __init__(
+        self,
+        pairs: Iterable[tuple[int, MemberId]],
+        me: MemberId,
+        random: Random,
+        settings: AntiEntropySettings,
+    ) -> None:
+        self._pairs = {
+            (partition, peer): Pair(partition, peer, asks=me < peer) for partition, peer in pairs
+        }
+        self._by_partition: dict[int, list[Pair]] = {}
+        for pair in self._pairs.values():
+            self._by_partition.setdefault(pair.partition, []).append(pair)
+        self._random = random
+        self._settings = settings
+        self._urgent, self._regular = _Queue(), _Queue()
+        self._not_ready: frozenset[int] = frozenset()
+        self._parked: dict[MemberId, list[Pair]] = {}  # until their peer can be reached
+        self._blocked: dict[int, list[Pair]] = {}  # until the round of their partition is over
+        self._busy: set[int] = set()
+        self._poll_ms = 0
+        self._stamp = 0
+
+    def begin(self, now_ms: int) -> None:
+        period_ms = self._settings.period_ms
+        for pair in self._pairs.values():
+            pair.asked_ms = now_ms
+            spread_ms = int(self._random.random() * period_ms)
+            self._place(now_ms + spread_ms + (0 if pair.asks else 2 * period_ms), pair)
+
+    def become_not_ready(self, now_ms: int, partitions: Collection[int]) -> list[int]:
+        """Tell which partitions are not ready now; which of them are so newly."""
+        if not partitions and not self._not_ready:
+            return []
+        found = frozenset(partitions)
+        new = sorted(found - self._not_ready)
+        self._not_ready = found
+        for partition in new:
+            self.restart(now_ms, partition)
+        return new
+
+    def restart(self, now_ms: int, partition: int) -> None:
+        """What was learned about the partition does not count any more."""
+        self._busy.discard(partition)
+        self._blocked.pop(partition, None)
+        for pair in self._by_partition.get(partition, ()):
+            pair.was_met = False
+            pair.cursor, pair.failures = None, 0
+            self._place(now_ms, pair)
+
+    def was_asked(self, now_ms: int, partition: int, peer: MemberId) -> None:
+        if (pair := self._pairs.get((partition, peer))) is not None:
+            pair.asked_ms = now_ms
+
+    def is_urgent(self, pair: Pair) -> bool:
+        return pair.partition in self._not_ready and not pair.was_met
+
+    def next_pair(self, now_ms: int, reachable: Callable[[MemberId], bool]) -> Pair | None:
+        """Whose round begins now. It runs until `ended`."""
+        self._unpark(now_ms, reachable)
+        for queue in (self._urgent, self._regular):
+            while (pair := queue.pop(now_ms)) is not None:
+                not_yet_ms = pair.asked_ms + 2 * self._settings.period_ms
+                if not reachable(pair.peer):
+                    self._parked.setdefault(pair.peer, []).append(pair)
+                    self._poll_ms = now_ms + self._settings.poll_ms
+                elif pair.partition in self._busy:
+                    self._blocked.setdefault(pair.partition, []).append(pair)
+                elif queue is self._regular and not pair.asks and now_ms < not_yet_ms:
+                    self._place(not_yet_ms, pair)
+                else:
+                    self._busy.add(pair.partition)
+                    return pair
+        return None
+
+    def ended(self, now_ms: int, pair: Pair, outcome: Outcome) -> None:
+        self._busy.discard(pair.partition)
+        self._place(now_ms + self._delay_ms(pair, outcome), pair)
+        for waiting in self._blocked.pop(pair.partition, ()):
+            self._place(now_ms, waiting)
+
+    def next_deadline(self) -> int | None:
+        """When `next_pair` may find one."""
+        found = [self._urgent.due_ms, self._regular.due_ms]
+        if self._parked:
+            found.append(self._poll_ms)
+        return min((due_ms for due_ms in found if due_ms is not None), default=None)
+
+    def _delay_ms(self, pair: Pair, outcome: Outcome) -> int:
+        settings = self._settings
+        if outcome is Outcome.CUT_OFF:
+            pair.failures = 0
+            return 0
+        if outcome in (Outcome.EQUAL, Outcome.REPAIRED) and not self.is_urgent(pair):
+            pair.failures = 0
+            own_ms = int(settings.period_ms * (0.9 + 0.2 * self._random.random()))
+            return own_ms if pair.asks else own_ms + settings.period_ms
+        delay_ms = min(settings.retry_ms << min(pair.failures, 32), settings.period_ms)
+        pair.failures += 1
+        return int(delay_ms * (0.9 + 0.2 * self._random.random()))
+
+    def _place(self, due_ms: int, pair: Pair) -> None:
+        self._stamp += 1
+        pair.stamp = self._stamp
+        (self._urgent if self.is_urgent(pair) else self._regular).push(due_ms, pair)
+
+    def _unpark(self, now_ms: int, reachable: Callable[[MemberId], bool]) -> None:
+        """Regular ones come spread over some time, so that a node that returns is not flooded."""
+        if not self._parked or now_ms < self._poll_ms:
+            return
+        self._poll_ms = now_ms + self._settings.poll_ms
+        for peer in [peer for peer in self._parked if reachable(peer)]:
+            for pair in self._parked.pop(peer):
+                spread_ms = int(self._random.random() * self._settings.period_ms / 8)
+                self._place(now_ms + (0 if self.is_urgent(pair) else spread_ms), pair)

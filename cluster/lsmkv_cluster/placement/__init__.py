@@ -1,0 +1,1 @@
+"""Who owns what: slots, ring, topology document, planner."""

@@ -1,0 +1,115 @@
+"""The last step to the fewest copies: exchanges after which fewer have to be made.
+ `balance` is nearly always exact, and a count says so: no table within the limits needs fewer
+copies than members lack, or than do not fit. Where a plan makes more, it may contain an exchange in
+a ring of members, each giving a partition to the next, that saves one. Without such a ring a flow
+has least cost (Klein 1967), so the loop ends with the fewest copies that any allowed table makes.
+
+The ring may pass the pool: a member that holds more than its low limit can give without taking, one
+below its high limit can take without giving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lsmkv_cluster.placement.assignment import Assignment
+from lsmkv_cluster.placement.balance import Hop, Limits
+from lsmkv_cluster.placement.site import bits
+
+__all__ = ["save_copies"]
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """What it costs that `start` gives `partition` to `end`: -1, 0 or 1; the pool gives nothing."""
+
+    start: int
+    end: int
+    cost: int
+    partition: int | None
+
+
+def save_copies(assignment: Assignment, limits: Limits) -> None:
+    """REQUIRES: nothing is missing."""
+    banned: set[tuple[int, int]] = set()
+    while _copies_made(assignment) > _least_copies(assignment, limits):
+        ring = _negative_ring(list(_edges(assignment, limits, banned)), assignment.nobody + 1)
+        hops = [Hop(e.partition, e.start, e.end) for e in ring if e.partition is not None]
+        if not hops:
+            return
+        if len({hop.partition for hop in hops}) < len(hops):
+            # Looked up one by one, the two may not fit together: do without one of them.
+            banned.update((hop.leaving, hop.partition) for hop in hops[:1])
+            continue
+        for hop in hops:
+            assignment.replace(hop.partition, hop.leaving, hop.entering)
+
+
+def _copies_made(assignment: Assignment) -> int:
+    return sum(
+        not before >> holder & 1
+        for row, before in zip(assignment.rows, assignment.before, strict=True)
+        for holder in row
+    )
+
+
+def _least_copies(assignment: Assignment, limits: Limits) -> int:
+    """Lack below the low limits, or what remains where everybody keeps all it may."""
+    had = [0] * assignment.nobody
+    for mask in assignment.before:
+        for member in bits(mask):
+            had[member] += 1
+    lack = sum(max(0, low - count) for low, count in zip(limits.low, had, strict=True))
+    kept = sum(min(high, count) for high, count in zip(limits.high, had, strict=True))
+    return max(lack, assignment.copies * len(assignment.rows) - kept)
+
+
+def _edges(assignment: Assignment, limits: Limits, banned: set[tuple[int, int]]) -> Iterator[_Edge]:
+    """The cheapest from each member to each other, perhaps after dearer ones, and the pool's."""
+    pool = assignment.nobody
+    for member in range(pool):
+        if assignment.load[member] < limits.high[member]:
+            yield _Edge(member, pool, 0, None)
+        if assignment.load[member] > limits.low[member]:
+            yield _Edge(pool, member, 0, None)
+        seen = {-1: 0, 0: 0, 1: 0}
+        for partition in assignment.held[member]:
+            if (member, partition) in banned:
+                continue
+            before = assignment.before[partition]
+            own = 0 if before >> member & 1 else -1
+            openings = assignment.openings(partition, member)
+            for cost, others in ((own, openings & before), (own + 1, openings & ~before)):
+                for other in bits(others & ~seen[cost]):
+                    yield _Edge(member, other, cost, partition)
+                seen[cost] |= others
+
+
+def _negative_ring(edges: Sequence[_Edge], node_count: int) -> list[_Edge]:
+    """A ring of edges whose costs add up to less than 0, empty when there is none."""
+    price = [0] * node_count
+    last: list[_Edge | None] = [None] * node_count
+    node: int | None = None
+    for _ in range(node_count):
+        node = None
+        for edge in edges:
+            if price[edge.start] + edge.cost < price[edge.end]:
+                price[edge.end] = price[edge.start] + edge.cost
+                last[edge.end] = edge
+                node = edge.end
+        if node is None:
+            return []
+    for _ in range(node_count):  # still falling: walking back leads into the ring
+        node = _edge_to(last, node).start
+    start, ring = node, [_edge_to(last, node)]
+    while ring[-1].start != start:
+        ring.append(_edge_to(last, ring[-1].start))
+    return ring[::-1]
+
+
+def _edge_to(last: Sequence[_Edge | None], node: int | None) -> _Edge:
+    assert node is not None
+    edge = last[node]
+    assert edge is not None
+    return edge

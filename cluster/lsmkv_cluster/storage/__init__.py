@@ -1,0 +1,1 @@
+"""What a node keeps, and where: orders carried out on the engine."""

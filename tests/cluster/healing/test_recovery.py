@@ -1,0 +1,225 @@
+"""Which copies are whole: scenarios 10 and 18 of lost writes, cluster-review 15 to 17."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from lsmkv_cluster.healing.recovery import Lack, Recovery
+from lsmkv_cluster.ports import Alarm, Effect, Now, Stored, StoreOrder
+from lsmkv_cluster.storage.engine_key import Space
+from lsmkv_cluster.storage.storage_orders import (
+    Complete,
+    Discard,
+    Done,
+    Failed,
+    Failure,
+    Order,
+    Remember,
+    Result,
+    Suspect,
+)
+from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.context import NOTHING
+from tests.support.members import member_id
+
+A, B, C = (member_id(name) for name in "abc")
+NOTE = (b"boot", b"id")
+NOW = Now(1000, 0)
+
+
+class Lab:
+    """A recovery, its store (orders are done when `store` says so), and who can be reached."""
+
+    def __init__(self, co_owners: dict[int, frozenset[bytes]] | None = None) -> None:
+        evidence = StartEvidence(True, True, True)
+        self.actors = ActorSource(Identity(1, 1), evidence, peers_needed=0)
+        self.actors.persisted(self.actors.identity)
+        self.actors.choose(None, NOTHING, now_ms=1000)  # an epoch that can be distrusted
+        self.away: set[bytes] = set()
+        self.orders: list[StoreOrder] = []
+        self.alarms: list[str] = []
+        both = frozenset({B, C})
+        self.recovery = Recovery(
+            co_owners if co_owners is not None else {0: both, 3: both},
+            lambda member: member not in self.away,
+            self.actors,
+        )
+
+    def take(self, effects: list[Effect]) -> list[Order]:
+        for effect in effects:
+            if isinstance(effect, Alarm):
+                self.alarms.append(effect.message)
+            else:
+                assert isinstance(effect, StoreOrder)
+                self.orders.append(effect)
+        return [order.order for order in self.orders]
+
+    def start(
+        self,
+        lack: Lack | None,
+        incomplete: frozenset[int] = frozenset(),
+        damaged: tuple[int, ...] = (),
+    ) -> list[Order]:
+        return self.take(self.recovery.start(lack, incomplete, damaged, (), NOTE))
+
+    def store(self, result: Result = Done()) -> None:
+        results = [Stored(order.token, result) for order in self.orders]
+        self.orders = []
+        self.take(self.recovery.stored(NOW, results))
+
+    def met(self, partition: int, *peers: bytes) -> list[Order]:
+        for peer in peers:
+            self.take(self.recovery.met(NOW, partition, peer))
+        return [order.order for order in self.orders]
+
+    def tick(self, now_ms: int) -> list[Order]:
+        return self.take(self.recovery.tick(Now(now_ms, 0)))
+
+
+def test_a_clean_start_is_whole_at_once() -> None:
+    lab = Lab()
+    assert lab.start(None) == [Remember(*NOTE)]
+    assert lab.recovery.is_ready(0)
+    assert not lab.recovery.is_ready(1), "owned by others"
+    assert not lab.recovery.is_filling
+    assert lab.recovery.next_deadline() is None
+
+
+def test_suspects_are_marked_before_the_boot_id_is_remembered() -> None:
+    """Else a kill right after would make the next start look as if nothing had been lost."""
+    assert Lab().start(Lack.UNSYNCED) == [Suspect((0, 3)), Remember(*NOTE)]
+
+
+@pytest.mark.parametrize(
+    ("lack", "away", "met", "whole"),
+    [
+        (Lack.LOST, [], [], False),
+        (Lack.LOST, [], [B], False),
+        (Lack.LOST, [C], [B], False),
+        (Lack.LOST, [C], [B, C], True),
+        (Lack.UNSYNCED, [], [B], False),
+        (Lack.UNSYNCED, [], [B, C], True),
+        (Lack.UNSYNCED, [C], [B], True),
+        (Lack.UNSYNCED, [B, C], [], False),
+        (Lack.UNSYNCED, [B, C], [C], True),
+    ],
+)
+def test_what_is_lost_decides_whom_to_meet(
+    lack: Lack, away: list[bytes], met: list[bytes], whole: bool
+) -> None:
+    lab = Lab()
+    lab.start(lack)
+    lab.store()
+    lab.away.update(away)
+    assert lab.met(0, *met) == ([Complete(0)] if whole else [])
+    assert not lab.recovery.is_ready(0), "the mark has to go first"
+    lab.store()
+    assert lab.recovery.is_ready(0) == whole
+    assert not lab.recovery.is_ready(3)
+    assert lab.recovery.wanting() == ([3] if whole else [0, 3])
+
+
+def test_who_turns_out_to_be_dead_is_not_waited_for() -> None:
+    lab = Lab()
+    lab.start(Lack.UNSYNCED)
+    lab.store()
+    lab.met(0, B)
+    assert lab.tick(1000) == []
+    lab.away.add(C)
+    assert lab.tick(1500) == [Complete(0)]
+    assert lab.tick(2500) == [Complete(0)], "once"
+
+
+def test_a_mark_of_an_earlier_start_stays_until_all_were_met() -> None:
+    lab = Lab()
+    assert lab.start(Lack.UNSYNCED, frozenset({3})) == [Suspect((0,)), Remember(*NOTE)]
+    lab.store()
+    lab.away.add(C)
+    assert lab.met(3, B) == []
+    assert lab.met(3, C) == [Complete(3)]
+
+
+def test_a_mark_that_cannot_be_taken_away_is_tried_again() -> None:
+    lab = Lab()
+    lab.start(Lack.LOST)
+    lab.store()
+    lab.met(0, B, C)
+    lab.store(Failed(Failure.FULL))
+    assert not lab.recovery.is_ready(0)
+    assert lab.tick(5000) == [Complete(0)]
+    lab.store()
+    assert lab.recovery.is_ready(0)
+
+
+def test_an_unreadable_partition_is_given_up_then_filled() -> None:
+    lab = Lab()
+    lab.start(None)
+    lab.store()
+    trusted = lab.actors.identity.trusted_epoch
+    assert lab.take(lab.recovery.unreadable(0)) == [Discard(0)]
+    assert lab.actors.identity.trusted_epoch > trusted, "own dots may be among what was lost"
+    assert lab.take(lab.recovery.unreadable(0)) == [Discard(0)], "once"
+    assert not lab.recovery.is_ready(0)
+    assert lab.recovery.wanting() == []
+    assert lab.met(0, B, C) == [Discard(0)], "what was met before the drop does not count"
+    lab.store()
+    assert lab.recovery.wanting() == [0]
+    assert lab.met(0, B, C) == [Complete(0)]
+    lab.store()
+    assert lab.recovery.is_ready(0)
+    assert len(lab.alarms) == 1
+
+
+def test_damage_while_a_mark_goes_begins_anew() -> None:
+    """The order that completes belongs to the filling before."""
+    lab = Lab()
+    lab.start(Lack.LOST)
+    lab.store()
+    lab.met(0, B, C)
+    [complete] = lab.orders
+    lab.take(lab.recovery.unreadable(0))
+    lab.take(lab.recovery.stored(NOW, [Stored(complete.token, Done())]))
+    assert not lab.recovery.is_ready(0)
+
+
+def test_damage_found_at_the_start_and_in_hints() -> None:
+    lab = Lab()
+    orders = lab.take(lab.recovery.start(None, (), [0], [7], NOTE))
+    assert orders == [Remember(*NOTE), Discard(0), Discard(7, Space.HINT)]
+    lab.store()
+    assert lab.recovery.wanting() == [0]
+    assert lab.take(lab.recovery.unreadable(5)) == [], "not owned"
+
+
+def test_an_old_disk_has_lost_everything() -> None:
+    lab = Lab()
+    lab.start(None)
+    lab.store()
+    assert lab.take(lab.recovery.lost_everything()) == [Suspect((0, 3))]
+    assert not lab.recovery.is_ready(3)
+
+
+def test_without_co_owners_a_copy_is_whole_with_an_alarm() -> None:
+    lab = Lab({2: frozenset()})
+    lab.start(Lack.LOST)
+    lab.store()
+    assert lab.tick(1000) == [Complete(2)]
+    lab.store()
+    assert lab.recovery.is_ready(2)
+    assert len(lab.alarms) == 1
+
+
+def test_all_wiped_stores_fill_each_other() -> None:
+    """Nobody waits for somebody who is ready: an exchange with one that is not counts too."""
+    labs = {me: Lab({0: frozenset({A, B, C} - {me})}) for me in Random(1).sample([A, B, C], 3)}
+    for lab in labs.values():
+        lab.start(Lack.LOST)
+        lab.store()
+    for me, lab in labs.items():
+        for peer in labs:
+            if peer != me:
+                lab.met(0, peer)
+        lab.store()
+    assert all(lab.recovery.is_ready(0) for lab in labs.values())

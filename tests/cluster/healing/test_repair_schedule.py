@@ -1,0 +1,151 @@
+"""Each pair is compared when it should be: in its period, at once, later, or as soon as it can."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from lsmkv_cluster.healing.repair_rounds import Outcome
+from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
+
+SETTINGS = AntiEntropySettings(period_ms=10_000, retry_ms=100, poll_ms=500)
+PAIRS = [(partition, peer) for partition in (0, 1) for peer in (b"a", b"z")]
+
+
+def make_schedule() -> RepairSchedule:
+    schedule = RepairSchedule(PAIRS, b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    return schedule
+
+
+def everyone(peer: bytes) -> bool:
+    return True
+
+
+def due(schedule: RepairSchedule, now_ms: int, reachable=everyone) -> list[Pair]:
+    """All that may run now; each is ended as equal at once."""
+    found = []
+    while (pair := schedule.next_pair(now_ms, reachable)) is not None:
+        found.append(pair)
+        schedule.ended(now_ms, pair, Outcome.EQUAL)
+    return found
+
+
+def played(schedule: RepairSchedule, until_ms: int) -> list[tuple[int, int, bytes]]:
+    """(time, partition, peer) of every round, in steps from deadline to deadline."""
+    found = []
+    while (now_ms := schedule.next_deadline()) is not None and now_ms < until_ms:
+        found += [(now_ms, pair.partition, pair.peer) for pair in due(schedule, now_ms)]
+    return found
+
+
+def test_each_pair_once_in_a_period_and_who_asks_is_the_smaller_id():
+    """m asks z; a asks m, and m asks a only when a does not."""
+    schedule = make_schedule()
+    times: dict[tuple[int, bytes], list[int]] = {}
+    while (now_ms := schedule.next_deadline()) is not None and now_ms < 100_000:
+        if now_ms > 15_000:
+            schedule.was_asked(now_ms, 0, b"a")
+        for pair in due(schedule, now_ms):
+            times.setdefault((pair.partition, pair.peer), []).append(now_ms)
+    for partition in (0, 1):
+        mine = times[partition, b"z"]
+        gaps = [after - before for before, after in itertools.pairwise(mine)]
+        assert mine[0] < 10_000
+        assert all(9000 <= gap <= 11_000 for gap in gaps)
+    assert (0, b"a") not in times
+    assert 4 <= len(times[1, b"a"]) <= 5
+    assert times[1, b"a"][0] >= 20_000
+
+
+def test_first_rounds_are_spread_over_the_period():
+    pairs = [(partition, b"z") for partition in range(100)]
+    schedule = RepairSchedule(pairs, b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    times = [time for time, _, _ in played(schedule, 10_000)]
+    assert len(times) >= 100
+    assert max(sum(start <= time < start + 1000 for time in times) for start in range(9000)) < 25
+
+
+def test_partitions_that_are_not_ready_come_first_and_at_once():
+    schedule = make_schedule()
+    assert schedule.become_not_ready(5, [1]) == [1]
+    assert schedule.become_not_ready(6, [1]) == []
+    assert schedule.next_deadline() == 5
+    pair = schedule.next_pair(6, everyone)
+    assert pair is not None
+    assert (pair.partition, pair.peer) == (1, b"a")
+    assert schedule.next_pair(6, everyone) is None  # one round at a time for a partition
+    pair.was_met = True
+    schedule.ended(7, pair, Outcome.REPAIRED)
+    other = schedule.next_pair(7, everyone)
+    assert other is not None
+    assert (other.partition, other.peer) == (1, b"z")
+    other.was_met = True
+    schedule.ended(8, other, Outcome.REPAIRED)
+    assert schedule.next_pair(8, everyone) is None
+    schedule.become_not_ready(9, [])
+    assert schedule.become_not_ready(10, [1]) == [1]
+    assert not pair.was_met
+    assert schedule.next_pair(10, everyone) is not None
+
+
+def test_what_was_cut_off_goes_on_and_what_failed_waits_longer_and_longer():
+    schedule = RepairSchedule([(0, b"z")], b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    schedule.become_not_ready(0, [0])
+    now_ms = 0
+    for expected_ms in (100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000):
+        pair = schedule.next_pair(now_ms, everyone)
+        assert pair is not None
+        schedule.ended(now_ms, pair, Outcome.GAVE_UP)
+        due_ms = schedule.next_deadline()
+        assert due_ms is not None
+        assert 0.89 * expected_ms <= due_ms - now_ms <= 1.1 * expected_ms
+        assert schedule.next_pair(due_ms - 1, everyone) is None
+        now_ms = due_ms
+    pair = schedule.next_pair(now_ms, everyone)
+    assert pair is not None
+    schedule.ended(now_ms, pair, Outcome.CUT_OFF)
+    assert schedule.next_pair(now_ms, everyone) is pair
+    assert pair.failures == 0
+
+
+def test_a_peer_that_is_away_is_looked_for():
+    schedule = make_schedule()
+    schedule.become_not_ready(0, [0])
+    assert due(schedule, 0, lambda peer: False) == []
+    assert schedule.next_deadline() == 500
+    assert due(schedule, 500, lambda peer: False) == []
+    assert schedule.next_deadline() == 1000
+    found = due(schedule, 1000)
+    assert {(pair.partition, pair.peer) for pair in found} >= {(0, b"a"), (0, b"z")}
+
+
+def test_regular_pairs_of_a_peer_that_returns_come_spread():
+    pairs = [(partition, b"z") for partition in range(50)]
+    schedule = RepairSchedule(pairs, b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    assert due(schedule, 10_000, lambda peer: False) == []
+    assert len(due(schedule, 10_500)) < 10
+    assert len(played(schedule, 12_000)) >= 40
+
+
+def test_a_restart_forgets_what_was_learned():
+    schedule = make_schedule()
+    schedule.become_not_ready(0, [0])
+    pair = schedule.next_pair(0, everyone)
+    assert pair is not None
+    pair.cursor = 77
+    schedule.restart(50, 0)
+    assert pair.cursor is None
+    assert schedule.next_pair(49, everyone) is None
+    assert schedule.next_pair(50, everyone) is not None
+
+
+def test_settings():
+    for wrong in ({"retry_ms": 0}, {"retry_ms": 600_001}, {"exchange_count_max": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            AntiEntropySettings(**wrong)

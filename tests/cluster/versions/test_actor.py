@@ -1,0 +1,196 @@
+"""Actors: when a fresh epoch is needed, that it is durable before it is used, and starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from lsmkv_cluster.versions.actor import ActorSource, Identity, Reason, StartEvidence, choose
+from lsmkv_cluster.versions.context import NOTHING, Context
+from lsmkv_cluster.versions.record import Record
+from lsmkv_cluster.versions.vclock import COUNTER_MAX, Actor, Clock, Entry
+from tests.support.record_lab import CLEAN, START_MS, UNCLEAN
+
+ME = Identity(node=1, incarnation=70)
+START_S = START_MS // 1000
+
+
+def mine(serial: int, start_s: int = 5) -> Actor:
+    return Actor(1, 70, serial << 32 | start_s)
+
+
+def record(*entries: tuple[Actor, int], cut_s: int = 0) -> Record:
+    return Record(Clock({actor: Entry(n, 99) for actor, n in entries}), (), cut_s)
+
+
+def seen(*entries: tuple[Actor, int], cut_s: int = 0) -> Context:
+    return Context(Clock({actor: Entry(n, 99) for actor, n in entries}), cut_s)
+
+
+OTHER = Actor(2, 70, 1 << 32)
+OTHER_STORE = Actor(1, 71, 1 << 32)
+
+
+@pytest.mark.parametrize(
+    ("local", "context", "trusted", "expected"),
+    [
+        (record((mine(1), 3)), NOTHING, 1, mine(1)),
+        (record((mine(1), 3), (mine(4), 1)), NOTHING, 1, mine(4)),
+        (record((mine(1), 3)), seen((mine(1), 3), (OTHER, 9)), 1, mine(1)),
+        (None, NOTHING, 1, Reason.NO_RECORD),
+        (None, seen((mine(1), 1)), 1, Reason.NO_RECORD),
+        (record((OTHER, 3), (OTHER_STORE, 3)), NOTHING, 1, Reason.NO_TRUSTED_ENTRY),
+        (record((mine(1), 3)), NOTHING, 2, Reason.NO_TRUSTED_ENTRY),
+        (record((mine(1), 3)), seen((mine(1), 4)), 1, Reason.MISSED_DOT),
+        (record((mine(1), 3)), seen((mine(2), 1)), 1, Reason.MISSED_DOT),
+        (record((mine(1), 3), (mine(2), 1)), seen((mine(1), 4)), 1, Reason.MISSED_DOT),
+        (record((mine(1), 3), (mine(2), 1)), seen((mine(1), 4)), 2, mine(2)),
+        (record((mine(1), 3), cut_s=5), NOTHING, 1, mine(1)),
+        (record((mine(1), 3), cut_s=6), NOTHING, 1, Reason.CUT),
+        (record((mine(1), 3)), seen(cut_s=6), 1, Reason.CUT),
+        (record((mine(1), COUNTER_MAX)), NOTHING, 1, Reason.FULL),
+        (record((mine(1), COUNTER_MAX - 1)), NOTHING, 1, mine(1)),
+    ],
+)
+def test_who_may_mint(
+    local: Record | None, context: Context, trusted: int, expected: Actor | Reason
+):
+    assert choose(local, context, replace(ME, trusted=trusted)) == expected
+
+
+def started(
+    stored: Identity = ME, evidence: StartEvidence = CLEAN, peers_needed: int = 0
+) -> ActorSource:
+    source = ActorSource(stored, evidence, peers_needed=peers_needed, lease_size=4)
+    persist(source)
+    return source
+
+
+def persist(source: ActorSource) -> Identity:
+    for effect in source.effects:
+        source.persisted(effect.identity)
+    source.effects.clear()
+    return source.identity
+
+
+def fresh(source: ActorSource) -> Actor:
+    actor = source.choose(None, NOTHING, START_MS)
+    assert isinstance(actor, Actor), actor
+    return actor
+
+
+def test_fresh_actors_are_never_the_same_over_kills_at_any_moment():
+    """Each time the process dies, what was persisted last is what the next one finds."""
+    used: list[Actor] = []
+    stored = ME
+    for lives in range(30):
+        source = ActorSource(stored, CLEAN, peers_needed=0, lease_size=4)
+        for step in range(lives % 9):
+            if step % 3 == 0:
+                stored = persist(source)
+            chosen = source.choose(None, NOTHING, START_MS)
+            used += [chosen] if isinstance(chosen, Actor) else []
+    assert len(used) == len(set(used)) > 40
+    assert all(actor.start_s == START_S for actor in used)
+
+
+def test_nothing_is_handed_out_before_it_is_durable():
+    source = ActorSource(ME, CLEAN, peers_needed=0, lease_size=4)
+    assert source.choose(None, NOTHING, START_MS) is None
+    persist(source)
+    for _ in range(4):
+        fresh(source)
+    assert source.choose(None, NOTHING, START_MS) is Reason.NO_RECORD
+    persist(source)
+    fresh(source)
+
+
+def test_a_lease_is_renewed_before_it_ends():
+    source = started()
+    for _ in range(40):
+        fresh(source)
+        persist(source)
+
+
+def test_a_fresh_actor_starts_no_earlier_than_the_cut():
+    source = started()
+    late = START_S + 100
+    local = record((mine(1), 3), cut_s=late)
+    actor = source.choose(local, NOTHING, START_MS)
+    assert isinstance(actor, Actor)
+    assert actor.start_s == late
+    assert choose(record((actor, 1), cut_s=late), NOTHING, source.identity) == actor
+
+
+@pytest.mark.parametrize(
+    ("was_closed", "is_same_boot", "is_log_sound"), list(product([False, True], repeat=3))
+)
+def test_an_unclean_start_distrusts_what_was_before(
+    was_closed: bool, is_same_boot: bool, is_log_sound: bool
+):
+    """kill -9 is free, power loss and a damaged log are not."""
+    first = started()
+    actor = fresh(first)
+    evidence = StartEvidence(was_closed, is_same_boot, is_log_sound)
+    second = started(first.identity, evidence)
+    chosen = second.choose(record((actor, 1)), NOTHING, START_MS)
+    lost_nothing = is_log_sound and (was_closed or is_same_boot)
+    assert (chosen == actor) == lost_nothing
+    assert isinstance(chosen, Actor)
+
+
+def test_a_lost_write_distrusts_all_epochs_so_far_durably():
+    source = started()
+    actor = fresh(source)
+    local = record((actor, 1))
+    before = source.durable_trusted_epoch
+    source.distrust_epochs()
+    assert source.choose(local, NOTHING, START_MS) is None, "not before it is durable"
+    assert source.durable_trusted_epoch == before
+    stored = persist(source)
+    assert source.durable_trusted_epoch > actor.epoch
+    after = source.choose(local, NOTHING, START_MS)
+    assert isinstance(after, Actor)
+    assert after > actor
+    later = started(stored, CLEAN)
+    assert later.choose(local, NOTHING, START_MS) != actor
+
+
+def test_nothing_is_minted_until_peers_have_confirmed_the_start():
+    source = started(peers_needed=2)
+    for node, expected in ((2, False), (2, False), (3, True)):
+        source.peer_answered(node, start_number_seen=0, incarnation_if_stale=71)
+        assert source.may_mint == expected
+    assert fresh(source).incarnation == 70
+
+
+def test_a_restored_old_disk_becomes_a_new_incarnation():
+    first = started()
+    copied_disk = first.identity
+    second = started(copied_disk)
+    lost = [fresh(second) for _ in range(3)]
+    third = started(copied_disk, peers_needed=1)
+    assert third.identity.start_number == second.identity.start_number
+    third.peer_answered(2, second.identity.start_number, incarnation_if_stale=71)
+    assert not third.may_mint, "the new incarnation is not durable yet"
+    persist(third)
+    assert third.identity.start_number == second.identity.start_number + 1
+    local = record(*((actor, 1) for actor in lost))
+    actor = third.choose(local, NOTHING, START_MS)
+    assert isinstance(actor, Actor)
+    assert actor.incarnation == 71
+
+
+def test_where_no_peer_can_be_asked_the_disk_is_not_trusted():
+    source = started(peers_needed=1)
+    source.distrust_disk(71)
+    persist(source)
+    assert fresh(source).incarnation == 71
+
+
+def test_an_unclean_start_of_a_wiped_store():
+    source = started(Identity(1, 72), UNCLEAN)
+    assert fresh(source) == Actor(1, 72, 1 << 32 | START_S)
+    assert source.identity.own() == bytes([0, 0, 0, 1, 0, 0, 0, 72])
