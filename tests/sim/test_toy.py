@@ -40,18 +40,15 @@ def run(seed: int, program: ToyProgram | None = None) -> Verdict:
 @pytest.mark.slow
 def test_a_node_that_is_right_breaks_no_promise():
     hits: dict[str, int] = {}
-    done = had_to = succeeded = 0
+    done = 0
     for seed in range(SEEDS):
         verdict = run(seed)
         assert verdict.violations == [], seed
         done += verdict.endings.get("done", 0)
-        had_to += verdict.had_to_succeed
-        succeeded += verdict.succeeded
         for kind, count in verdict.hits.items():
             hits[kind] = hits.get(kind, 0) + count
     assert done > SEEDS * 150
     assert set(hits) == {kind.value for kind in FAULT_KINDS if kind not in SPARED}
-    assert had_to == succeeded > 500
 
 
 # --- bugs ----------------------------------------------------------------------------------------
@@ -155,6 +152,7 @@ def test_a_bug_is_found(program: Bugged, promises: set[str]):
     for seed in range(SEEDS_FOR_A_BUG):
         verdict = run(seed, program)
         if verdict.violations:
-            assert any(verdict.violations[0].startswith(promise) for promise in promises)
+            found = verdict.violations[0]
+            assert any(found.startswith(promise) for promise in promises), found
             return
     pytest.fail("not found")

@@ -1,0 +1,86 @@
+"""Verdicts survive an interruption, and are never taken for those of other code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sim.report import Tally
+from tests.sim.results import OtherSourcesError, Results, sources_digest
+from tests.sim.simulation import Verdict
+
+
+def verdict(seed: int, *violations: str) -> Verdict:
+    return Verdict(
+        seed,
+        list(violations),
+        endings={"done": 90, "unknown": 10},
+        hits={"kill": 2},
+        touched=30,
+        excused=1,
+        virtual_s=20.0,
+        cpu_s=0.5,
+    )
+
+
+def test_what_was_added_is_there_again(tmp_path: Path):
+    path = tmp_path / "folder" / "results"
+    first = Results(path, "code")
+    first.add(verdict(3))
+    first.add(verdict(4, "broken"))
+    assert Results(path, "code").known == {3: verdict(3), 4: verdict(4, "broken")}
+
+
+def test_a_last_line_that_was_cut_off_is_forgotten(tmp_path: Path):
+    path = tmp_path / "results"
+    results = Results(path, "code")
+    results.add(verdict(3))
+    results.add(verdict(4))
+    path.write_text(path.read_text()[:-5])
+    again = Results(path, "code")
+    assert set(again.known) == {3}
+    again.add(verdict(5))
+    assert set(Results(path, "code").known) == {3, 5}
+
+
+def test_results_of_other_code_are_refused(tmp_path: Path):
+    path = tmp_path / "results"
+    Results(path, "code").add(verdict(3))
+    with pytest.raises(OtherSourcesError):
+        Results(path, "other code")
+
+
+def test_without_a_file_nothing_is_kept(tmp_path: Path):
+    Results(None, "code").add(verdict(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digest_follows_sources_and_nothing_else(tmp_path: Path):
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    source = tmp_path / "src" / "deep" / "a.py"
+    source.write_text("x = 1\n")
+    before = sources_digest(tmp_path, ["src"])
+    (tmp_path / "src" / "a.pyc").write_text("noise")
+    assert sources_digest(tmp_path, ["src"]) == before
+    source.write_text("x = 2\n")
+    after = sources_digest(tmp_path, ["src"])
+    assert after != before
+    source.rename(source.with_name("b.py"))
+    assert sources_digest(tmp_path, ["src"]) != after
+
+
+def test_a_tally_adds_up_and_reads_well():
+    ill = verdict(9)
+    ill.had_to_succeed, ill.succeeded = 1000, 998
+    tally = Tally.of([verdict(3), verdict(4, "broken"), ill])
+    assert (tally.seeds, tally.failed, tally.excused) == (3, [4], 3)
+    assert not tally.is_available
+    text = str(tally)
+    assert "3, 1 failed" in text
+    assert "270 done, 30 unknown; 30.0% touched" in text
+    assert "998 of 1000 calls succeeded (99.800%)" in text
+    assert "0.500 s of one core per seed, 40 simulated seconds in one" in text
+    assert "     6 kill\n" in text
+    ill.succeeded = 999
+    assert Tally.of([ill]).is_available
