@@ -7,11 +7,12 @@ WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
-.PHONY: help demo test bench bench-kernels lint clean
+.PHONY: help demo test sim bench bench-kernels lint clean
 
 help:
 	@echo "make demo    build, then index the Python standard library and answer queries"
 	@echo "make test    build, then run everything that must be green"
+	@echo "make sim SEEDS=1000   build, then that many simulated clusters under faults, on all cores"
 	@echo "make bench   compare with other embedded databases on this machine"
 	@echo "make bench-kernels   nanoseconds per operation of each kernel, beside its floor"
 	@echo "make lint    style and types only"
@@ -22,6 +23,11 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	@$(BIN)/python tools/run_tests.py $(TESTS)
+
+# Verdicts are kept in .sim, by the state of the sources; an interrupted run goes on.
+SEEDS ?= 1000
+sim: $(VENV)/installed-test
+	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS) --resume .sim/verdicts $(SIM)
 
 bench: $(VENV)/installed-bench
 	@$(BIN)/lsmkv bench $(BENCH)
@@ -55,6 +61,6 @@ $(VENV)/installed-bench: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .demo .sim .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name '__pycache__' -prune -exec rm -rf {} +
 	find src -name '*.so' -delete

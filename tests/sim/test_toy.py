@@ -138,7 +138,7 @@ class Bugged(ToyProgram):
     ("program", "promises"),
     [
         (Bugged(store=Forgetful), {"C1", "C3"}),
-        (Bugged(store=Copying), {"C1", "C2", "C3"}),
+        (Bugged(store=Copying), {"C1", "C2", "C3", "dot used twice"}),
         (Bugged(store=Lazy), {"C1"}),
         (Bugged(node=Same), {"dot used twice", "a dot with two items"}),
         (Bugged(node=Hasty), {"C1", "C5"}),
