@@ -111,7 +111,7 @@ class Node:
         self._rng = rng
         self._peers = tuple(member.id for member in topology.members if member.id != me)
         stored = boot.identity or Identity(actor_number(me), rng.getrandbits(32))
-        self.actors = ActorSource(stored, boot.evidence, peers_needed=min(1, len(self._peers)))
+        self.actors = ActorSource(stored, boot.evidence, peers_needed=len(self._peers))
         self._announce(self.actors.identity.start_number)
         self._opener = DatagramOpener(secrets.datagrams, topology.cluster_id)
         self._window = ReplayWindow()
@@ -198,7 +198,7 @@ class Node:
         return self.membership.is_reachable(member)
 
     def is_ready(self, partition: int) -> bool:
-        return self.recovery.is_ready(partition)
+        return self.starting.is_settled and self.recovery.is_ready(partition)
 
     def _co_owners(self) -> dict[int, frozenset[MemberId]]:
         """Of each partition that this node owns, the other owners."""

@@ -132,18 +132,24 @@ def _wipe(nemesis: Nemesis) -> Active | None:
 
 
 def _old_copy(nemesis: Nemesis) -> Active | None:
-    """The copy is taken now, and put back later; until then the machine is left alone."""
+    """The copy is taken now, and put back later; until then the machine is left alone.
+
+    It is put back only if some other machine has kept its memory since: it is the last to know how
+    far this one was. What a store cannot learn from anybody is no fault to survive (starting.py).
+    """
     number = nemesis.one_running()
     if number is None:
         return None
     world, random = nemesis.world, nemesis.random
     machine = world.machines[number]
     copy, taken = machine.disk.copy(), world.ledger.number
+    runs = {m: m.start_number for m in world.machines if m is not machine and m.process is not None}
     nemesis.reserved.add(number)
 
     def put_back() -> None:
         nemesis.reserved.discard(number)
-        if nemesis.is_healing:
+        witnesses = [m for m, n in runs.items() if m.process is not None and m.start_number == n]
+        if nemesis.is_healing or not witnesses:
             return
         machine.kill()
         machine.restore(copy, taken, is_other_boot=random.random() < 0.5)

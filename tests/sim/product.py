@@ -60,4 +60,4 @@ class Product:
 
     def is_ready(self, node: NodeLike) -> bool:
         assert isinstance(node, Node)
-        return not node.recovery.is_filling and node.actors.may_mint
+        return node.starting.is_settled and node.actors.may_mint and not node.recovery.is_filling

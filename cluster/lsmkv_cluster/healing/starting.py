@@ -1,17 +1,20 @@
 """The start of a store: is this disk the newest there was?
 
-A store numbers its starts. It announces each to its peers and asks what they have seen before;
-until one of them has answered it mints nothing (actor.py).
+A store numbers its starts. It announces each to its peers and asks what they have seen before. All
+are waited for, as only some may have been there all the time; after `patience_ms` those who have
+answered have to do. Until then it mints nothing (actor.py), and answers no reader.
 
     peer has seen this start, or a later one          the disk is an old copy
     peer has seen more operations than the disk has   the disk is an old copy, or lost a part
-    nobody answers for `alone_after_ms`               nobody can tell yet
+    nobody answers for `patience_ms`                  nobody can tell yet
 
 In all three cases the store begins as a new incarnation, which is always safe. In the first two its
 copies are not whole: `is_stale` (recovery.py). Peers that were away are asked until they answer.
 
 Who answers remembers it first, on stable storage: with the nonce of the run, so that the same
-question gets the same answer however often it comes. Payloads: start_messages.py.
+question gets the same answer however often it comes. How far a peer's store is they hear by gossip
+and keep in memory: an old copy of the very run that ended is known to nobody if all who were there
+have lost their memory, too. Payloads: start_messages.py.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ NOTE = b"start/"
 
 @dataclass(frozen=True, slots=True)
 class StartSettings:
-    alone_after_ms: int = 5_000
+    patience_ms: int = 5_000
     ask_again_ms: int = 1_000
 
 
@@ -78,13 +81,16 @@ class Starting:
         self._announced = actors.identity
         self._seen = _remembered(notes)
         self._ask_at_ms: int | None = 0 if self._waiting else None
-        self._alone_at_ms: int | None = None
+        self._patience_ms: int | None = None
+        self._is_settled = not self._waiting
+        self._has_answers = False
         self._is_new = False  # this run has begun a new incarnation
         self.is_stale = False  # the disk is not the newest there was
 
     @property
-    def is_over(self) -> bool:
-        return self._ask_at_ms is None
+    def is_settled(self) -> bool:
+        """All have answered, or were waited for long enough."""
+        return self._is_settled
 
     def heard_sequence(self, member: MemberId, start_number: int, sequence: int) -> None:
         """Gossip has told how far a peer's store is. Kept in memory: the next start asks those who
@@ -99,10 +105,13 @@ class Starting:
     def tick(self, now: Now) -> list[Effect]:
         if self._ask_at_ms is None or now.ms < self._ask_at_ms:
             return []
-        if self._alone_at_ms is None:
-            self._alone_at_ms = now.ms + self._settings.alone_after_ms
+        if self._patience_ms is None:
+            self._patience_ms = now.ms + self._settings.patience_ms
         effects: list[Effect] = []
-        if now.ms >= self._alone_at_ms and not self._actors.may_mint and not self._is_new:
+        if now.ms >= self._patience_ms and not self._is_settled:
+            self._is_settled = True
+            self._actors.settle_for_those_who_answered()
+        if self._is_settled and not self._has_answers and not self._is_new:
             effects.append(Alarm("no peer could tell whether this disk is the newest one"))
             self._distrust(0)
         self._ask_at_ms = now.ms + self._settings.ask_again_ms
@@ -125,11 +134,13 @@ class Starting:
                 seen = SeenBefore.decode(answer.payload)
             except Malformed:
                 continue
+            self._has_answers = True
             if answer.peer in self._waiting:
                 self._waiting.remove(answer.peer)
                 effects += self._judge(answer.peer, seen.start_number, seen.sequence)
         if not self._waiting:
             self._ask_at_ms = None
+            self._is_settled = True
         return effects
 
     def _judge(self, peer: MemberId, start_number: int, sequence: int) -> list[Effect]:

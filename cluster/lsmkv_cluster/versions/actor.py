@@ -134,7 +134,7 @@ class ActorSource:
     """Hands out fresh epochs and keeps the distrust. `effects` is for the caller to take.
 
     `peers_needed` peers must say that they have not seen this start before; 0 for a store that has
-    no peers. Until then nothing is minted.
+    no peers. Until then, or until those who answered have to do, nothing is minted.
     """
 
     def __init__(
@@ -179,6 +179,10 @@ class ActorSource:
             self._peers.add(node)
         else:
             self.distrust_disk(incarnation_if_stale, start_number_seen)
+
+    def settle_for_those_who_answered(self) -> None:
+        """One at least: who has not answered by now is not waited for."""
+        self._peers_needed = min(self._peers_needed, max(1, len(self._peers)))
 
     def distrust_disk(self, fresh_incarnation: int, start_number_seen: int = 0) -> None:
         """The disk may be an old copy, or nobody can tell: begin as a new incarnation."""

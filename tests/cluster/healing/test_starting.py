@@ -30,7 +30,7 @@ from tests.support.members import member_id
 
 A, B, C = (member_id(name) for name in "abc")
 CLEAN = StartEvidence(was_closed=True, is_same_boot=True, is_log_sound=True)
-SETTINGS = StartSettings(alone_after_ms=5000, ask_again_ms=1000)
+SETTINGS = StartSettings(patience_ms=5000, ask_again_ms=1000)
 
 
 class Peer:
@@ -44,7 +44,7 @@ class Peer:
 
     def start(self, sequence: int) -> None:
         self.seed += 1
-        self.actors = ActorSource(self.identity, CLEAN, peers_needed=min(1, len(self.peers)))
+        self.actors = ActorSource(self.identity, CLEAN, peers_needed=len(self.peers))
         self.machine = Starting(
             self.actors, self.peers, sequence, self.notes, Random(self.seed), SETTINGS
         )
@@ -82,13 +82,32 @@ def ask_all(starter: Peer, others: dict[bytes, Peer], now_ms: int) -> list[objec
     return alarms
 
 
-def test_a_new_store_mints_once_one_peer_has_not_seen_it() -> None:
-    a, b = Peer(A, (B, C)), Peer(B, (A, C))
-    assert not a.actors.may_mint
+def test_a_new_store_mints_once_all_peers_have_not_seen_it() -> None:
+    a, b, c = Peer(A, (B, C)), Peer(B, (A, C)), Peer(C, (A, B))
     assert ask_all(a, {B: b}, 0) == []
-    assert a.actors.may_mint
+    assert (a.actors.may_mint, a.machine.is_settled) == (False, False)
+    assert a.machine.next_deadline() == 1000, "C is asked again"
+    assert ask_all(a, {B: b, C: c}, 1000) == []
+    assert (a.actors.may_mint, a.machine.is_settled) == (True, True)
     assert not a.machine.is_stale
-    assert a.machine.next_deadline() == 1000, "C is still to be asked"
+    assert a.machine.next_deadline() is None
+
+
+def test_who_does_not_answer_is_not_waited_for_for_ever() -> None:
+    """Nor taken for somebody who knows nothing: its answer counts whenever it comes."""
+    a, b, c = Peer(A, (B, C)), Peer(B, (A, C)), Peer(C, (A, B))
+    ask_all(a, {B: b, C: c}, 0)
+    c.machine.heard_sequence(A, 1, 500)
+    a.start(sequence=499)
+    for now_ms in range(0, 5000, 1000):
+        ask_all(a, {B: b}, now_ms)
+        assert (a.actors.may_mint, a.machine.is_settled) == (False, False)
+    assert ask_all(a, {B: b}, 5000) == []
+    assert (a.actors.may_mint, a.machine.is_settled) == (True, True)
+    assert a.identity.incarnation == 77
+    assert [type(alarm) for alarm in ask_all(a, {C: c}, 6000)] == [Alarm]
+    assert a.machine.is_stale
+    assert a.identity.incarnation != 77
 
 
 def test_a_restart_with_all_that_was_written_goes_on() -> None:
@@ -158,8 +177,8 @@ def test_the_same_question_gets_the_same_answer() -> None:
 def test_who_is_alone_begins_anew_after_a_while_and_learns_the_rest_later(
     sequence_seen: int,
 ) -> None:
-    a, b = Peer(A, (B, C)), Peer(B, (A, C))
-    ask_all(a, {B: b}, 0)
+    a, b, c = Peer(A, (B, C)), Peer(B, (A, C)), Peer(C, (A, B))
+    ask_all(a, {B: b, C: c}, 0)
     b.machine.heard_sequence(A, 1, sequence_seen)
     a.start(10)
     for now_ms in range(0, 5000, 1000):
