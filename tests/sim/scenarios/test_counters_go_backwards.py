@@ -169,7 +169,7 @@ def test_kv679_handoff_amnesia_of_a_disk_that_recovers():
         lab.read_errors("A")
         lab.heal()
         with lab.letting("F"):
-            lab.advance(2000)
+            lab.advance(500)
         assert lab.hints("F") == 1
         lab.read_errors("A", on=False)
         lab.until_up("AB", seen_by="ABF")

@@ -98,6 +98,7 @@ def test_late_frame_is_shed(skew_ms: int):
         lab.skew("A", skew_ms)
         lab.advance(15_000)
         first = lab.put("D", b"x1")
+        lab.world.request_timeout_ms = 500  # less than a connection stalls before it is given up
         x2 = lab.put("D", b"x2", first.context, wait=False)
         step_until(lab, lambda: lab.node("D").coordinator.in_flight > 0)
         lab.cut("D>A")
