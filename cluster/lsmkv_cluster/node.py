@@ -62,6 +62,7 @@ from lsmkv_cluster.ports import Machine as MachinePort
 from lsmkv_cluster.storage.engine_key import KeyScheme, Space
 from lsmkv_cluster.storage.storage_orders import Done, Order, Result
 from lsmkv_cluster.storage.storage_orders import Persist as PersistOrder
+from lsmkv_cluster.swim.clock_watch import ClockWatch
 from lsmkv_cluster.swim.gossip_messages import Load
 from lsmkv_cluster.swim.membership import Membership
 from lsmkv_cluster.transport.datagram import DatagramOpener, DatagramSealer
@@ -153,6 +154,7 @@ class Node:
             rng.getrandbits(48) << 15,
         )
         self._durable_sequence = boot.durable_sequence
+        self._clocks = ClockWatch()
         self._describe_ms = 0
         self._due_ms = 0  # at the start
         self._out: list[NodeEffect] = []
@@ -220,6 +222,7 @@ class Node:
     def start(self, now: Now) -> list[NodeEffect]:
         boot = self._boot
         effects = self.recovery.start(
+            now,
             boot.lack,
             boot.incomplete,
             boot.damaged,
@@ -240,7 +243,7 @@ class Node:
                 self._give(Machine.MEMBERSHIP, self.membership.heard_from(now, event.peer))
                 self._traffic.receive(now, event.peer, event.frame, incoming)
             elif isinstance(event, Stored):
-                self._take_result(event, results)
+                self._take_result(now, event, results)
             elif isinstance(event, ClientCall):
                 calls.append(event)
             elif isinstance(event, DatagramIn):
@@ -298,6 +301,9 @@ class Node:
             if row.vitals is not None and row.member != self.me:
                 vitals = row.vitals
                 self.starting.heard_sequence(row.member, vitals.start_number, vitals.sequence)
+                if (told := self._clocks.look(row.member, row.clock)) is not None:
+                    name = self.topology.members_by_id[row.member].name
+                    self._out.append(Alarm(f"{name}: {told}"))
 
     # --- sleep
 
@@ -334,7 +340,7 @@ class Node:
             effects = self.membership.received(now, sender, datagram.operations)
             self._give(Machine.MEMBERSHIP, effects)
 
-    def _take_result(self, event: Stored, results: dict[int, list[Stored]]) -> None:
+    def _take_result(self, now: Now, event: Stored, results: dict[int, list[Stored]]) -> None:
         if isinstance(event.token, _Persisting):
             self._persisted(event.token, event.result)
             return
@@ -343,12 +349,12 @@ class Node:
             assert isinstance(passed.token, int)
             machine, token, order = self._orders.pop(passed.token)
             results.setdefault(machine, []).append(Stored(token, passed.result))
-            self._look_for_damage(order, passed.result)
+            self._look_for_damage(now, order, passed.result)
 
-    def _look_for_damage(self, order: Order, result: Result) -> None:
+    def _look_for_damage(self, now: Now, order: Order, result: Result) -> None:
         for space, partition in unreadable_partitions(self.topology.partitioning, order, result):
             if space is Space.DATA:
-                effects = self.recovery.unreadable(partition)
+                effects = self.recovery.unreadable(now, partition)
             else:
                 effects = self.recovery.unreadable_hints(partition)
             self._give(RECOVERY, effects)

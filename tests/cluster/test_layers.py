@@ -20,8 +20,8 @@ assignment hlc local_health member_status peer_clocks refusals replay_window sus
     timers vclock
 errors membership_settings record
 coding keyspaces members operations slots visible
-antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
-    owners quorum record_format ring site start_messages wire
+antientropy_messages clock_watch datagram dissemination engine_key gossip_messages
+    hint_budget latency owners quorum record_format ring site start_messages wire
 antientropy_exchange balance context fair handshake own_state repair_rounds topology
 actor evidence minting savings topology_format view
 crdt planner storage_orders store_marks

@@ -5,12 +5,13 @@ What a whole cluster makes of faults is for tests/sim; here is what only the nod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from lsmkv_cluster.coordination.requests import ClientRequest, Outcome, Reason, Verb
-from lsmkv_cluster.driver_ports import ClientCall, DatagramIn, FrameIn, PeerLost
+from lsmkv_cluster.driver_ports import ClientCall, DatagramIn, FrameIn, Input, NodeEffect, PeerLost
+from lsmkv_cluster.ports import Alarm, Now
 from lsmkv_cluster.storage.storage_orders import Read, Space, Values
 from lsmkv_cluster.versions.record_format import decode
 from lsmkv_cluster.versions.resolve import siblings
@@ -124,6 +125,19 @@ def test_who_hears_nothing_of_others_refuses_strict_writes_and_writes_nothing(tr
     trio.cut.clear()
     trio.run(60_000)
     assert values(trio.call(a, get(b"s:k")).record) == (b"2",)
+
+
+def test_a_wild_clock_of_another_is_told_once(trio: Trio) -> None:
+    a, b, _ = trio.ids
+    step = trio.nodes[b].step
+
+    def an_hour_ahead(now: Now, inputs: Sequence[Input]) -> list[NodeEffect]:
+        return step(Now(now.ms, now.wall_ms + 3_600_000), inputs)
+
+    trio.nodes[b].step = an_hour_ahead  # type: ignore[method-assign]
+    trio.run(20_000)
+    told = [effect.message for me, effect in trio.others if me == a and isinstance(effect, Alarm)]
+    assert told == ["n2: its clock is off by more than 5000 ms"]
 
 
 def test_datagrams_that_nobody_of_the_cluster_sent_change_nothing(trio: Trio) -> None:

@@ -33,6 +33,8 @@ from lsmkv_cluster.versions.actor import ActorSource
 __all__ = ["Lack", "Recovery"]
 
 LOOK_INTERVAL_MS = 500
+DISCARD_AGAIN_MS = 1_000  # when a partition cannot be read again; doubled each time
+DISCARD_AGAIN_MAX_MS = 600_000
 
 
 class Lack(Enum):
@@ -61,7 +63,7 @@ class _Completed(NamedTuple):
 class _Filling:
     """A copy that is not whole. `episode` tells one from the next of the same partition."""
 
-    __slots__ = ("episode", "is_completing", "is_discarded", "lack", "met")
+    __slots__ = ("discard_ms", "episode", "is_completing", "is_discarded", "lack", "met")
 
     def __init__(self, lack: Lack, episode: int, is_discarded: bool = True) -> None:
         self.lack = lack
@@ -69,6 +71,7 @@ class _Filling:
         self.met: set[MemberId] = set()
         self.is_discarded = is_discarded  # and may be filled
         self.is_completing = False
+        self.discard_ms: int | None = None  # when it is to be dropped, if not yet
 
 
 class Recovery:
@@ -87,7 +90,7 @@ class Recovery:
         self._episodes = 0
         self._look_ms: int | None = None
         self._begun: list[int] = []
-        self.discarded_count = 0
+        self._discards: dict[int, int] = {}  # in a row, of each partition
 
     # --- what others ask
 
@@ -112,6 +115,7 @@ class Recovery:
 
     def start(
         self,
+        now: Now,
         lack: Lack | None,
         incomplete: Collection[int],
         damaged: Iterable[int],
@@ -130,7 +134,7 @@ class Recovery:
             effects.append(StoreOrder(_Suspected(), Suspect(suspects)))
         effects.append(StoreOrder(_Remembered(), Remember(*boot_note)))
         for partition in sorted(damaged):
-            effects += self.unreadable(partition)
+            effects += self.unreadable(now, partition)
         for partition in sorted(damaged_hints):
             effects += self.unreadable_hints(partition)
         return effects
@@ -141,19 +145,24 @@ class Recovery:
             self._fill(partition, Lack.LOST)
         return [StoreOrder(_Suspected(), Suspect(tuple(self._filling)))] if self._filling else []
 
-    def unreadable(self, partition: int) -> list[Effect]:
-        """What is stored of a partition cannot be read: give it up and have it filled again."""
+    def unreadable(self, now: Now, partition: int) -> list[Effect]:
+        """What is stored of a partition cannot be read: give it up and have it filled again. At
+        once, but later each time if that does not help."""
         known = self._filling.get(partition)
         if partition not in self._co_owners or (known is not None and not known.is_discarded):
             return []
         self._fill(partition, Lack.LOST, is_discarded=False)
         self._actors.distrust_epochs()
-        self.discarded_count += 1
-        token = _Discarded(partition, Space.DATA)
-        return [
-            Alarm(f"partition {partition} cannot be read: it is filled from its other owners"),
-            StoreOrder(token, Discard(partition)),
-        ]
+        count = self._discards.get(partition, 0)
+        self._discards[partition] = count + 1
+        text = f"partition {partition} cannot be read: it is filled from its other owners"
+        effects: list[Effect] = [Alarm(text)]
+        if count == 0:
+            effects.append(_discard(partition))
+        else:
+            delay_ms = min(DISCARD_AGAIN_MS << min(count, 16), DISCARD_AGAIN_MAX_MS)
+            self._filling[partition].discard_ms = now.ms + delay_ms
+        return effects
 
     def unreadable_hints(self, partition: int) -> list[Effect]:
         token = _Discarded(partition, Space.HINT)
@@ -224,6 +233,7 @@ class Recovery:
             return
         if is_done:
             del self._filling[token.partition]
+            self._discards.pop(token.partition, None)
         else:
             filling.is_completing = False
 
@@ -236,6 +246,9 @@ class Recovery:
         for partition, filling in self._filling.items():
             if filling.is_discarded:
                 effects += self._complete(partition, filling)
+            elif filling.discard_ms is not None and now.ms >= filling.discard_ms:
+                filling.discard_ms = None
+                effects.append(_discard(partition))
         return effects
 
     def next_deadline(self) -> int | None:
@@ -246,3 +259,7 @@ class Recovery:
 
     def answered(self, now: Now, answers: Sequence[object]) -> list[Effect]:
         raise AssertionError("a recovery asks nobody")
+
+
+def _discard(partition: int) -> StoreOrder:
+    return StoreOrder(_Discarded(partition, Space.DATA), Discard(partition))

@@ -62,7 +62,7 @@ class Lab:
         incomplete: frozenset[int] = frozenset(),
         damaged: tuple[int, ...] = (),
     ) -> list[Order]:
-        return self.take(self.recovery.start(lack, incomplete, damaged, (), NOTE))
+        return self.take(self.recovery.start(NOW, lack, incomplete, damaged, (), NOTE))
 
     def store(self, result: Result = Done()) -> None:
         results = [Stored(order.token, result) for order in self.orders]
@@ -158,9 +158,9 @@ def test_an_unreadable_partition_is_given_up_then_filled() -> None:
     lab.start(None)
     lab.store()
     trusted = lab.actors.identity.trusted_epoch
-    assert lab.take(lab.recovery.unreadable(0)) == [Discard(0)]
+    assert lab.take(lab.recovery.unreadable(NOW, 0)) == [Discard(0)]
     assert lab.actors.identity.trusted_epoch > trusted, "own dots may be among what was lost"
-    assert lab.take(lab.recovery.unreadable(0)) == [Discard(0)], "once"
+    assert lab.take(lab.recovery.unreadable(NOW, 0)) == [Discard(0)], "once"
     assert not lab.recovery.is_ready(0)
     assert lab.recovery.wanting() == []
     assert lab.met(0, B, C) == [Discard(0)], "what was met before the drop does not count"
@@ -172,6 +172,28 @@ def test_an_unreadable_partition_is_given_up_then_filled() -> None:
     assert len(lab.alarms) == 1
 
 
+def test_what_stays_unreadable_is_given_up_later_each_time() -> None:
+    """A drop that does not help must not be repeated hundreds of times a second."""
+    lab = Lab()
+    lab.start(None)
+    lab.store()
+    delays = []
+    now_ms = 1000
+    for _ in range(4):
+        lab.take(lab.recovery.unreadable(Now(now_ms, 0), 0))
+        begun_ms = now_ms
+        while not lab.orders:
+            now_ms += 500
+            lab.tick(now_ms)
+        delays.append(now_ms - begun_ms)
+        lab.store()
+    assert delays == [0, 2000, 4000, 8000]
+    lab.met(0, B, C)
+    lab.store()
+    assert lab.recovery.is_ready(0)
+    assert lab.take(lab.recovery.unreadable(Now(now_ms, 0), 0)) == [Discard(0)], "begins anew"
+
+
 def test_damage_while_a_mark_goes_begins_anew() -> None:
     """The order that completes belongs to the filling before."""
     lab = Lab()
@@ -179,18 +201,18 @@ def test_damage_while_a_mark_goes_begins_anew() -> None:
     lab.store()
     lab.met(0, B, C)
     [complete] = lab.orders
-    lab.take(lab.recovery.unreadable(0))
+    lab.take(lab.recovery.unreadable(NOW, 0))
     lab.take(lab.recovery.stored(NOW, [Stored(complete.token, Done())]))
     assert not lab.recovery.is_ready(0)
 
 
 def test_damage_found_at_the_start_and_in_hints() -> None:
     lab = Lab()
-    orders = lab.take(lab.recovery.start(None, (), [0], [7], NOTE))
+    orders = lab.take(lab.recovery.start(NOW, None, (), [0], [7], NOTE))
     assert orders == [Remember(*NOTE), Discard(0), Discard(7, Space.HINT)]
     lab.store()
     assert lab.recovery.wanting() == [0]
-    assert lab.take(lab.recovery.unreadable(5)) == [], "not owned"
+    assert lab.take(lab.recovery.unreadable(NOW, 5)) == [], "not owned"
 
 
 def test_an_old_disk_has_lost_everything() -> None:
