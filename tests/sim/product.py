@@ -37,7 +37,7 @@ STATES = {
 
 
 class Product:
-    settle_period_ms = 10_000
+    settle_period_ms = 5_500  # an anti-entropy period, which may be a tenth late
     detection_ms = 10_000
 
     def __init__(self, settings: NodeSettings | None = None) -> None:
