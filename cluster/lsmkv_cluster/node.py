@@ -86,11 +86,10 @@ class _Ordered(NamedTuple):
     order: Order
 
 
-class _Persisting:
-    """The token of an identity on its way to stable storage."""
+class _Persisting(NamedTuple):
+    """Of an identity on its way to stable storage."""
 
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
+    identity: Identity
 
 
 class Node:
@@ -154,6 +153,7 @@ class Node:
             rng.getrandbits(48) << 15,
         )
         self._durable_sequence = boot.durable_sequence
+        self._persist_again_ms: int | None = None
         self._clocks = ClockWatch()
         self._describe_ms = 0
         self._due_ms = 0  # at the start
@@ -270,7 +270,7 @@ class Node:
         for output in self.antientropy.take_outputs():
             if isinstance(output, Met):
                 self._give(RECOVERY, self.recovery.met(now, output.partition, output.peer))
-        self._persist_identity()
+        self._persist_identity(now)
         self._out += self._traffic.flush(now)
         self._due_ms = self._next_deadline()
         out, self._out = self._out, []
@@ -280,8 +280,7 @@ class Node:
         """When the next step is due, even if nothing happens."""
         return self._due_ms
 
-    def _next_deadline(self) -> int:
-        """The earliest of all parts: asked for once a step, as it takes a while."""
+    def _next_deadline(self) -> int:  # once a step, as it takes a while
         due = [part.next_deadline() for part in self._machines.values()]
         due.append(self._traffic.next_deadline())
         return min([ms for ms in due if ms is not None] + [self._describe_ms])
@@ -342,7 +341,7 @@ class Node:
 
     def _take_result(self, now: Now, event: Stored, results: dict[int, list[Stored]]) -> None:
         if isinstance(event.token, _Persisting):
-            self._persisted(event.token, event.result)
+            self._persisted(now, event.token, event.result)
             return
         passed = self._lost_dots.stored(event)
         if passed is not None:
@@ -359,8 +358,9 @@ class Node:
                 effects = self.recovery.unreadable_hints(partition)
             self._give(RECOVERY, effects)
 
-    def _persisted(self, token: _Persisting, result: object) -> None:
+    def _persisted(self, now: Now, token: _Persisting, result: object) -> None:
         if not isinstance(result, Done):
+            self._persist_again_ms = now.ms + self.settings.describe_interval_ms
             self._out.append(Alarm("the identity of the store could not be written"))
             return
         self.actors.persisted(token.identity)
@@ -386,15 +386,15 @@ class Node:
             elif not isinstance(effect, StatusChanged):
                 self._out.append(effect)
 
-    def _persist_identity(self) -> None:
+    def _persist_identity(self, now: Now) -> None:
         if self.starting.is_stale and not self._was_stale:
             self._was_stale = True
             self._give(RECOVERY, self.recovery.lost_everything())
-        effects, self.actors.effects = self.actors.effects, []
-        for persist in effects[-1:]:
-            self._out.append(
-                StoreOrder(_Persisting(persist.identity), PersistOrder(persist.identity))
-            )
+        if self.actors.effects or (self._persist_again_ms or now.ms + 1) <= now.ms:
+            self.actors.effects.clear()
+            self._persist_again_ms = None
+            identity = self.actors.identity
+            self._out.append(StoreOrder(_Persisting(identity), PersistOrder(identity)))
         if self.actors.identity.start_number != self._announced:
             self._announce(self.actors.identity.start_number)
             self._machines[Machine.MEMBERSHIP] = self.membership

@@ -43,7 +43,7 @@ class Lack(Enum):
 
 
 class _Suspected(NamedTuple):
-    pass
+    partitions: tuple[int, ...]
 
 
 class _Remembered(NamedTuple):
@@ -90,6 +90,9 @@ class Recovery:
         self._episodes = 0
         self._look_ms: int | None = None
         self._begun: list[int] = []
+        self._suspects: list[int] = []  # to be marked
+        self._note: tuple[bytes, bytes] | None = None  # of the boot, to be written
+        self._must_write = False  # them again, as the store did not
         self._discards: dict[int, int] = {}  # in a row, of each partition
 
     # --- what others ask
@@ -129,10 +132,9 @@ class Recovery:
                 self._fill(partition, Lack.LOST)
             elif lack is not None:
                 self._fill(partition, lack)
-        suspects = tuple([p for p in self._filling if p not in incomplete])
-        if suspects:
-            effects.append(StoreOrder(_Suspected(), Suspect(suspects)))
-        effects.append(StoreOrder(_Remembered(), Remember(*boot_note)))
+        self._suspects = [p for p in self._filling if p not in incomplete]
+        self._note = boot_note
+        effects += self._write_marks()
         for partition in sorted(damaged):
             effects += self.unreadable(now, partition)
         for partition in sorted(damaged_hints):
@@ -143,7 +145,17 @@ class Recovery:
         """The disk turned out to be an old copy."""
         for partition in self._co_owners:
             self._fill(partition, Lack.LOST)
-        return [StoreOrder(_Suspected(), Suspect(tuple(self._filling)))] if self._filling else []
+        self._suspects = list(self._filling)
+        return self._write_marks()
+
+    def _write_marks(self) -> list[Effect]:
+        """The boot is remembered only when the marks are on stable storage."""
+        if self._suspects:
+            partitions = tuple(self._suspects)
+            return [StoreOrder(_Suspected(partitions), Suspect(partitions))]
+        if self._note is not None:
+            return [StoreOrder(_Remembered(), Remember(*self._note))]
+        return []
 
     def unreadable(self, now: Now, partition: int) -> list[Effect]:
         """What is stored of a partition cannot be read: give it up and have it filled again. At
@@ -214,7 +226,14 @@ class Recovery:
             elif isinstance(token, _Completed):
                 self._completed(token, is_done)
             elif not is_done:
+                self._must_write = True
+                self._look_ms = now.ms + LOOK_INTERVAL_MS
                 effects.append(Alarm("the state of this start could not be written"))
+            elif isinstance(token, _Suspected):
+                self._suspects = [p for p in self._suspects if p not in token.partitions]
+                effects += self._write_marks()
+            else:
+                self._note = None
         return effects
 
     def _discarded(self, token: _Discarded, is_done: bool) -> list[Effect]:
@@ -243,6 +262,9 @@ class Recovery:
             return []
         self._look_ms = now.ms + LOOK_INTERVAL_MS if self._filling else None
         effects: list[Effect] = []
+        if self._must_write:
+            self._must_write = False
+            effects += self._write_marks()
         for partition, filling in self._filling.items():
             if filling.is_discarded:
                 effects += self._complete(partition, filling)

@@ -64,6 +64,11 @@ class Lab:
     ) -> list[Order]:
         return self.take(self.recovery.start(NOW, lack, incomplete, damaged, (), NOTE))
 
+    def settle(self) -> None:
+        """The store does all there is."""
+        while self.orders:
+            self.store()
+
     def store(self, result: Result = Done()) -> None:
         results = [Stored(order.token, result) for order in self.orders]
         self.orders = []
@@ -89,7 +94,17 @@ def test_a_clean_start_is_whole_at_once() -> None:
 
 def test_suspects_are_marked_before_the_boot_id_is_remembered() -> None:
     """Else a kill right after would make the next start look as if nothing had been lost."""
-    assert Lab().start(Lack.UNSYNCED) == [Suspect((0, 3)), Remember(*NOTE)]
+    lab = Lab()
+    assert lab.start(Lack.UNSYNCED) == [Suspect((0, 3))]
+    lab.store(Failed(Failure.FULL))
+    assert lab.orders == []
+    assert lab.tick(2000) == [Suspect((0, 3))], "again"
+    lab.store()
+    assert [order.order for order in lab.orders] == [Remember(*NOTE)]
+    lab.store(Failed(Failure.FULL))
+    assert lab.tick(3000) == [Remember(*NOTE)]
+    lab.store()
+    assert lab.tick(4000) == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +126,7 @@ def test_what_is_lost_decides_whom_to_meet(
 ) -> None:
     lab = Lab()
     lab.start(lack)
-    lab.store()
+    lab.settle()
     lab.away.update(away)
     assert lab.met(0, *met) == ([Complete(0)] if whole else [])
     assert not lab.recovery.is_ready(0), "the mark has to go first"
@@ -124,7 +139,7 @@ def test_what_is_lost_decides_whom_to_meet(
 def test_who_turns_out_to_be_dead_is_not_waited_for() -> None:
     lab = Lab()
     lab.start(Lack.UNSYNCED)
-    lab.store()
+    lab.settle()
     lab.met(0, B)
     assert lab.tick(1000) == []
     lab.away.add(C)
@@ -134,8 +149,8 @@ def test_who_turns_out_to_be_dead_is_not_waited_for() -> None:
 
 def test_a_mark_of_an_earlier_start_stays_until_all_were_met() -> None:
     lab = Lab()
-    assert lab.start(Lack.UNSYNCED, frozenset({3})) == [Suspect((0,)), Remember(*NOTE)]
-    lab.store()
+    assert lab.start(Lack.UNSYNCED, frozenset({3})) == [Suspect((0,))]
+    lab.settle()
     lab.away.add(C)
     assert lab.met(3, B) == []
     assert lab.met(3, C) == [Complete(3)]
@@ -144,7 +159,7 @@ def test_a_mark_of_an_earlier_start_stays_until_all_were_met() -> None:
 def test_a_mark_that_cannot_be_taken_away_is_tried_again() -> None:
     lab = Lab()
     lab.start(Lack.LOST)
-    lab.store()
+    lab.settle()
     lab.met(0, B, C)
     lab.store(Failed(Failure.FULL))
     assert not lab.recovery.is_ready(0)
@@ -156,7 +171,7 @@ def test_a_mark_that_cannot_be_taken_away_is_tried_again() -> None:
 def test_an_unreadable_partition_is_given_up_then_filled() -> None:
     lab = Lab()
     lab.start(None)
-    lab.store()
+    lab.settle()
     trusted = lab.actors.identity.trusted_epoch
     assert lab.take(lab.recovery.unreadable(NOW, 0)) == [Discard(0)]
     assert lab.actors.identity.trusted_epoch > trusted, "own dots may be among what was lost"
@@ -176,7 +191,7 @@ def test_what_stays_unreadable_is_given_up_later_each_time() -> None:
     """A drop that does not help must not be repeated hundreds of times a second."""
     lab = Lab()
     lab.start(None)
-    lab.store()
+    lab.settle()
     delays = []
     now_ms = 1000
     for _ in range(4):
@@ -198,7 +213,7 @@ def test_damage_while_a_mark_goes_begins_anew() -> None:
     """The order that completes belongs to the filling before."""
     lab = Lab()
     lab.start(Lack.LOST)
-    lab.store()
+    lab.settle()
     lab.met(0, B, C)
     [complete] = lab.orders
     lab.take(lab.recovery.unreadable(NOW, 0))
@@ -218,7 +233,7 @@ def test_damage_found_at_the_start_and_in_hints() -> None:
 def test_an_old_disk_has_lost_everything() -> None:
     lab = Lab()
     lab.start(None)
-    lab.store()
+    lab.settle()
     assert lab.take(lab.recovery.lost_everything()) == [Suspect((0, 3))]
     assert not lab.recovery.is_ready(3)
 
@@ -226,7 +241,7 @@ def test_an_old_disk_has_lost_everything() -> None:
 def test_without_co_owners_a_copy_is_whole_with_an_alarm() -> None:
     lab = Lab({2: frozenset()})
     lab.start(Lack.LOST)
-    lab.store()
+    lab.settle()
     assert lab.tick(1000) == [Complete(2)]
     lab.store()
     assert lab.recovery.is_ready(2)
@@ -238,7 +253,7 @@ def test_all_wiped_stores_fill_each_other() -> None:
     labs = {me: Lab({0: frozenset({A, B, C} - {me})}) for me in Random(1).sample([A, B, C], 3)}
     for lab in labs.values():
         lab.start(Lack.LOST)
-        lab.store()
+        lab.settle()
     for me, lab in labs.items():
         for peer in labs:
             if peer != me:
