@@ -13,8 +13,9 @@ A fresh epoch is taken
 All epochs so far are distrusted, and so no key counts on from them,
 - when a record from elsewhere shows a dot of this store that the store lacks: the merge is refused
   (kernels/record_merge.h, the guard) until the distrust is durable, then done;
-- after a start that may have lost data: neither a clean end nor the same boot of the machine, or a
-  damaged log;
+- after a start without a clean end, or with a damaged log. In the same boot of the machine nothing
+  is lost by a kill; but then an old copy of the disk, put back, looks just like it, and if nobody
+  heard how far that run was, nobody can tell;
 - after a start on an old copy of the disk. Each start has a number, announced to the peers: one
   that has seen it before proves that this disk is not the newest. As the epoch counter is then old
   too, the store takes a new incarnation; also when no peer can be asked.
@@ -85,7 +86,12 @@ class StartEvidence:
 
     @property
     def lost_nothing(self) -> bool:
+        """Whether all that was written is here, if this is the newest disk."""
         return self.is_log_sound and (self.was_closed or self.is_same_boot)
+
+    @property
+    def ended_cleanly(self) -> bool:
+        return self.is_log_sound and self.was_closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class ActorSource:
         self.identity = replace(
             stored,
             start_number=stored.start_number + 1,
-            trusted=stored.trusted if evidence.lost_nothing else stored.leased,
+            trusted=stored.trusted if evidence.ended_cleanly else stored.leased,
         )
         self._lease()
 

@@ -130,14 +130,14 @@ def test_a_fresh_actor_starts_no_earlier_than_the_cut():
 def test_an_unclean_start_distrusts_what_was_before(
     was_closed: bool, is_same_boot: bool, is_log_sound: bool
 ):
-    """kill -9 is free, power loss and a damaged log are not."""
+    """Only a clean end keeps the epochs. A kill in the same boot has lost nothing all the same."""
     first = started()
     actor = fresh(first)
     evidence = StartEvidence(was_closed, is_same_boot, is_log_sound)
     second = started(first.identity, evidence)
     chosen = second.choose(record((actor, 1)), NOTHING, START_MS)
-    lost_nothing = is_log_sound and (was_closed or is_same_boot)
-    assert (chosen == actor) == lost_nothing
+    assert (chosen == actor) == (is_log_sound and was_closed)
+    assert evidence.lost_nothing == (is_log_sound and (was_closed or is_same_boot))
     assert isinstance(chosen, Actor)
 
 

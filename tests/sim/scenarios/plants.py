@@ -98,7 +98,7 @@ def dots_are_not_guarded() -> Iterator[None]:
 @contextmanager
 def epochs_outlive_losses() -> Iterator[None]:
     """Whatever the end before, nothing is taken to be lost."""
-    with replaced(StartEvidence, "lost_nothing", property(lambda self: True)):
+    with replaced(StartEvidence, "ended_cleanly", property(lambda self: True)):
         yield
 
 
