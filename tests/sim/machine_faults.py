@@ -14,7 +14,7 @@ from tests.sim.machine import Machine
 __all__ = ["MACHINE_INJECTORS"]
 
 DOWN_US = (200 * MS, 6 * SECOND)
-COPY_AGE_US = (2 * SECOND, 5 * SECOND)
+COPY_AGE_US = (3 * SECOND // 2, 4 * SECOND)
 SURVIVALS = (0.0, 0.5, 0.9, 1.0)
 JUMPS_MS = (200, 2_000, 20_000, 3_600_000)
 TRAPS = ("minted", "sending", "replying")

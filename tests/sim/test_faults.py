@@ -85,7 +85,7 @@ def test_the_budget_leaves_a_synced_copy(made: list[Bench], write: Level, spare:
     bench = make(made, *DESTRUCTIVE, write=write)
     assert copies_to_spare(bench.world) == spare
     bench.nemesis.begin()
-    for _ in range(200):
+    for _ in range(400):
         bench.run(100 * MS)
         assert len(bench.nemesis.damaged | bench.nemesis.reserved) <= spare
     assert sum(bench.nemesis.hits.values()) > 3
