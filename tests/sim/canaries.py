@@ -6,7 +6,7 @@ A canary is a context manager that patches the product while it lasts. `python -
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -17,22 +17,35 @@ Patch = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Canary:
+    """`promises`: one of them has to be broken, because a bug that makes runs different also finds
+    what has nothing to do with it. None: any."""
+
     name: str
     text: str  # the rule that it breaks
     patch: Patch
+    promises: frozenset[str] = frozenset()
+
+    def broken_in(self, violations: Iterable[str]) -> str | None:
+        """The first promise by which these violations find it."""
+        broken = (text.partition(" (")[0] for text in violations)
+        return next((each for each in broken if not self.promises or each in self.promises), None)
 
 
 CANARIES: dict[str, Canary] = {}
 
 
-def canary(name: str) -> Callable[[Callable[[], Iterator[None]]], Callable[[], Iterator[None]]]:
+def canary(
+    name: str, *promises: str
+) -> Callable[[Callable[[], Iterator[None]]], Callable[[], Iterator[None]]]:
     """Enter a generator function that patches, yields once and restores; its docstring says which
-    rule it breaks."""
+    rule it breaks, `promises` what the checkers have to say then."""
 
     def enter(function: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
         assert name not in CANARIES, name
         assert function.__doc__, name
-        CANARIES[name] = Canary(name, function.__doc__.strip(), contextmanager(function))
+        assert promises, name
+        text = function.__doc__.strip()
+        CANARIES[name] = Canary(name, text, contextmanager(function), frozenset(promises))
         return function
 
     return enter

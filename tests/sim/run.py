@@ -134,9 +134,10 @@ def find_canary(arguments: argparse.Namespace) -> int:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     progress = Progress(len(seeds))
     tally = Tally()
-    for done, (verdict, story) in enumerate(run_seeds(seeds, arguments.jobs, arguments.canary), 1):
+    canary = CANARIES[arguments.canary]
+    for done, (verdict, story) in enumerate(run_seeds(seeds, arguments.jobs, canary.name), 1):
         tally.add(verdict)
-        if story:
+        if canary.broken_in(verdict.violations):
             print(f"\n{story}\n\n{arguments.canary}: found by seed {verdict.seed}, run {done}")
             return 0
         progress.show(done, 0)

@@ -2,9 +2,10 @@
 
     python -m tests.sim.search [--seeds 1000] [--jobs 2] [NAME ...]
 
-A seed counts when a promise is broken with the bug and none without it. What is found stands in
-planted/found.txt, a line each: the seed, the bug, the promise. `make test` runs those seeds again;
-where a change of the product or of the simulator lets one go past its bug, search again.
+A seed counts when a promise that the bug breaks (canaries.py) is broken with it, and none without
+it. What is found stands in planted/found.txt, a line each: the seed, the bug, the promise. `make
+test` runs those seeds again; where a change of the product or of the simulator lets one go past its
+bug, search again.
 """
 
 from __future__ import annotations
@@ -47,11 +48,16 @@ def read_found(path: Path = FOUND_PATH) -> list[Found]:
     return found
 
 
-def promise_of(seed: int, name: str | None) -> str | None:
-    """The first promise that is broken, as a checker says it."""
+def promise_of(seed: int, name: str) -> str | None:
+    """The promise by which a seed finds the bug, as a checker says it."""
     verdict, _ = run_seed(seed, name)
-    promises = [text.partition(" (")[0] for text in verdict.violations]
-    return promises[0] if promises and not CRASHES & set(promises) else None
+    if CRASHES & {text.partition(" (")[0] for text in verdict.violations}:
+        return None
+    return CANARIES[name].broken_in(verdict.violations)
+
+
+def is_clean(seed: int) -> bool:
+    return not run_seed(seed)[0].violations
 
 
 def search(pool: ProcessPoolExecutor, name: str, seeds: range, ahead: int) -> Found | None:
@@ -59,7 +65,7 @@ def search(pool: ProcessPoolExecutor, name: str, seeds: range, ahead: int) -> Fo
     for start in range(0, len(seeds), ahead):
         some = seeds[start : start + ahead]
         for seed, promise in zip(some, pool.map(promise_of, some, [name] * ahead), strict=False):
-            if promise is not None and not pool.submit(promise_of, seed, None).result():
+            if promise is not None and pool.submit(is_clean, seed).result():
                 return Found(seed, name, promise)
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.canaries import CANARIES, replaced
+from tests.sim.canaries import CANARIES, Canary, replaced
 from tests.sim.run import run_seed
 
 
@@ -38,3 +38,16 @@ def test_every_canary_can_be_planted_and_says_what_it_breaks(name: str):
 def test_a_canary_lasts_as_long_as_the_run():
     with pytest.raises(KeyError):
         run_seed(0, canary="no such bug")
+
+
+def test_other_broken_promises_do_not_count():
+    bug = CANARIES["refused though written"]
+    other, own = (
+        "C9 not ready (n0, 31.500 s): for long",
+        "U5 refused but written (, 12.000 s): call 7",
+    )
+    assert bug.broken_in([other, own]) == "U5 refused but written"
+    assert bug.broken_in([other]) is None
+    anything = Canary("any", "Nothing.", bug.patch)
+    assert anything.broken_in([other, own]) == "C9 not ready"
+    assert anything.broken_in([]) is None

@@ -167,14 +167,14 @@ def includes(larger: Record | None, smaller: Record) -> str | None:
     if larger is None:
         return "there is nothing"
     smaller = smaller.cut(larger.cut_s)
-    for actor, entry in smaller.clock:
-        if entry.time_s and entry.counter > larger.clock.counter(actor):
-            return f"{Dot(actor, entry.counter)} is not known"
     alive = {item.dot for item in smaller.items}
     if larger.cut_s == 0:
         for item in larger.items:
             if smaller.clock.covers(item.dot) and item.dot not in alive:
                 return f"{item.kind.name} {item.value or item.name!r} at {item.dot} came back"
+    for actor, entry in smaller.clock:
+        if entry.time_s and entry.counter > larger.clock.counter(actor):
+            return f"{Dot(actor, entry.counter)} is not known"
     return None
 
 

@@ -13,15 +13,18 @@ from lsmkv_cluster.storage.storage_orders import Discard
 from tests.sim.canaries import canary, replaced
 
 
-@canary("an empty disk is whole")
+@canary("an empty disk is whole", "C5 stale strict read")
 def empty_disk_is_whole() -> Iterator[None]:
-    """A store that begins on an empty or an unsound disk answers "nothing here" at once, for keys
-    that were acknowledged with its voice (a replaced node that joins with no data)."""
-    with replaced(Boot, "lack", None):
+    """A store that begins on an empty, an unsound or an old disk answers "nothing here" at once,
+    for keys that were acknowledged with its voice (a replaced node that joins without its data)."""
+    with (
+        replaced(Boot, "lack", None),
+        replaced(Recovery, "lost_everything", lambda self: []),
+    ):
         yield
 
 
-@canary("whole before its exchange")
+@canary("whole before its exchange", "C5 stale strict read")
 def whole_before_its_exchange() -> Iterator[None]:
     """A copy that lacks something is called whole as soon as it is looked at, before any co-owner
     has told what it has."""
@@ -29,7 +32,7 @@ def whole_before_its_exchange() -> Iterator[None]:
         yield
 
 
-@canary("whole after one exchange")
+@canary("whole after one exchange", "C5 stale strict read")
 def whole_after_one_exchange() -> Iterator[None]:
     """A copy that was lost is whole after an exchange with any co-owner, which may have been the
     one that lacked the write."""
@@ -37,7 +40,7 @@ def whole_after_one_exchange() -> Iterator[None]:
         yield
 
 
-@canary("what was dropped is whole")
+@canary("what was dropped is whole", "C5 stale strict read")
 def what_was_dropped_is_whole() -> Iterator[None]:
     """A partition that cannot be read is dropped and not marked: emptiness in the place of a
     corrupt copy, and an answer to readers (CORDS, FAST 2017)."""
@@ -55,7 +58,7 @@ def what_was_dropped_is_whole() -> Iterator[None]:
         yield
 
 
-@canary("a restart forgets what is lacking")
+@canary("a restart forgets what is lacking", "C5 stale strict read")
 def restart_forgets() -> Iterator[None]:
     """The mark of a partition that is being filled is not read at the start: a restart in the
     middle makes a half-filled copy whole."""

@@ -14,7 +14,7 @@ from lsmkv_cluster.versions.record_format import decode
 from tests.sim.canaries import canary, replaced
 
 
-@canary("the newest record stays")
+@canary("the newest record stays", "C1 lost write")
 def newest_record_stays() -> Iterator[None]:
     """Where two records meet the one with the newest stamp stays, and is not joined with the other:
     clocks decide before contexts do (last write wins, and the clock that was ahead)."""
@@ -37,7 +37,7 @@ def newest_record_stays() -> Iterator[None]:
         yield
 
 
-@canary("differing records are left alone")
+@canary("differing records are left alone", "C3 copies differ")
 def differing_records_are_left() -> Iterator[None]:
     """Anti-entropy brings what one side lacks and leaves what both have in two versions."""
     before = RecordRepair.add
@@ -55,7 +55,7 @@ def differing_records_are_left() -> Iterator[None]:
         yield
 
 
-@canary("the tree is not told of merges")
+@canary("the tree is not told of merges", "a tree is not what is stored")
 def tree_is_not_told() -> Iterator[None]:
     """Merges do not change the Merkle tree, so what differs looks equal (an index of hashes that
     drifts from the data, as Riak's before it was rebuilt once a week)."""
@@ -69,7 +69,7 @@ def tree_is_not_told() -> Iterator[None]:
         yield
 
 
-@canary("tombstones are collected at once")
+@canary("tombstones are collected at once", "C4 resurrected")
 def tombstones_are_collected() -> Iterator[None]:
     """A record of nothing but tombstones is removed where it is written: a copy that was away
     brings back what was deleted (Cassandra's zombies, and riak_test kv679_tombstone)."""
@@ -78,7 +78,7 @@ def tombstones_are_collected() -> Iterator[None]:
     def collect(self: Store, space: Any, keys: list[bytes]) -> None:
         values = self._read(Read(space, tuple(keys))).values
         dead = [
-            (key, self._digest(key, value))
+            (key, self._digest(self._scheme.engine_key(space, key), value))
             for key, value in zip(keys, values, strict=True)
             if isinstance(value, bytes)
             and all(item.kind is Kind.TOMBSTONE for item in decode(value).items)

@@ -11,12 +11,12 @@ from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Reply
-from lsmkv_cluster.storage.storage_orders import Done, Drop
+from lsmkv_cluster.storage.storage_orders import Done, Drop, Failed, Failure
 from lsmkv_cluster.storage.store import Store
 from tests.sim.canaries import canary, replaced
 
 
-@canary("a stand-in keeps nothing")
+@canary("a stand-in keeps nothing", "C1 acknowledged by too few")
 def stand_in_keeps_nothing() -> Iterator[None]:
     """A stand-in answers that it has the write and forgets it: what was acknowledged with its voice
     has a copy less than it was told."""
@@ -32,7 +32,7 @@ def stand_in_keeps_nothing() -> Iterator[None]:
         yield
 
 
-@canary("hints are sent once")
+@canary("hints are sent once", "C1 lost write")
 def hints_are_sent_once() -> Iterator[None]:
     """A hint counts as delivered once it has been sent, whatever the owner answers (handoff that
     deletes what it could not hand over)."""
@@ -45,7 +45,7 @@ def hints_are_sent_once() -> Iterator[None]:
         yield
 
 
-@canary("hints are for one owner")
+@canary("hints are for one owner", "C1 lost write")
 def hints_are_for_one() -> Iterator[None]:
     """A hint is dropped when the first of its owners has it: the others never get it, if nothing
     else brings it to them."""
@@ -63,15 +63,17 @@ def hints_are_for_one() -> Iterator[None]:
         yield
 
 
-@canary("a hint that has changed is dropped")
+@canary("a hint that has changed is dropped", "C1 lost write")
 def changed_hint_is_dropped() -> Iterator[None]:
     """What came to a hint while it was handed over goes with it: the store drops the key, not the
     state that the owners have confirmed."""
 
-    def drop(self: Store, order: Drop) -> Done:
+    def drop(self: Store, order: Drop) -> Done | Failed:
         for key, _ in order.entries:
             pair = (self._scheme.engine_key(order.space, key), b"")
-            self._one(order.space, pair, lambda key, old, operand: None)
+            outcome = self._one(order.space, pair, lambda key, old, operand: None)
+            if isinstance(outcome, Failure):
+                return Failed(outcome)
         return Done()
 
     with replaced(Store, "_drop", drop):

@@ -14,7 +14,7 @@ from lsmkv_cluster.transport import wire
 from tests.sim.canaries import canary, replaced
 
 
-@canary("one accuser suffices")
+@canary("one accuser suffices", "C11 healthy eviction")
 def one_accuser_suffices() -> Iterator[None]:
     """A suspicion that is not refuted in time ends in death, whoever accuses: a member that hears
     nobody buries all the others (plain SWIM, before Lifeguard)."""
@@ -22,7 +22,7 @@ def one_accuser_suffices() -> Iterator[None]:
         yield
 
 
-@canary("an echo accuses")
+@canary("an echo accuses", "C11 healthy eviction")
 def echo_accuses() -> Iterator[None]:
     """Whoever hears an accusation counts as an accuser itself: one slow member's word comes back to
     it as the confirmation that it needs."""
@@ -38,7 +38,7 @@ def echo_accuses() -> Iterator[None]:
         yield
 
 
-@canary("checksums are not checked")
+@canary("checksums are not checked", "a damaged frame was accepted")
 def checksums_are_not_checked() -> Iterator[None]:
     """The body of a frame is believed as it comes (Amazon S3, July 2008: one flipped bit in gossip
     that was not checksummed)."""

@@ -18,7 +18,7 @@ from lsmkv_cluster.versions.vclock import Actor, Clock
 from tests.sim.canaries import canary, replaced
 
 
-@canary("one actor for ever")
+@canary("one actor for ever", "dot used twice")
 def one_actor() -> Iterator[None]:
     """A store counts on with one actor whatever it has lost, from 1 where it finds nothing. Riak
     #679: a replica that had lost a key began to count anew, and its writes were taken for known."""
@@ -33,7 +33,7 @@ def one_actor() -> Iterator[None]:
         yield
 
 
-@canary("every end is harmless")
+@canary("every end is harmless", "dot used twice")
 def every_end_is_harmless() -> Iterator[None]:
     """After a loss of power a store goes on with the epochs that it had. What was minted and not
     synced is gone, and its dots are used again (the stale counter of Riak PR #1643)."""
@@ -46,7 +46,7 @@ def every_end_is_harmless() -> Iterator[None]:
         yield
 
 
-@canary("an old disk goes on")
+@canary("an old disk goes on", "dot used twice")
 def old_disk_goes_on() -> Iterator[None]:
     """A disk restored from a copy is taken for the newest, whatever peers have seen of it: dots
     that it gave out before are given out again, and what it lacks is not fetched."""
@@ -59,7 +59,7 @@ def old_disk_goes_on() -> Iterator[None]:
         yield
 
 
-@canary("lost dots go unnoticed")
+@canary("lost dots go unnoticed", "dot used twice")
 def lost_dots() -> Iterator[None]:
     """Neither damage nor a record that shows lost writes of this store makes it distrust its
     epochs (riak_test kv679_dataloss_fb: the lost dot came back by a repair)."""
@@ -74,7 +74,7 @@ def lost_dots() -> Iterator[None]:
         yield
 
 
-@canary("a context is not kept")
+@canary("a context is not kept", "C2 false sibling", "C5 context went back")
 def context_is_not_kept() -> Iterator[None]:
     """A new version knows what its coordinator held, and not what its client had seen elsewhere:
     what it took the place of comes back beside it as a false sibling."""
@@ -82,7 +82,7 @@ def context_is_not_kept() -> Iterator[None]:
         yield
 
 
-@canary("a write takes the place of all")
+@canary("a write takes the place of all", "C2 false overwrite")
 def write_takes_all() -> Iterator[None]:
     """A value supersedes all that its coordinator holds, seen by the client or not: of two who
     write at the same time the second one wins (the lost update that siblings are there for)."""

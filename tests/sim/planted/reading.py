@@ -8,12 +8,20 @@ from typing import Any
 from lsmkv_cluster.coordination import reading
 from lsmkv_cluster.coordination.evidence import Heard
 from lsmkv_cluster.coordination.write_back import Kept, WriteBack
+from lsmkv_cluster.storage.storage_orders import (
+    Entries,
+    Failed,
+    Failure,
+    ListEntries,
+    Scrub,
+    Scrubbed,
+)
 from lsmkv_cluster.storage.store import Store
 from lsmkv_cluster.versions.record_format import decode
 from tests.sim.canaries import canary, replaced
 
 
-@canary("strict reads do not write back")
+@canary("strict reads do not write back", "C5 stale strict read")
 def no_write_back() -> Iterator[None]:
     """A strict read returns what a minority has without bringing it to a majority: a later read
     may miss it (the phantom of Attiya, Bar-Noy and Dolev without their second round)."""
@@ -25,7 +33,7 @@ def no_write_back() -> Iterator[None]:
         yield
 
 
-@canary("a read returns the newest")
+@canary("a read returns the newest", "C5 stale strict read")
 def newest_record() -> Iterator[None]:
     """Of the records that were heard the one with the newest stamp is the answer, not their join:
     what was written beside it is not seen, nor repaired (last write wins in read repair)."""
@@ -38,7 +46,7 @@ def newest_record() -> Iterator[None]:
         yield
 
 
-@canary("digests are not compared")
+@canary("digests are not compared", "C5 stale strict read")
 def digests_are_not_compared() -> Iterator[None]:
     """The first record is the answer, whatever digests say: a quorum of answers, and the value of
     the nearest copy."""
@@ -46,15 +54,27 @@ def digests_are_not_compared() -> Iterator[None]:
         yield
 
 
-@canary("what cannot be read is not there")
+@canary("what cannot be read is not there", "C5 stale strict read", "C3 copies differ")
 def error_is_a_miss() -> Iterator[None]:
-    """A copy that cannot be read answers "nothing here" (kv679_handoff_amnesia: an I/O error taken
-    for "not found")."""
-    before = Store._read_one
+    """What cannot be read is answered with "nothing here", to readers, to repair and to the scrub
+    (kv679_handoff_amnesia: an I/O error taken for "not found")."""
+    read_one, list_entries, scrub = Store._read_one, Store._list_entries, Store._scrub
 
-    def read_one(self: Store, key: bytes) -> Any:
-        found = before(self, key)
-        return found if isinstance(found, bytes) else None
+    def read(self: Store, key: bytes) -> Any:
+        found = read_one(self, key)
+        return None if isinstance(found, Failure) else found
 
-    with replaced(Store, "_read_one", read_one):
+    def listed(self: Store, order: ListEntries) -> Any:
+        found = list_entries(self, order)
+        return Entries((), None) if isinstance(found, Failed) else found
+
+    def scrubbed(self: Store, order: Scrub) -> Any:
+        found = scrub(self, order)
+        return Scrubbed(None, 0) if isinstance(found, Failed) else found
+
+    with (
+        replaced(Store, "_read_one", read),
+        replaced(Store, "_list_entries", listed),
+        replaced(Store, "_scrub", scrubbed),
+    ):
         yield

@@ -17,7 +17,7 @@ from lsmkv_cluster.storage.storage_orders import Done, Sync
 from tests.sim.canaries import canary, replaced
 
 
-@canary("done with one copy")
+@canary("done with one copy", "C1 acknowledged by too few")
 def done_with_one_copy() -> Iterator[None]:
     """Whatever its level, a write is acknowledged by the first who has it (a store that answers
     from the primary and replicates behind its back loses the acknowledged writes of its death)."""
@@ -25,7 +25,7 @@ def done_with_one_copy() -> Iterator[None]:
         yield
 
 
-@canary("silence is consent")
+@canary("silence is consent", "C1 acknowledged by too few")
 def silence_is_consent() -> Iterator[None]:
     """A replica that does not answer counts as one that has the write, as where errors of a batch
     are counted and lost connections are not."""
@@ -44,7 +44,7 @@ def silence_is_consent() -> Iterator[None]:
         yield
 
 
-@canary("the own copy is not synced")
+@canary("the own copy is not synced", "C1 acknowledged by too few")
 def own_copy_is_not_synced() -> Iterator[None]:
     """A strict write counts the coordinator's copy before it is on stable storage: a loss of power
     takes one of the copies that were acknowledged."""
@@ -63,7 +63,7 @@ def own_copy_is_not_synced() -> Iterator[None]:
         yield
 
 
-@canary("the sync flag is ignored")
+@canary("the sync flag is ignored", "C1 acknowledged by too few")
 def sync_flag_is_ignored() -> Iterator[None]:
     """Replicas answer strict writes, replayed hints and repairs before these are on stable storage
     (the default of many stores: acknowledged from memory, synced once a while)."""
@@ -71,7 +71,7 @@ def sync_flag_is_ignored() -> Iterator[None]:
         yield
 
 
-@canary("refused though written")
+@canary("refused though written", "U5 refused but written")
 def refused_though_written() -> Iterator[None]:
     """A write that did not get enough copies is refused, as if nothing had been written: its client
     writes something else, and later both are there."""
@@ -79,7 +79,7 @@ def refused_though_written() -> Iterator[None]:
         yield
 
 
-@canary("a write is given to a second one")
+@canary("a write is given to a second one", "U5 written twice")
 def given_to_a_second_one() -> Iterator[None]:
     """A forwarded write that is not answered goes to another owner, though the first may have
     carried it out: one call makes two versions, and counts twice."""
@@ -94,7 +94,7 @@ def given_to_a_second_one() -> Iterator[None]:
         yield
 
 
-@canary("stand-ins count for strict writes")
+@canary("stand-ins count for strict writes", "C1 acknowledged by too few")
 def stand_ins_count() -> Iterator[None]:
     """Strict writes and reads go to stand-ins where owners are away: two quorums need not meet any
     more (sloppy quorums, taken for quorums)."""
@@ -107,7 +107,7 @@ def stand_ins_count() -> Iterator[None]:
         yield
 
 
-@canary("done at the deadline")
+@canary("done at the deadline", "C1 acknowledged by too few")
 def done_at_the_deadline() -> Iterator[None]:
     """A write that is minted and whose time is up is called done: it will get there, after all."""
     before = Writing._finish
