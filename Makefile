@@ -27,7 +27,8 @@ test: $(VENV)/installed-test
 # Verdicts are kept in .sim, by the state of the sources; an interrupted run goes on.
 SEEDS ?= 1000
 sim: $(VENV)/installed-test
-	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS) --resume .sim/verdicts $(SIM)
+	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS) --resume .sim/$$($(BIN)/python -c \
+		"from tests.sim.results import sources_digest; print(sources_digest())") $(SIM)
 
 bench: $(VENV)/installed-bench
 	@$(BIN)/lsmkv bench $(BENCH)
