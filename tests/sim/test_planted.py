@@ -40,4 +40,5 @@ def test_enough_bugs_are_found_soon_enough_and_by_a_checker():
     assert {found.name for found in FOUND} <= set(CANARIES)
     assert len(FOUND) >= CANARIES_MIN
     assert max(found.seed for found in FOUND) < SEEDS_MAX
+    assert all(found.promise in CANARIES[found.name].promises for found in FOUND)
     assert CRASHES.isdisjoint(found.promise for found in FOUND)
