@@ -86,7 +86,7 @@ class Boot:
             return None
         if self.identity is None or not self.is_log_sound:
             return Lack.LOST
-        return None if self.evidence.lost_nothing else Lack.UNSYNCED
+        return None if self.evidence.ended_cleanly else Lack.UNSYNCED
 
     @property
     def evidence(self) -> StartEvidence:

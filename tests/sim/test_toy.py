@@ -137,9 +137,9 @@ class Bugged(ToyProgram):
 @pytest.mark.parametrize(
     ("program", "promises"),
     [
-        (Bugged(store=Forgetful), {"C1", "C3"}),
+        (Bugged(store=Forgetful), {"C1", "C3", "C4"}),
         (Bugged(store=Copying), {"C1", "C2", "C3", "dot used twice"}),
-        (Bugged(store=Lazy), {"C1"}),
+        (Bugged(store=Lazy), {"C1", "C4"}),
         (Bugged(node=Same), {"dot used twice", "a dot with two items"}),
         (Bugged(node=Hasty), {"C1", "C5"}),
         (Bugged(node=Idle), {"C3"}),

@@ -4,8 +4,9 @@ A copy that may lack something answers no reader ("nothing here" would be a lie)
 and anti-entropy fills it first. What it lacks decides when it is whole again:
 
     lack       how                                        whole after an exchange with
-    UNSYNCED   an end that may have lost unsynced writes  every co-owner that can be reached, one at
-                                                          least: what strict writes promised is here
+    UNSYNCED   an end that was not clean: it may have     every co-owner that can be reached, one at
+               lost unsynced writes, or this be an old    least: what strict writes promised is here,
+               copy of which nobody has heard             or with one of them
     LOST       wiped, an old disk, a damaged log, marked   every co-owner, also those that are away
                incomplete, given up as unreadable
 

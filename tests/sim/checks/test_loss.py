@@ -57,7 +57,7 @@ def test_a_deleted_value_that_shows_again():
     story = Story()
     phil = story.put(0, b"phil")
     story.delete(1, seen=phil)
-    assert promises(story, phil.record) == [("C1 lost write", None)]  # the delete is unknown
+    assert promises(story, phil.record) == [("C4 resurrected", None)]  # its delete is forgotten
     # A record that knows of the delete, and shows what it deleted.
     other = Story()
     phil = other.put(0, b"phil")

@@ -87,7 +87,7 @@ def test_kv679_fallback_clock():
         lab.until_down("DE", seen_by="AF")
         read_modify_write(lab, "A", b"jon")
         read_modify_write(lab, "A", b"joe")
-        lab.kill("BC")
+        lab.stop("BC")
         lab.lose("A")
         lab.start("DE")
         lab.until_down("BC", seen_by="ADEF")
@@ -249,7 +249,7 @@ def _doomstone_of_an_owner(lab: Lab) -> None:
     for value in (b"bob", b"phil", b"pete"):
         read_modify_write(lab, "A", value)
     assert lab.delete("A", lab.get("A").context, w=3).is_done
-    lab.kill("C")
+    lab.stop("C")
     lab.until_down("C", seen_by="ABDEF")
 
 
