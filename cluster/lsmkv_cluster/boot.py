@@ -10,16 +10,14 @@ from lsmkv_cluster.coordination.coordinator import CoordinatorSettings
 from lsmkv_cluster.coordination.read_state import ReadSettings
 from lsmkv_cluster.coordination.writing import WriteSettings
 from lsmkv_cluster.healing.hint_budget import HintSettings
-from lsmkv_cluster.healing.recovery import Lack
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.healing.starting import StartSettings
+from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.storage.store_opening import Opened
 from lsmkv_cluster.swim.membership_settings import MembershipSettings
-from lsmkv_cluster.versions.actor import Identity, StartEvidence
+from lsmkv_cluster.versions.actor import Identity
 
-__all__ = ["BOOT_ID_NOTE", "Boot", "NodeSettings", "Secrets"]
-
-BOOT_ID_NOTE = b"boot"
+__all__ = ["Boot", "NodeSettings", "Secrets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +46,8 @@ class Boot:
     """What was found when the store was opened (store_opening.Opened)."""
 
     identity: Identity | None
-    boot_id: bytes  # another one once the machine has lost its memory, or the store a sync
     was_closed: bool
-    is_log_sound: bool  # nothing was missing or damaged when the log was read
+    is_log_sound: bool  # it had to be repaired neither now nor since the last clean end
     is_founding: bool  # made together with the cluster: what is not here never was
     sequence: int
     notes: Mapping[bytes, bytes]
@@ -58,15 +55,14 @@ class Boot:
     durable_sequence: Callable[[], int]
     damaged: frozenset[int] = frozenset()
     damaged_hints: frozenset[int] = frozenset()
-    incomplete: frozenset[int] = frozenset()
+    incomplete: Mapping[int, Lack] = field(default_factory=dict)
 
     @staticmethod
-    def of(opened: Opened, *, boot_id: bytes, is_log_sound: bool, is_founding: bool) -> Boot:
+    def of(opened: Opened, *, is_log_sound: bool, is_founding: bool) -> Boot:
         """Of a store that was just opened, and what only the driver knows."""
         store = opened.store
         return Boot(
             identity=opened.identity,
-            boot_id=boot_id,
             was_closed=opened.was_closed,
             is_log_sound=is_log_sound,
             is_founding=is_founding,
@@ -76,7 +72,7 @@ class Boot:
             durable_sequence=lambda: store.durable_sequence,
             damaged=opened.damaged,
             damaged_hints=opened.damaged_hints,
-            incomplete=frozenset(store.incomplete),
+            incomplete=dict(store.incomplete),
         )
 
     @property
@@ -86,9 +82,9 @@ class Boot:
             return None
         if self.identity is None or not self.is_log_sound:
             return Lack.LOST
-        return None if self.evidence.ended_cleanly else Lack.UNSYNCED
+        return None if self.ended_cleanly else Lack.UNSYNCED
 
     @property
-    def evidence(self) -> StartEvidence:
-        is_same_boot = self.notes.get(BOOT_ID_NOTE) == self.boot_id
-        return StartEvidence(self.was_closed, is_same_boot, self.is_log_sound)
+    def ended_cleanly(self) -> bool:
+        """Whether all that was written is here, if this is the newest disk."""
+        return self.was_closed and self.is_log_sound

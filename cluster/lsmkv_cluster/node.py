@@ -17,7 +17,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from lsmkv.kernel import RecordMerger, entry_hash
-from lsmkv_cluster.boot import BOOT_ID_NOTE, Boot, NodeSettings, Secrets
+from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
 from lsmkv_cluster.coordination.coordinator import Coordinator
 from lsmkv_cluster.coordination.latency import Latencies
 from lsmkv_cluster.coordination.minter import Minter
@@ -111,7 +111,9 @@ class Node:
         self._rng = rng
         self._peers = tuple(member.id for member in topology.members if member.id != me)
         stored = boot.identity or Identity(actor_number(me), rng.getrandbits(32))
-        self.actors = ActorSource(stored, boot.evidence, peers_needed=len(self._peers))
+        self.actors = ActorSource(
+            stored, ended_cleanly=boot.ended_cleanly, peers_needed=len(self._peers)
+        )
         self._announce(self.actors.identity.start_number)
         self._opener = DatagramOpener(secrets.datagrams, topology.cluster_id)
         self._window = ReplayWindow()
@@ -221,14 +223,8 @@ class Node:
 
     def start(self, now: Now) -> list[NodeEffect]:
         boot = self._boot
-        effects = self.recovery.start(
-            now,
-            boot.lack,
-            boot.incomplete,
-            boot.damaged,
-            boot.damaged_hints,
-            (BOOT_ID_NOTE, boot.boot_id),
-        )
+        damaged, damaged_hints = boot.damaged, boot.damaged_hints
+        effects = self.recovery.start(now, boot.lack, boot.incomplete, damaged, damaged_hints)
         self._give(RECOVERY, effects)
         return self.step(now, ())
 

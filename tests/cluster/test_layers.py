@@ -24,8 +24,9 @@ antientropy_messages clock_watch datagram dissemination engine_key gossip_messag
     hint_budget latency owners quorum record_format ring site start_messages wire
 antientropy_exchange balance context fair handshake own_state repair_rounds topology
 actor evidence minting savings topology_format view
-crdt planner storage_orders store_marks
+crdt planner storage_orders
 damage hint_pass hint_survey partition_trees ports replica_messages resolve store_failures
+    store_marks
 antientropy_repair_messages hints member_table merging peers recovery replica requests
     starting store write_back
 calls changes driver_ports gossip member_report prober repair_records store_opening

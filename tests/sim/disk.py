@@ -35,6 +35,7 @@ class Disk:
         self._options = Options.from_keywords(background="inline", **options)
         self._database: DB | None = None
         self.is_full = False
+        self.is_repaired = False  # since the last clean end
         self._place(MemoryFileSystem())
 
     # --- a process opens and leaves it
@@ -62,6 +63,7 @@ class Disk:
             repair_directory(self._faulty, DIRECTORY, self._random.randbytes)
         finally:
             lock.close()
+        self.is_repaired = True
 
     def close(self) -> None:
         """A clean end. One that fails is as good as a kill."""
@@ -69,6 +71,7 @@ class Disk:
             try:
                 self._database.close()
                 self._database = None
+                self.is_repaired = False
             except lsmkv.Error:
                 self.killed()
 
@@ -105,6 +108,7 @@ class Disk:
     # --- what happens to disks. REQUIRES: nothing has it open, but for full and damaged ones
 
     def wipe(self) -> None:
+        self.is_repaired = False
         self._place(MemoryFileSystem())
 
     def copy(self) -> MemoryFileSystem:

@@ -1,7 +1,7 @@
 """One simulated server: power, disk, clocks, and the process that runs on it, if one does.
 
     killed, stopped    the process is gone, the files are as it left them
-    lost power         unsynced bytes are gone too, it is another boot; nobody's connection is reset
+    lost power         unsynced bytes are gone too; nobody's connection is reset
     paused             the process takes no step
 
 Monotonic time begins anywhere with each boot; wall time is virtual time and an offset.
@@ -46,7 +46,6 @@ class Machine:
         self.cpu_factor = 1
         self.disk_factor = 1
         self.wall_offset_ms = 0
-        self.boot = 0
         self.start_number = 0
         self._trap: tuple[bool, Callable[[], None]] | None = None  # with a loss of power?
         self._is_failing = False
@@ -89,8 +88,7 @@ class Machine:
         start = Start(
             world.topology,
             self.id,
-            boot=self.boot,
-            is_log_sound=True,
+            is_log_sound=not self.disk.is_repaired,
             is_founding=world.is_founding,
             number=self.start_number,
             random=Random(self._random.getrandbits(64)),
@@ -127,7 +125,6 @@ class Machine:
             process.die()
         self.disk.lost_power(self._random.getrandbits(32), survival)
         self.world.ledger.lost_power(self.number)
-        self.boot += 1
         self._base_ms = self._random.randrange(BASE_MAX_MS)
 
     def recover(self) -> None:
@@ -150,8 +147,7 @@ class Machine:
         return process
 
     def store_failed(self, process: Host) -> None:
-        """An I/O error: what was not synced may be gone, and the process begins anew. Its driver
-        knows, and does not take this for a harmless end."""
+        """An I/O error: what was not synced may be gone, and the process begins anew."""
         if process is not self.process or self._is_failing:
             return
         self._is_failing = True
@@ -162,7 +158,6 @@ class Machine:
     def _replace(self, process: Host) -> None:
         if process is self.process:
             self.kill()
-            self.boot += 1
             self.recover()
 
     # --- traps
@@ -206,11 +201,10 @@ class Machine:
         self.disk.wipe()
         self.world.ledger.lost(self.number, "wiped", 0)
 
-    def restore(self, copy: MemoryFileSystem, number: int, *, is_other_boot: bool) -> None:
+    def restore(self, copy: MemoryFileSystem, number: int) -> None:
         """`number` is the ledger's, of when the copy was taken."""
         assert self.process is None
         self.disk.restore(copy)
-        self.boot += is_other_boot
         self.world.ledger.lost(self.number, "restored", number)
 
     # --- what the network needs

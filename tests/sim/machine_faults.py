@@ -152,7 +152,7 @@ def _old_copy(nemesis: Nemesis) -> Active | None:
         if nemesis.is_healing or not witnesses:
             return
         machine.kill()
-        machine.restore(copy, taken, is_other_boot=random.random() < 0.5)
+        machine.restore(copy, taken)
         nemesis.damaged.add(number)
         nemesis.hit(FaultKind.OLD_COPY)
         world.trace.add("", "fault", "the old copy is put back", number)

@@ -47,7 +47,6 @@ class Product:
         opened = open_store(database, start.topology, start.me)
         boot = Boot.of(
             opened,
-            boot_id=b"boot %d" % start.boot,
             is_log_sound=start.is_log_sound,
             is_founding=start.is_founding,
         )

@@ -34,8 +34,7 @@ class Start:
 
     topology: Topology
     me: MemberId
-    boot: int  # another number: the machine has lost its memory
-    is_log_sound: bool
+    is_log_sound: bool  # no repair since the last clean end
     is_founding: bool  # the cluster begins: an empty store is complete
     number: int  # of this start, larger with every start of the machine whatever its disk says
     random: Random

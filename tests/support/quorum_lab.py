@@ -54,7 +54,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Values,
 )
 from lsmkv_cluster.versions import record_format
-from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.hlc import HybridClock
 from lsmkv_cluster.versions.vclock import Dot
 from tests.support.fake_store import HASH_KEY, FakeStore
@@ -63,7 +63,6 @@ from tests.support.members import make_member, make_topology, member_id
 __all__ = ["LabStore", "QuorumLab", "QuorumNode", "Sent", "make_lab_topology"]
 
 WALL_MS = 1_700_000_000_000
-CLEAN = StartEvidence(was_closed=True, is_same_boot=True, is_log_sound=True)
 Ledger = dict[tuple[bytes, Dot], object]
 Decide = Callable[[int, bytes | None], bytes | None]
 
@@ -155,7 +154,7 @@ class QuorumNode:
         self.is_ready = True
         self.has_room = True
         self.may_mint = True
-        actors = ActorSource(Identity(actor_number(self.id), 7), CLEAN, peers_needed=0)
+        actors = ActorSource(Identity(actor_number(self.id), 7), ended_cleanly=True, peers_needed=0)
         actors.persisted(actors.effects[-1].identity)
         self.view = View(lab.topology, self.id, self._is_reachable, lambda _: self.is_ready)
         self.latencies = Latencies()

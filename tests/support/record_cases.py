@@ -11,7 +11,7 @@ from lsmkv_cluster.versions import record_format
 from lsmkv_cluster.versions.minting import Limits
 from lsmkv_cluster.versions.record import Item, Kind, Record
 from lsmkv_cluster.versions.vclock import Actor, Clock, Dot, Entry
-from tests.support.record_lab import UNCLEAN, Copy, Lab
+from tests.support.record_lab import Copy, Lab
 
 __all__ = ["checksummed", "encoded", "grown_records", "item_of", "records"]
 
@@ -69,7 +69,7 @@ def grown_records(seed: int, count: int, clock_threshold: int = 50) -> list[byte
         elif action == 5 and choose.random() < 0.2:
             copy.lose()
         elif action == 6 and choose.random() < 0.2:
-            copy.start(UNCLEAN)
+            copy.start(ended_cleanly=False)
         else:
             copy.take(choose.choice(copies).data)
         if copy.data is not None:

@@ -15,17 +15,15 @@ import pytest
 from lsmkv import Error
 from lsmkv.kernel import RecordMerger
 from lsmkv_cluster.versions import context, record_format, resolve
-from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.context import NOTHING, Context
 from lsmkv_cluster.versions.hlc import HybridClock
 from lsmkv_cluster.versions.minting import Change, Limits, Minted, delete, mint, overwrite, write
 from lsmkv_cluster.versions.record import Record, merge
 from lsmkv_cluster.versions.vclock import Actor, Dot
 
-__all__ = ["CLEAN", "Copy", "Lab", "UNCLEAN", "settle"]
+__all__ = ["Copy", "Lab", "settle"]
 
-CLEAN = StartEvidence(was_closed=True, is_same_boot=False, is_log_sound=True)
-UNCLEAN = StartEvidence(was_closed=False, is_same_boot=False, is_log_sound=True)
 START_MS = 1_700_000_000_000
 SECOND_MS = 1000
 
@@ -52,12 +50,14 @@ class Copy:
         self.data: bytes | None = None
         self.distrusts = 0
         self.skew_ms = 0
-        self.start(CLEAN)
+        self.start()
 
     # --- its life ---
 
-    def start(self, evidence: StartEvidence) -> None:
-        self.source = ActorSource(self.stored, evidence, peers_needed=0, lease_size=8)
+    def start(self, *, ended_cleanly: bool = True) -> None:
+        self.source = ActorSource(
+            self.stored, ended_cleanly=ended_cleanly, peers_needed=0, lease_size=8
+        )
         self.persist()
 
     def persist(self) -> None:

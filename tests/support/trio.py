@@ -90,7 +90,7 @@ class Trio:
         self._databases.append(database)
         opened = open_store(database, self.topology, me)
         self.stores[me] = opened.store
-        boot = Boot.of(opened, boot_id=b"boot", is_log_sound=True, is_founding=True)
+        boot = Boot.of(opened, is_log_sound=True, is_founding=True)
         self.nodes[me] = Node(boot, self.topology, me, SECRETS, Random(me.hex()))
 
     def now(self) -> Now:

@@ -3,32 +3,33 @@
 A copy that may lack something answers no reader ("nothing here" would be a lie); it takes writes,
 and anti-entropy fills it first. What it lacks decides when it is whole again:
 
-    lack       how                                        whole after an exchange with
-    UNSYNCED   an end that was not clean: it may have     every co-owner that can be reached, one at
-               lost unsynced writes, or this be an old    least: what strict writes promised is here,
-               copy of which nobody has heard             or with one of them
-    LOST       wiped, an old disk, a damaged log, marked   every co-owner, also those that are away
-               incomplete, given up as unreadable
+    lack       how                                      whole after an exchange with
+    UNSYNCED   an end that was not clean: it may have   every co-owner that can be reached, one at
+               lost unsynced writes, or this be an      least: what strict writes promised is here
+               old copy of which nobody has heard       or with one of them
+    LOST       wiped, an old disk, a damaged log,       every co-owner, also those that are away
+               given up as unreadable
 
 An exchange counts whether or not the other side is whole: what it has is here then. So stores that
 have all been wiped fill each other, and none waits for ever. A partition without co-owners is whole
 at once, with an alarm.
 
-Everything is marked on stable storage before it can be forgotten: suspects before the boot id of
-this start, an unreadable partition before it is dropped; and the mark goes after what was learned
-is synced (anti-entropy merges synced) and before the first reader is answered.
+Everything is marked on stable storage before it can be forgotten: at the start, and an unreadable
+partition before it is dropped; and the mark goes after what was learned is synced (anti-entropy
+merges synced) and before the first reader is answered. A kill before the marks are written forgets
+nothing: the next start is no clean one either, peers find an old or new disk again, and the driver
+remembers repairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from enum import Enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Effect, Now, Stored, StoreOrder
 from lsmkv_cluster.storage.engine_key import Space
-from lsmkv_cluster.storage.storage_orders import Complete, Discard, Done, Remember, Suspect
+from lsmkv_cluster.storage.storage_orders import Complete, Discard, Done, Lack, Suspect
 from lsmkv_cluster.versions.actor import ActorSource
 
 __all__ = ["Lack", "Recovery"]
@@ -38,17 +39,9 @@ DISCARD_AGAIN_MS = 1_000  # when a partition cannot be read again; doubled each 
 DISCARD_AGAIN_MAX_MS = 600_000
 
 
-class Lack(Enum):
-    UNSYNCED = "unsynced writes may be lost"
-    LOST = "parts are lost"
-
-
 class _Suspected(NamedTuple):
     partitions: tuple[int, ...]
-
-
-class _Remembered(NamedTuple):
-    pass
+    lack: Lack
 
 
 class _Discarded(NamedTuple):
@@ -91,9 +84,8 @@ class Recovery:
         self._episodes = 0
         self._look_ms: int | None = None
         self._begun: list[int] = []
-        self._suspects: list[int] = []  # to be marked
-        self._note: tuple[bytes, bytes] | None = None  # of the boot, to be written
-        self._must_write = False  # them again, as the store did not
+        self._unmarked: dict[int, Lack] = {}
+        self._must_mark = False  # them again, as the store did not
         self._discards: dict[int, int] = {}  # in a row, of each partition
 
     # --- what others ask
@@ -121,21 +113,19 @@ class Recovery:
         self,
         now: Now,
         lack: Lack | None,
-        incomplete: Collection[int],
+        marked: Mapping[int, Lack],
         damaged: Iterable[int],
         damaged_hints: Iterable[int],
-        boot_note: tuple[bytes, bytes],
     ) -> list[Effect]:
-        """`lack` of all copies; `incomplete` were marked before this start."""
-        effects: list[Effect] = []
+        """`lack` of all copies; `marked` were so before this start."""
         for partition in self._co_owners:
-            if partition in incomplete:
-                self._fill(partition, Lack.LOST)
-            elif lack is not None:
-                self._fill(partition, lack)
-        self._suspects = [p for p in self._filling if p not in incomplete]
-        self._note = boot_note
-        effects += self._write_marks()
+            known = marked.get(partition)
+            worst = max((each for each in (lack, known) if each is not None), default=None)
+            if worst is not None:
+                self._fill(partition, worst)
+                if worst is not known:
+                    self._unmarked[partition] = worst
+        effects = self._write_marks()
         for partition in sorted(damaged):
             effects += self.unreadable(now, partition)
         for partition in sorted(damaged_hints):
@@ -146,17 +136,17 @@ class Recovery:
         """The disk turned out to be an old copy."""
         for partition in self._co_owners:
             self._fill(partition, Lack.LOST)
-        self._suspects = list(self._filling)
+        self._unmarked = dict.fromkeys(self._filling, Lack.LOST)
         return self._write_marks()
 
     def _write_marks(self) -> list[Effect]:
-        """The boot is remembered only when the marks are on stable storage."""
-        if self._suspects:
-            partitions = tuple(self._suspects)
-            return [StoreOrder(_Suspected(partitions), Suspect(partitions))]
-        if self._note is not None:
-            return [StoreOrder(_Remembered(), Remember(*self._note))]
-        return []
+        effects: list[Effect] = []
+        for lack in Lack:
+            partitions = tuple(p for p, unmarked in self._unmarked.items() if unmarked is lack)
+            if partitions:
+                token = _Suspected(partitions, lack)
+                effects.append(StoreOrder(token, Suspect(partitions, lack)))
+        return effects
 
     def unreadable(self, now: Now, partition: int) -> list[Effect]:
         """What is stored of a partition cannot be read: give it up and have it filled again. At
@@ -165,6 +155,8 @@ class Recovery:
         if partition not in self._co_owners or (known is not None and not known.is_discarded):
             return []
         self._fill(partition, Lack.LOST, is_discarded=False)
+        if partition in self._unmarked:
+            self._unmarked[partition] = Lack.LOST
         self._actors.distrust_epochs()
         count = self._discards.get(partition, 0)
         self._discards[partition] = count + 1
@@ -226,16 +218,19 @@ class Recovery:
                 effects += self._discarded(token, is_done)
             elif isinstance(token, _Completed):
                 self._completed(token, is_done)
-            elif not is_done:
-                self._must_write = True
-                self._look_ms = now.ms + LOOK_INTERVAL_MS
-                effects.append(Alarm("the state of this start could not be written"))
             elif isinstance(token, _Suspected):
-                self._suspects = [p for p in self._suspects if p not in token.partitions]
-                effects += self._write_marks()
-            else:
-                self._note = None
+                effects += self._marked(now, token, is_done)
         return effects
+
+    def _marked(self, now: Now, token: _Suspected, is_done: bool) -> list[Effect]:
+        if not is_done:
+            self._must_mark = True
+            self._look_ms = now.ms + LOOK_INTERVAL_MS
+            return [Alarm("what is incomplete could not be marked")]
+        for partition in token.partitions:
+            if self._unmarked.get(partition) is token.lack:
+                del self._unmarked[partition]
+        return []
 
     def _discarded(self, token: _Discarded, is_done: bool) -> list[Effect]:
         if not is_done:
@@ -263,8 +258,8 @@ class Recovery:
             return []
         self._look_ms = now.ms + LOOK_INTERVAL_MS if self._filling else None
         effects: list[Effect] = []
-        if self._must_write:
-            self._must_write = False
+        if self._must_mark:
+            self._must_mark = False
             effects += self._write_marks()
         for partition, filling in self._filling.items():
             if filling.is_discarded:

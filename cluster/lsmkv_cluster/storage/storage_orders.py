@@ -15,7 +15,8 @@ store makes engine keys of them (engine_key.py).
     Remember     Done         a note of the node, synced; Recall reads it at the start
     Scrub        Scrubbed     compare a part of a partition's tree with what is on disk
     Discard      Done         drop a partition that cannot be read, marked incomplete first
-    Suspect      Done         mark partitions incomplete and keep what is there, synced
+    Suspect      Done         mark partitions incomplete and keep what is there, synced; what they
+                              lack takes the place of what they were said to lack before
     Complete     Done         take that mark away, synced
 
 An order fails as a whole (Failed) only where its result has no place for a failure of one key.
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.versions.actor import Identity
@@ -39,6 +40,7 @@ __all__ = [
     "Entry",
     "Failed",
     "Failure",
+    "Lack",
     "ListEntries",
     "Merge",
     "Merged",
@@ -66,6 +68,13 @@ class Failure(Enum):
     FULL = "no space left"
     BROKEN = "an I/O error; the store refuses writes until it is opened again"
     LOST_DOT = "the record shows a write of this store that the store lacks"
+
+
+class Lack(IntEnum):
+    """What a copy may lack; the larger is the worse. The numbers are stored (store_marks.py)."""
+
+    UNSYNCED = 1  # writes that were not synced when it ended
+    LOST = 2  # anything
 
 
 # --- orders --------------------------------------------------------------------------------------
@@ -168,6 +177,7 @@ class Suspect:
     """Something may be missing from them."""
 
     partitions: tuple[int, ...]
+    lack: Lack
 
 
 @dataclass(frozen=True, slots=True)

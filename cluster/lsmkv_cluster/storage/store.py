@@ -44,6 +44,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Entry,
     Failed,
     Failure,
+    Lack,
     ListEntries,
     Merge,
     Merged,
@@ -88,7 +89,7 @@ class Store:
         self._partitioning = topology.partitioning
         owned = [p for p, owners in enumerate(topology.owners) if me in owners]
         self.trees = PartitionTrees(self._scheme, self._partitioning, owned)
-        self.incomplete: set[int] = set()  # partitions; whoever reads asks
+        self.incomplete: dict[int, Lack] = {}  # by partition; whoever reads asks
         self._identity = identity
         self._mergers = {space: self._new_merger(space) for space in (Space.DATA, Space.HINT)}
         self._checker = RecordMerger()
@@ -305,10 +306,10 @@ class Store:
         partition = order.partition
         if order.space is Space.DATA:
             slots = self._partitioning.slots_of(partition)
-            failure = self._note(incomplete_key(slots), encode_incomplete(slots))
+            failure = self._note(incomplete_key(slots), encode_incomplete(slots, Lack.LOST))
             if failure is not None:
                 return Failed(failure)
-            self.incomplete.add(partition)
+            self.incomplete[partition] = Lack.LOST
         keys = partition_tokens(order.space, self._partitioning, partition).keys
         try:
             drop_range(self._db, keys.start, keys.stop)
@@ -320,19 +321,19 @@ class Store:
 
     def _suspect(self, order: Suspect) -> Done | Failed:
         slots = [self._partitioning.slots_of(partition) for partition in order.partitions]
-        marks = [(incomplete_key(some), encode_incomplete(some)) for some in slots]
+        marks = [(incomplete_key(some), encode_incomplete(some, order.lack)) for some in slots]
         try:
             self._db.put_many(marks, sync=True)
         except REFUSALS as error:
             return Failed(write_failure(error, self._db))
-        self.incomplete.update(order.partitions)
+        self.incomplete.update(dict.fromkeys(order.partitions, order.lack))
         return Done()
 
     def _complete(self, order: Complete) -> Done | Failed:
         slots = self._partitioning.slots_of(order.partition)
         failure = self._note(incomplete_key(slots), None)
         if failure is None:
-            self.incomplete.discard(order.partition)
+            self.incomplete.pop(order.partition, None)
         return _done_or(failure)
 
     def _scrub(self, order: Scrub) -> Scrubbed | Failed:

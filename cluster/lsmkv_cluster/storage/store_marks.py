@@ -6,7 +6,8 @@
     closed       0                  8 bytes, little-endian: the engine's sequence of this very
                                     write, the last one of a clean end
     incomplete   first of           2 bytes, little-endian: how many slots, from that one on, must
-                 the partition      be filled from others before they count as complete
+                 the partition      be filled from others before they count as complete;
+                                    1 byte: 1 unsynced writes may be missing, 2 anything may
 
     off size  identity (little-endian)
       0    1  version: 1
@@ -32,7 +33,9 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from lsmkv import CorruptionError, Error
+from lsmkv_cluster.placement.slots import SLOT_COUNT
 from lsmkv_cluster.storage.engine_key import Space, client_key, named_key, slot_in
+from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.versions.actor import Identity
 
 __all__ = [
@@ -50,7 +53,7 @@ __all__ = [
 VERSION = 1
 IDENTITY = Struct("<B3xIIIIQ")
 CLOSED = Struct("<Q")
-INCOMPLETE = Struct("<H")
+INCOMPLETE = Struct("<HB")
 
 NOTE_PREFIX = b"note/"
 INCOMPLETE_NAME = b"incomplete"
@@ -65,7 +68,7 @@ class Marks:
     identity: Identity | None = None
     notes: dict[bytes, bytes] = field(default_factory=dict)
     closed_at: int | None = None
-    incomplete_slots: set[int] = field(default_factory=set)
+    incomplete: list[tuple[range, Lack]] = field(default_factory=list)  # slots
 
 
 def note_key(name: bytes) -> bytes:
@@ -76,8 +79,8 @@ def incomplete_key(slots: range) -> bytes:
     return named_key(Space.META, slots.start, INCOMPLETE_NAME)
 
 
-def encode_incomplete(slots: range) -> bytes:
-    return INCOMPLETE.pack(len(slots))
+def encode_incomplete(slots: range, lack: Lack) -> bytes:
+    return INCOMPLETE.pack(len(slots), lack)
 
 
 def encode_closed(sequence: int) -> bytes:
@@ -104,13 +107,19 @@ def read_marks(pairs: Iterable[tuple[bytes, bytes]]) -> Marks:
         if name.startswith(NOTE_PREFIX):
             marks.notes[name.removeprefix(NOTE_PREFIX)] = value
         elif name == INCOMPLETE_NAME:
-            (count,) = _unpack(INCOMPLETE, name, value)
-            marks.incomplete_slots.update(range(slot_in(key), slot_in(key) + count))
+            marks.incomplete.append(_decode_incomplete(slot_in(key), value))
         elif key == IDENTITY_KEY:
             marks.identity = _decode_identity(value)
         elif key == CLOSED_KEY:
             (marks.closed_at,) = _unpack(CLOSED, name, value)
     return marks
+
+
+def _decode_incomplete(first_slot: int, data: bytes) -> tuple[range, Lack]:
+    count, lack = _unpack(INCOMPLETE, INCOMPLETE_NAME, data)
+    if not 0 < count <= SLOT_COUNT - first_slot or lack not in Lack.__members__.values():
+        raise CorruptionError(f"a mark of {count} slots from {first_slot} on that lack {lack}")
+    return range(first_slot, first_slot + count), Lack(lack)
 
 
 def _decode_identity(data: bytes) -> Identity:

@@ -23,6 +23,7 @@ from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.slots import Partitioning
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.storage.engine_key import Space, TokenRange, partition_tokens, space_tokens
+from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.storage.store import Store
 from lsmkv_cluster.storage.store_failures import is_damage
 from lsmkv_cluster.storage.store_marks import CLOSED_KEY, Marks, read_marks
@@ -54,7 +55,7 @@ def open_store(db: DB, topology: Topology, me: MemberId) -> Opened:
         db.delete(CLOSED_KEY, sync=True)
     store = Store(db, topology, me, marks.identity)
     partitioning = topology.partitioning
-    store.incomplete |= _partitions(marks, partitioning)
+    store.incomplete |= _incomplete(marks, partitioning)
     return Opened(
         store=store,
         identity=marks.identity,
@@ -66,8 +67,14 @@ def open_store(db: DB, topology: Topology, me: MemberId) -> Opened:
     )
 
 
-def _partitions(marks: Marks, partitioning: Partitioning) -> set[int]:
-    return {partitioning.partition_of(slot) for slot in marks.incomplete_slots}
+def _incomplete(marks: Marks, partitioning: Partitioning) -> dict[int, Lack]:
+    """By partition, the worst that was said; there may have been more or fewer partitions then."""
+    found: dict[int, Lack] = {}
+    for slots, lack in marks.incomplete:
+        first, last = partitioning.partition_of(slots[0]), partitioning.partition_of(slots[-1])
+        for partition in range(first, last + 1):
+            found[partition] = max(lack, found.get(partition, lack))
+    return found
 
 
 def _fill_trees(store: Store, db: DB, *, trust_checkpoints: bool) -> frozenset[int]:

@@ -35,7 +35,7 @@ from lsmkv_cluster.versions.context import Context
 from lsmkv_cluster.versions.record import Record
 from lsmkv_cluster.versions.vclock import COUNTER_MAX, TIME_MAX_S, Actor, Clock
 
-__all__ = ["ActorSource", "Identity", "Persist", "Reason", "StartEvidence", "choose"]
+__all__ = ["ActorSource", "Identity", "Persist", "Reason", "choose"]
 
 LEASE_SIZE = 1 << 16  # epochs persisted ahead
 FIRST_SERIAL = 1
@@ -74,24 +74,6 @@ class Identity:
     def own(self) -> bytes:
         """What the encoded actors of this store begin with."""
         return OWN.pack(self.node, self.incarnation)
-
-
-@dataclass(frozen=True, slots=True)
-class StartEvidence:
-    """What is known at a start about the end before it."""
-
-    was_closed: bool  # the marker of a clean end was found
-    is_same_boot: bool  # the kernel's boot id is the stored one
-    is_log_sound: bool  # nothing was missing or damaged when the log was read
-
-    @property
-    def lost_nothing(self) -> bool:
-        """Whether all that was written is here, if this is the newest disk."""
-        return self.is_log_sound and (self.was_closed or self.is_same_boot)
-
-    @property
-    def ended_cleanly(self) -> bool:
-        return self.is_log_sound and self.was_closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +128,8 @@ class ActorSource:
     def __init__(
         self,
         stored: Identity,
-        evidence: StartEvidence,
         *,
+        ended_cleanly: bool,
         peers_needed: int,
         lease_size: int = LEASE_SIZE,
     ) -> None:
@@ -160,7 +142,7 @@ class ActorSource:
         self.identity = replace(
             stored,
             start_number=stored.start_number + 1,
-            trusted=stored.trusted if evidence.ended_cleanly else stored.leased,
+            trusted=stored.trusted if ended_cleanly else stored.leased,
         )
         self._lease()
 

@@ -15,7 +15,7 @@ from lsmkv_cluster.storage.storage_orders import Failure, Merged, Mint, Space
 from lsmkv_cluster.transport.traffic import CALL_ID
 from lsmkv_cluster.transport.wire import LANE_LIMITS, Lane
 from lsmkv_cluster.versions import record_format
-from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.context import NOTHING, Context, seen_in
 from lsmkv_cluster.versions.hlc import HybridClock, stamp_from_ms
 from lsmkv_cluster.versions.minting import Limits
@@ -24,11 +24,10 @@ from lsmkv_cluster.versions.vclock import Dot
 from tests.support.store_lab import StoreLab, record_of
 
 WALL_MS = 1_700_000_000_000
-CLEAN = StartEvidence(was_closed=True, is_same_boot=True, is_log_sound=True)
 
 
 def make_minter(limits: Limits | None = None, *, may_mint: bool = True) -> Minter:
-    actors = ActorSource(Identity(1, 7), CLEAN, peers_needed=0 if may_mint else 1)
+    actors = ActorSource(Identity(1, 7), ended_cleanly=True, peers_needed=0 if may_mint else 1)
     actors.persisted(actors.effects[-1].identity)
     return Minter(actors, HybridClock(), limits)
 

@@ -14,7 +14,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Space,
     Values,
 )
-from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.context import NOTHING
 
 ORDER = Merge(Space.DATA, ((b"a", b"1"), (b"b", b"2"), (b"c", b"3")), sync=True)
@@ -22,7 +22,7 @@ LOST = Failure.LOST_DOT
 
 
 def lost_dots() -> tuple[LostDots, ActorSource]:
-    actors = ActorSource(Identity(1, 1), StartEvidence(True, True, True), peers_needed=0)
+    actors = ActorSource(Identity(1, 1), ended_cleanly=True, peers_needed=0)
     actors.persisted(actors.identity)
     actors.choose(None, NOTHING, now_ms=1000)  # an epoch that can be distrusted
     actors.effects.clear()

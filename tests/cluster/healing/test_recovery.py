@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from lsmkv_cluster.healing.recovery import Lack, Recovery
+from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.ports import Alarm, Effect, Now, Stored, StoreOrder
 from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.storage_orders import (
@@ -15,17 +15,16 @@ from lsmkv_cluster.storage.storage_orders import (
     Done,
     Failed,
     Failure,
+    Lack,
     Order,
-    Remember,
     Result,
     Suspect,
 )
-from lsmkv_cluster.versions.actor import ActorSource, Identity, StartEvidence
+from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.context import NOTHING
 from tests.support.members import member_id
 
 A, B, C = (member_id(name) for name in "abc")
-NOTE = (b"boot", b"id")
 NOW = Now(1000, 0)
 
 
@@ -33,8 +32,7 @@ class Lab:
     """A recovery, its store (orders are done when `store` says so), and who can be reached."""
 
     def __init__(self, co_owners: dict[int, frozenset[bytes]] | None = None) -> None:
-        evidence = StartEvidence(True, True, True)
-        self.actors = ActorSource(Identity(1, 1), evidence, peers_needed=0)
+        self.actors = ActorSource(Identity(1, 1), ended_cleanly=True, peers_needed=0)
         self.actors.persisted(self.actors.identity)
         self.actors.choose(None, NOTHING, now_ms=1000)  # an epoch that can be distrusted
         self.away: set[bytes] = set()
@@ -59,10 +57,10 @@ class Lab:
     def start(
         self,
         lack: Lack | None,
-        incomplete: frozenset[int] = frozenset(),
+        marked: dict[int, Lack] | None = None,
         damaged: tuple[int, ...] = (),
     ) -> list[Order]:
-        return self.take(self.recovery.start(NOW, lack, incomplete, damaged, (), NOTE))
+        return self.take(self.recovery.start(NOW, lack, marked or {}, damaged, ()))
 
     def settle(self) -> None:
         """The store does all there is."""
@@ -85,26 +83,54 @@ class Lab:
 
 def test_a_clean_start_is_whole_at_once() -> None:
     lab = Lab()
-    assert lab.start(None) == [Remember(*NOTE)]
+    assert lab.start(None) == []
     assert lab.recovery.is_ready(0)
     assert not lab.recovery.is_ready(1), "owned by others"
     assert not lab.recovery.is_filling
     assert lab.recovery.next_deadline() is None
 
 
-def test_suspects_are_marked_before_the_boot_id_is_remembered() -> None:
-    """Else a kill right after would make the next start look as if nothing had been lost."""
+def test_what_may_be_lacking_is_marked_until_the_store_has_it() -> None:
     lab = Lab()
-    assert lab.start(Lack.UNSYNCED) == [Suspect((0, 3))]
+    assert lab.start(Lack.UNSYNCED) == [Suspect((0, 3), Lack.UNSYNCED)]
     lab.store(Failed(Failure.FULL))
     assert lab.orders == []
-    assert lab.tick(2000) == [Suspect((0, 3))], "again"
+    assert lab.tick(2000) == [Suspect((0, 3), Lack.UNSYNCED)], "again"
     lab.store()
-    assert [order.order for order in lab.orders] == [Remember(*NOTE)]
+    assert lab.tick(3000) == []
+
+
+@pytest.mark.parametrize(
+    ("lack", "mark", "written", "is_lost"),
+    [
+        (None, Lack.UNSYNCED, [], False),
+        (None, Lack.LOST, [], True),
+        (Lack.UNSYNCED, Lack.UNSYNCED, [], False),
+        (Lack.UNSYNCED, Lack.LOST, [], True),
+        (Lack.LOST, Lack.UNSYNCED, [Suspect((0,), Lack.LOST)], True),
+    ],
+)
+def test_the_worse_of_mark_and_start_counts(
+    lack: Lack | None, mark: Lack, written: list[Order], is_lost: bool
+) -> None:
+    """A second kill before the copy is whole does not make it wait for those who are away."""
+    lab = Lab({0: frozenset({B, C})})
+    assert lab.start(lack, {0: mark}) == written
+    lab.settle()
+    lab.away.add(C)
+    assert lab.met(0, B) == ([] if is_lost else [Complete(0)])
+
+
+def test_an_old_disk_that_is_found_while_marks_are_written_is_marked_so() -> None:
+    lab = Lab()
+    lab.start(Lack.UNSYNCED)
+    lab.take(lab.recovery.lost_everything())
+    assert [order.order for order in lab.orders] == [
+        Suspect((0, 3), Lack.UNSYNCED),
+        Suspect((0, 3), Lack.LOST),
+    ]
     lab.store(Failed(Failure.FULL))
-    assert lab.tick(3000) == [Remember(*NOTE)]
-    lab.store()
-    assert lab.tick(4000) == []
+    assert lab.tick(2000) == [Suspect((0, 3), Lack.LOST)]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +175,7 @@ def test_who_turns_out_to_be_dead_is_not_waited_for() -> None:
 
 def test_a_mark_of_an_earlier_start_stays_until_all_were_met() -> None:
     lab = Lab()
-    assert lab.start(Lack.UNSYNCED, frozenset({3})) == [Suspect((0,))]
+    assert lab.start(Lack.UNSYNCED, {3: Lack.LOST}) == [Suspect((0,), Lack.UNSYNCED)]
     lab.settle()
     lab.away.add(C)
     assert lab.met(3, B) == []
@@ -223,8 +249,8 @@ def test_damage_while_a_mark_goes_begins_anew() -> None:
 
 def test_damage_found_at_the_start_and_in_hints() -> None:
     lab = Lab()
-    orders = lab.take(lab.recovery.start(NOW, None, (), [0], [7], NOTE))
-    assert orders == [Remember(*NOTE), Discard(0), Discard(7, Space.HINT)]
+    orders = lab.take(lab.recovery.start(NOW, None, {}, [0], [7]))
+    assert orders == [Discard(0), Discard(7, Space.HINT)]
     lab.store()
     assert lab.recovery.wanting() == [0]
     assert lab.take(lab.recovery.unreadable(NOW, 5)) == [], "not owned"
@@ -234,7 +260,7 @@ def test_an_old_disk_has_lost_everything() -> None:
     lab = Lab()
     lab.start(None)
     lab.settle()
-    assert lab.take(lab.recovery.lost_everything()) == [Suspect((0, 3))]
+    assert lab.take(lab.recovery.lost_everything()) == [Suspect((0, 3), Lack.LOST)]
     assert not lab.recovery.is_ready(3)
 
 

@@ -25,11 +25,10 @@ from lsmkv_cluster.ports import (
     Unanswered,
 )
 from lsmkv_cluster.storage.storage_orders import Done, Failed, Failure, Remember
-from lsmkv_cluster.versions.actor import ActorSource, Identity, Persist, StartEvidence
+from lsmkv_cluster.versions.actor import ActorSource, Identity, Persist
 from tests.support.members import member_id
 
 A, B, C = (member_id(name) for name in "abc")
-CLEAN = StartEvidence(was_closed=True, is_same_boot=True, is_log_sound=True)
 SETTINGS = StartSettings(patience_ms=5000, ask_again_ms=1000)
 
 
@@ -44,7 +43,7 @@ class Peer:
 
     def start(self, sequence: int) -> None:
         self.seed += 1
-        self.actors = ActorSource(self.identity, CLEAN, peers_needed=len(self.peers))
+        self.actors = ActorSource(self.identity, ended_cleanly=True, peers_needed=len(self.peers))
         self.machine = Starting(
             self.actors, self.peers, sequence, self.notes, Random(self.seed), SETTINGS
         )

@@ -24,6 +24,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Entry,
     Failed,
     Failure,
+    Lack,
     ListEntries,
     Merged,
     Mint,
@@ -327,11 +328,11 @@ def test_scrubbing_finds_what_the_tree_was_not_told(lab: StoreLab) -> None:
 
 def test_a_partition_is_suspected_and_completed(lab: StoreLab) -> None:
     lab.fill()
-    assert lab.do(Suspect((1, 3))) == Done()
-    assert lab.store.incomplete == {1, 3}
+    assert lab.do(Suspect((1, 3), Lack.UNSYNCED)) == Done()
+    assert lab.store.incomplete == {1: Lack.UNSYNCED, 3: Lack.UNSYNCED}
     assert lab.do(Complete(1)) == Done()
     assert lab.do(Complete(2)) == Done()
-    assert lab.store.incomplete == {3}
+    assert lab.store.incomplete == {3: Lack.UNSYNCED}
     lab.check()
 
 

@@ -21,6 +21,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Entries,
     Failed,
     Failure,
+    Lack,
     ListEntries,
     Merge,
     Merged,
@@ -159,7 +160,7 @@ def test_a_discarded_partition_is_usable_again(
             hurt.merge(DATA, *(newer(hurt, key_in(partition, n)) for n in range(0, 40, 3)))
         hurt.db.flush()
     assert hurt.do(Discard(HURT)) == Done()
-    assert hurt.store.incomplete == {HURT}
+    assert hurt.store.incomplete == {HURT: Lack.LOST}
     assert hurt.store.tree(HURT).entry_count == 0
     hurt.forget(DATA, HURT)
     hurt.check()
@@ -172,7 +173,8 @@ def test_a_discarded_partition_is_usable_again(
     hurt.check()
     hurt.close()
     opened = hurt.open()
-    assert not opened.damaged | opened.store.incomplete
+    assert not opened.damaged
+    assert not opened.store.incomplete
     hurt.check()
 
 
@@ -205,7 +207,7 @@ def test_a_crash_while_a_partition_is_discarded_leaves_it_whole_or_marked(surviv
         was_cut, is_done, image = cut_off(at)
         with StoreLab(image) as lab:
             lab.model = dict(model)
-            is_marked = lab.store.incomplete == {HURT}
+            is_marked = lab.store.incomplete == {HURT: Lack.LOST}
             [value] = lab.read(DATA, key_in(HURT))
             if value is None:
                 assert is_marked

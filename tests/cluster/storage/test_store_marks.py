@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lsmkv import CorruptionError, Error
 from lsmkv_cluster.storage.engine_key import Space, named_key
+from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.storage.store_marks import (
     CLOSED_KEY,
     IDENTITY_KEY,
@@ -38,9 +39,19 @@ def test_notes_and_the_end_come_back(notes: dict[bytes, bytes], sequence: int) -
 
 
 def test_incomplete_slots_come_back_whatever_the_partitions_are_now() -> None:
-    marked = [range(16), range(48, 64), range(16368, 16384)]
-    pairs = [(incomplete_key(slots), encode_incomplete(slots)) for slots in marked]
-    assert read_marks(pairs).incomplete_slots == {slot for slots in marked for slot in slots}
+    marked = [
+        (range(16), Lack.LOST),
+        (range(48, 64), Lack.UNSYNCED),
+        (range(16368, 16384), Lack.LOST),
+    ]
+    pairs = [(incomplete_key(slots), encode_incomplete(slots, lack)) for slots, lack in marked]
+    assert read_marks(pairs).incomplete == marked
+
+
+@pytest.mark.parametrize("value", ["000001", "020003", "020000", "020001"])
+def test_a_mark_of_no_slots_or_no_known_lack_is_damage(value: str) -> None:
+    with pytest.raises(CorruptionError):
+        read_marks([(incomplete_key(range(16383, 16384)), bytes.fromhex(value))])
 
 
 def test_a_note_is_no_mark() -> None:

@@ -21,6 +21,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Done,
     Failed,
     Failure,
+    Lack,
     Merge,
     Persist,
     Remember,
@@ -57,7 +58,8 @@ def test_a_new_store_holds_nothing() -> None:
         opened = lab.opened
         assert (opened.identity, dict(opened.notes), opened.sequence) == (None, {}, 0)
         assert not opened.was_closed
-        assert not opened.damaged | opened.damaged_hints | lab.store.incomplete
+        assert not opened.damaged | opened.damaged_hints
+        assert not lab.store.incomplete
         assert list(lab.store.trees) == list(range(13))
         lab.check()
 
@@ -69,15 +71,15 @@ def test_what_was_remembered_is_found() -> None:
         lab.do(Remember(b"boot", b"1"))
         lab.do(Remember(b"boot", b"2"))
         lab.do(Remember(b"", b""))
-        lab.do(Suspect((2, 5)))
-        lab.do(Suspect((7,)))
+        lab.do(Suspect((2, 5), Lack.UNSYNCED))
+        lab.do(Suspect((7,), Lack.LOST))
         lab.do(Complete(5))
         sequence = lab.store.sequence
         lab.close()
         opened = lab.open()
         assert opened.identity == replace(IDENTITY, start_number=4)
         assert opened.notes == {b"boot": b"2", b"": b""}
-        assert opened.store.incomplete == {2, 7}
+        assert opened.store.incomplete == {2: Lack.UNSYNCED, 7: Lack.LOST}
         assert opened.sequence == sequence
 
 
@@ -223,14 +225,14 @@ def test_damaged_partitions_are_named_and_the_others_are_as_they_were() -> None:
             assert lab.store.tree(partition).root == lab.rebuilt(partition).root
         assert lab.do(Discard(1)) == Done()
         assert lab.do(Discard(3, HINT)) == Done()
-        assert lab.store.incomplete == {1}
+        assert lab.store.incomplete == {1: Lack.LOST}
         lab.forget(DATA, 1)
         lab.forget(HINT, 3)
         lab.check()
         lab.close()
         opened = lab.open()
         assert not opened.damaged | opened.damaged_hints
-        assert opened.store.incomplete == {1}
+        assert opened.store.incomplete == {1: Lack.LOST}
         lab.check()
 
 
@@ -268,11 +270,11 @@ def test_a_refusal_of_the_system_is_no_damage_unless_the_device_cannot_read(numb
 
 def test_marks_mean_the_same_slots_when_partitions_are_cut_otherwise() -> None:
     with StoreLab() as lab:
-        lab.do(Suspect((3,)))
+        lab.do(Suspect((3,), Lack.LOST))
         lab.merge(DATA, (key_in(3), record_of(b"v")))
         halved = replace(TOPOLOGY, owners=TOPOLOGY.owners[::2])
-        assert open_store(lab.db, halved, ME).store.incomplete == {1}
+        assert open_store(lab.db, halved, ME).store.incomplete == {1: Lack.LOST}
         doubled = replace(TOPOLOGY, owners=tuple(o for o in TOPOLOGY.owners for _ in range(2)))
         opened = open_store(lab.db, doubled, ME)
-        assert opened.store.incomplete == {6, 7}
+        assert opened.store.incomplete == {6: Lack.LOST, 7: Lack.LOST}
         assert sum(opened.store.tree(p).entry_count for p in (6, 7)) == 1

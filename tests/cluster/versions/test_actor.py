@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 
 import pytest
 
-from lsmkv_cluster.versions.actor import ActorSource, Identity, Reason, StartEvidence, choose
+from lsmkv_cluster.versions.actor import ActorSource, Identity, Reason, choose
 from lsmkv_cluster.versions.context import NOTHING, Context
 from lsmkv_cluster.versions.record import Record
 from lsmkv_cluster.versions.vclock import COUNTER_MAX, Actor, Clock, Entry
-from tests.support.record_lab import CLEAN, START_MS, UNCLEAN
+from tests.support.record_lab import START_MS
 
 ME = Identity(node=1, incarnation=70)
 START_S = START_MS // 1000
@@ -61,9 +60,11 @@ def test_who_may_mint(
 
 
 def started(
-    stored: Identity = ME, evidence: StartEvidence = CLEAN, peers_needed: int = 0
+    stored: Identity = ME, *, ended_cleanly: bool = True, peers_needed: int = 0
 ) -> ActorSource:
-    source = ActorSource(stored, evidence, peers_needed=peers_needed, lease_size=4)
+    source = ActorSource(
+        stored, ended_cleanly=ended_cleanly, peers_needed=peers_needed, lease_size=4
+    )
     persist(source)
     return source
 
@@ -86,7 +87,7 @@ def test_fresh_actors_are_never_the_same_over_kills_at_any_moment():
     used: list[Actor] = []
     stored = ME
     for lives in range(30):
-        source = ActorSource(stored, CLEAN, peers_needed=0, lease_size=4)
+        source = ActorSource(stored, ended_cleanly=True, peers_needed=0, lease_size=4)
         for step in range(lives % 9):
             if step % 3 == 0:
                 stored = persist(source)
@@ -97,7 +98,7 @@ def test_fresh_actors_are_never_the_same_over_kills_at_any_moment():
 
 
 def test_nothing_is_handed_out_before_it_is_durable():
-    source = ActorSource(ME, CLEAN, peers_needed=0, lease_size=4)
+    source = ActorSource(ME, ended_cleanly=True, peers_needed=0, lease_size=4)
     assert source.choose(None, NOTHING, START_MS) is None
     persist(source)
     for _ in range(4):
@@ -124,20 +125,13 @@ def test_a_fresh_actor_starts_no_earlier_than_the_cut():
     assert choose(record((actor, 1), cut_s=late), NOTHING, source.identity) == actor
 
 
-@pytest.mark.parametrize(
-    ("was_closed", "is_same_boot", "is_log_sound"), list(product([False, True], repeat=3))
-)
-def test_an_unclean_start_distrusts_what_was_before(
-    was_closed: bool, is_same_boot: bool, is_log_sound: bool
-):
-    """Only a clean end keeps the epochs. A kill in the same boot has lost nothing all the same."""
+@pytest.mark.parametrize("ended_cleanly", [False, True])
+def test_an_unclean_start_distrusts_what_was_before(ended_cleanly: bool):
     first = started()
     actor = fresh(first)
-    evidence = StartEvidence(was_closed, is_same_boot, is_log_sound)
-    second = started(first.identity, evidence)
+    second = started(first.identity, ended_cleanly=ended_cleanly)
     chosen = second.choose(record((actor, 1)), NOTHING, START_MS)
-    assert (chosen == actor) == (is_log_sound and was_closed)
-    assert evidence.lost_nothing == (is_log_sound and (was_closed or is_same_boot))
+    assert (chosen == actor) == ended_cleanly
     assert isinstance(chosen, Actor)
 
 
@@ -154,7 +148,7 @@ def test_a_lost_write_distrusts_all_epochs_so_far_durably():
     after = source.choose(local, NOTHING, START_MS)
     assert isinstance(after, Actor)
     assert after > actor
-    later = started(stored, CLEAN)
+    later = started(stored)
     assert later.choose(local, NOTHING, START_MS) != actor
 
 
@@ -191,6 +185,6 @@ def test_where_no_peer_can_be_asked_the_disk_is_not_trusted():
 
 
 def test_an_unclean_start_of_a_wiped_store():
-    source = started(Identity(1, 72), UNCLEAN)
+    source = started(Identity(1, 72), ended_cleanly=False)
     assert fresh(source) == Actor(1, 72, 1 << 32 | START_S)
     assert source.identity.own() == bytes([0, 0, 0, 1, 0, 0, 0, 72])

@@ -9,7 +9,7 @@ import pytest
 from lsmkv_cluster.versions import crdt
 from lsmkv_cluster.versions.minting import overwrite
 from lsmkv_cluster.versions.record import Kind
-from tests.support.record_lab import UNCLEAN, Copy, Lab, settle
+from tests.support.record_lab import Copy, Lab, settle
 
 EXPIRES_LATE = 1 << 60
 
@@ -43,7 +43,7 @@ def test_no_increment_is_lost_or_counted_twice(seed: int):
             other.take(copy.data)
             copy.lose()
         else:
-            copy.start(UNCLEAN)
+            copy.start(ended_cleanly=False)
     settle(copies)
     assert count(copies[0]) == total
 

@@ -16,7 +16,7 @@ from lsmkv_cluster.versions.record import Record, merge
 from lsmkv_cluster.versions.vclock import Actor, Clock, Dot, Entry
 from tests.support.causal_history import Histories, History
 from tests.support.record_cases import item_of, records
-from tests.support.record_lab import UNCLEAN, Lab, settle
+from tests.support.record_lab import Lab, settle
 
 
 def joined(*inputs: Record) -> Record:
@@ -127,7 +127,7 @@ def test_records_say_what_causal_histories_say(seed: int):
             copies[i].lose()
             known[i] = frozenset()
         elif action == 6 and choose.random() < 0.2:
-            copies[i].start(UNCLEAN)
+            copies[i].start(ended_cleanly=False)
         elif action < 9:
             j = choose.randrange(4)
             copies[i].take(copies[j].data)
@@ -158,7 +158,7 @@ def test_cutting_never_loses_a_write(seed: int):
             copies[i].set(b"%d" % step)
             known[i] = oracle.write(known[i], known[i], b"%d" % step)
         elif choose.random() < 0.1:
-            copies[i].start(UNCLEAN)
+            copies[i].start(ended_cleanly=False)
         else:
             copies[i].take(copies[j].data)
             known[i] |= known[j]

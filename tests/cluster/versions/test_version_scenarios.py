@@ -10,7 +10,7 @@ from lsmkv_cluster.versions import context, resolve
 from lsmkv_cluster.versions.context import NOTHING
 from lsmkv_cluster.versions.minting import Limits, expire, write
 from lsmkv_cluster.versions.record import Kind
-from tests.support.record_lab import UNCLEAN, Copy, Lab, settle
+from tests.support.record_lab import Copy, Lab, settle
 
 
 def spread(source: Copy, *targets: Copy) -> None:
@@ -192,7 +192,7 @@ def test_crash_before_sync_takes_a_fresh_epoch():
     a.update(b"y")
     spread(a, c)
     a.data = durable
-    a.start(UNCLEAN)
+    a.start(ended_cleanly=False)
     a.update(b"z")
     settle([a, c])
     assert a.values() == [b"y", b"z"]

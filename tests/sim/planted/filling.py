@@ -62,5 +62,5 @@ def what_was_dropped_is_whole() -> Iterator[None]:
 def restart_forgets() -> Iterator[None]:
     """The mark of a partition that is being filled is not read at the start: a restart in the
     middle makes a half-filled copy whole."""
-    with replaced(store_opening, "_partitions", lambda marks, partitioning: set()):
+    with replaced(store_opening, "_incomplete", lambda marks, partitioning: {}):
         yield

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from lsmkv.kernel import RecordMerger
+from lsmkv_cluster.boot import Boot
 from lsmkv_cluster.healing.starting import Starting
 from lsmkv_cluster.placement.members import actor_number
 from lsmkv_cluster.storage.store import Store
 from lsmkv_cluster.versions import minting
-from lsmkv_cluster.versions.actor import FIRST_SERIAL, SERIAL_BITS, ActorSource, StartEvidence
+from lsmkv_cluster.versions.actor import FIRST_SERIAL, SERIAL_BITS, ActorSource
 from lsmkv_cluster.versions.context import Context
 from lsmkv_cluster.versions.minting import Change
 from lsmkv_cluster.versions.record import Record
@@ -37,12 +38,7 @@ def one_actor() -> Iterator[None]:
 def every_end_is_harmless() -> Iterator[None]:
     """After a loss of power a store goes on with the epochs that it had. What was minted and not
     synced is gone, and its dots are used again (the stale counter of Riak PR #1643)."""
-    before = ActorSource.__init__
-
-    def init(self: ActorSource, stored: Any, evidence: Any, **settings: Any) -> None:
-        before(self, stored, StartEvidence(True, True, True), **settings)
-
-    with replaced(ActorSource, "__init__", init):
+    with replaced(Boot, "ended_cleanly", True):
         yield
 
 

@@ -30,7 +30,7 @@ from lsmkv_cluster.swim import member_table
 from lsmkv_cluster.swim.suspicion import Verdict, judge
 from lsmkv_cluster.transport.traffic import Traffic
 from lsmkv_cluster.versions import hlc, minting
-from lsmkv_cluster.versions.actor import SERIAL_BITS, ActorSource, StartEvidence
+from lsmkv_cluster.versions.actor import SERIAL_BITS, ActorSource
 from lsmkv_cluster.versions.record import ordered
 from lsmkv_cluster.versions.record_format import decode, encode
 from lsmkv_cluster.versions.vclock import Actor, Clock
@@ -98,7 +98,7 @@ def dots_are_not_guarded() -> Iterator[None]:
 @contextmanager
 def epochs_outlive_losses() -> Iterator[None]:
     """Whatever the end before, nothing is taken to be lost."""
-    with replaced(StartEvidence, "ended_cleanly", property(lambda self: True)):
+    with replaced(Boot, "ended_cleanly", property(lambda self: True)):
         yield
 
 
