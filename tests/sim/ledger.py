@@ -114,7 +114,7 @@ class Ledger:
             result = store.carry_out(order)
             if isinstance(order, Merge):
                 self._merged(machine, order, result)
-        if _makes_durable(order) and not isinstance(result, Failed):
+        if _makes_durable(order) and _was_done(result):
             self.synced(machine.number)
         elif isinstance(order, Discard):
             loss = Loss(self.number, 0, "discarded", order.partition, order.space)
@@ -242,6 +242,13 @@ class Ledger:
             ):
                 return loss
         return None
+
+
+def _was_done(result: Result) -> bool:
+    """A merge whose sync failed has failed for every key."""
+    if isinstance(result, Merged) and result.outcomes:
+        return not all(isinstance(outcome, Failure) for outcome in result.outcomes)
+    return not isinstance(result, Failed)
 
 
 def _makes_durable(order: Order) -> bool:

@@ -175,6 +175,16 @@ def test_a_sync_that_failed_keeps_nothing(book: Book):
     assert book.ledger.loss_of(0, book.ledger.holdings[0][0])
 
 
+def test_a_merge_whose_sync_failed_keeps_nothing(book: Book):
+    """Simulated cluster 2180: what it lost counted as kept."""
+    book.merge(record(b"a"))
+    order = Merge(Space.DATA, ((b"k", encode(record(b"a"))),), sync=True)
+    book.ledger.carried_out(book.machines[1], Store(failure=Failure.BROKEN), order)
+    book.ledger.lost_power(1)
+    [held] = book.ledger.holdings[1]
+    assert book.ledger.loss_of(1, held) is not None
+
+
 def test_what_is_held_after_a_loss_is_not_lost_by_it(book: Book):
     book.ledger.lost(0, "wiped", 0)
     book.mint(record(b"a"))

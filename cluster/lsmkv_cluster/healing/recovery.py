@@ -215,7 +215,7 @@ class Recovery:
         for token, result in results:
             is_done = isinstance(result, Done)
             if isinstance(token, _Discarded):
-                effects += self._discarded(token, is_done)
+                effects += self._discarded(now, token, is_done)
             elif isinstance(token, _Completed):
                 self._completed(token, is_done)
             elif isinstance(token, _Suspected):
@@ -232,15 +232,18 @@ class Recovery:
                 del self._unmarked[partition]
         return []
 
-    def _discarded(self, token: _Discarded, is_done: bool) -> list[Effect]:
-        if not is_done:
-            return [Alarm(f"partition {token.partition} cannot be read, nor given up")]
+    def _discarded(self, now: Now, token: _Discarded, is_done: bool) -> list[Effect]:
         filling = self._filling.get(token.partition)
         if token.space is Space.DATA and filling is not None:
-            filling.is_discarded = True
-            self._begun.append(token.partition)
+            if is_done:
+                filling.is_discarded = True
+                self._begun.append(token.partition)
+            else:
+                filling.discard_ms = now.ms + DISCARD_AGAIN_MS
             self._look_ms = 0
-        return []
+        if is_done:
+            return []
+        return [Alarm(f"partition {token.partition} cannot be read, nor given up")]
 
     def _completed(self, token: _Completed, is_done: bool) -> None:
         filling = self._filling.get(token.partition)

@@ -213,6 +213,22 @@ def test_an_unreadable_partition_is_given_up_then_filled() -> None:
     assert len(lab.alarms) == 1
 
 
+@pytest.mark.parametrize("failure", [Failure.FULL, Failure.BROKEN])
+def test_a_drop_that_fails_is_tried_again(failure: Failure) -> None:
+    """A full disk, while a partition is given up: simulated cluster 1704 never became whole."""
+    lab = Lab()
+    lab.start(None)
+    lab.settle()
+    lab.take(lab.recovery.unreadable(NOW, 0))
+    lab.store(Failed(failure))
+    assert lab.orders == []
+    assert any("nor given up" in alarm for alarm in lab.alarms)
+    assert lab.tick(NOW.ms + 500) == []
+    assert lab.tick(NOW.ms + 1000) == [Discard(0)]
+    lab.store()
+    assert lab.recovery.wanting() == [0]
+
+
 def test_what_stays_unreadable_is_given_up_later_each_time() -> None:
     """A drop that does not help must not be repeated hundreds of times a second."""
     lab = Lab()
