@@ -16,23 +16,23 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
-assignment hlc local_health member_status peer_clocks refusals replay_window suspicion
-    timers vclock
+assignment hlc local_health member_status refusals replay_window suspicion timers vclock
 errors membership_settings record
 coding keyspaces members operations slots visible
-antientropy_messages clock_watch datagram dissemination engine_key gossip_messages
-    hint_budget latency owners quorum record_format ring site start_messages wire
+antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
+    owners quorum record_format ring site start_messages wire
 antientropy_exchange balance context fair handshake own_state repair_rounds topology
 actor evidence minting savings topology_format view
 crdt planner storage_orders
 damage hint_pass hint_survey partition_trees ports replica_messages resolve store_failures
     store_marks
-antientropy_repair_messages hints member_table merging peers recovery replica requests
+antientropy_repair_messages hints merging peer_clocks peers recovery replica requests
     starting store write_back
-calls changes driver_ports gossip member_report prober repair_records store_opening
+calls changes clock_watch driver_ports member_table repair_records store_opening
     token_listing
-antientropy_answers membership minter read_state repair repair_schedule traffic
-asking scrub writing
+antientropy_answers gossip member_report minter prober read_state repair repair_schedule
+    traffic
+asking membership scrub writing
 antientropy reading
 coordinator
 boot

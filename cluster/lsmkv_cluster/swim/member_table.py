@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from lsmkv_cluster.operations import Operation
 from lsmkv_cluster.placement.members import MemberId
-from lsmkv_cluster.ports import StatusChanged
+from lsmkv_cluster.ports import Now, StatusChanged
 from lsmkv_cluster.swim.gossip_messages import (
     ACCUSERS_MAX,
     STATEMENT,
@@ -25,12 +25,13 @@ from lsmkv_cluster.swim.gossip_messages import (
     member_of_statement,
 )
 from lsmkv_cluster.swim.member_status import TRANSITIONS, Event, Status
-from lsmkv_cluster.swim.peer_clocks import ClockOffset
+from lsmkv_cluster.swim.peer_clocks import ClockOffset, OwnClock, heard, moved
 from lsmkv_cluster.swim.suspicion import Timeouts, Verdict, confirmations_needed, judge, timeout_ms
 
 __all__ = ["MemberTable", "Record"]
 
 _EVENT_OF = {Status.SUSPECT: Event.ACCUSED, Status.DEAD: Event.BURIED, Status.LEFT: Event.DEPARTED}
+DOUBT_MIN_MS = 5_000  # between two doubts about a clock: some messages are slow for long
 _SUSPECTED = (Status.SUSPECT, Status.UNREACHABLE)
 _GONE = (Status.DEAD, Status.LEFT)
 
@@ -42,6 +43,7 @@ class Record:
         "accusers",
         "clock",
         "deadline_ms",
+        "doubted_ms",
         "has_expired",
         "heard_ms",
         "incarnation",
@@ -69,6 +71,7 @@ class Record:
         self.heard_ms: int | None = None
         self.told_ms: int | None = None  # when it was last told what it is taken for
         self.clock: ClockOffset | None = None
+        self.doubted_ms: int | None = None  # when that was last found doubtful
         self.wording: Operation | None = None  # the statement about it, until something changes
 
     @property
@@ -120,6 +123,7 @@ class MemberTable:
         "_is_due_stale",
         "_lifeguard",
         "_me",
+        "_own_clock",
         "_suspects",
         "dead",
         "live_count",
@@ -136,6 +140,7 @@ class MemberTable:
         self._suspects: dict[MemberId, Record] = {}
         self._befores: dict[MemberId, Status] = {}
         self._bounds = bounds
+        self._own_clock = OwnClock()
         self._due_ms: int | None = None  # the earliest end of a suspicion
         self._is_due_stale = False  # and it has to be looked for again
         self._lifeguard = lifeguard
@@ -230,6 +235,32 @@ class MemberTable:
             statement = record.statement()
             if statement is not None:
                 yield statement
+
+    # --- clocks
+
+    def follow_own_clock(self, now: Now) -> list[MemberId]:
+        """Whom to tell that the own clock has been set; nobody as long as it has not."""
+        moved_ms = self._own_clock.moved_ms(now)
+        if not moved_ms:
+            return []
+        for record in self.records.values():
+            if record.clock is not None:
+                record.clock = moved(record.clock, moved_ms)
+        return [member for member, record in self.records.items() if record.status not in _GONE]
+
+    def hear_clock(self, now: Now, member: MemberId, wall_ms: int) -> bool:
+        """A message has said what time it is there; whether that is to be asked."""
+        record = self.records.get(member)
+        if record is None or record.clock is None:
+            return False
+        known = heard(record.clock, wall_ms, now)
+        if known is not None:
+            record.clock = known
+            return False
+        is_asked = record.doubted_ms is not None and now.ms - record.doubted_ms < DOUBT_MIN_MS
+        if not is_asked:
+            record.doubted_ms = now.ms
+        return not is_asked
 
     def take_changes(self) -> list[StatusChanged]:
         """What members are taken for now and were not when this was last asked."""

@@ -246,6 +246,8 @@ class Membership:
             self._exchange_ms = now.ms
             self._spread(self._me)
             return
+        for member in self._table.follow_own_clock(now):
+            self._carry_out(self._prober.ping(now, member))
         if not self._settings.lifeguard:
             return
         due_ms = self.next_deadline()
@@ -362,6 +364,8 @@ class Membership:
             self._carry_out(self._prober.ping(self._now, record.member))
 
     def _learn_state(self, peer: MemberId, state: OwnState) -> None:
+        if self._table.hear_clock(self._now, peer, state.vitals.wall_ms):
+            self._peers.hurry(peer)
         self._learn(Statement(Status.ALIVE, peer, state.incarnation, state.vitals))
 
     def _learn_rows(self, payload: bytes) -> None:

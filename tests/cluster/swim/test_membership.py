@@ -279,6 +279,30 @@ def test_clocks_are_compared():
         assert abs(clock.offset_ms - 123_456) <= clock.error_ms <= 5
 
 
+@pytest.mark.parametrize("set_ms", [3_600_000, -3_600_000])
+def test_a_clock_that_is_set_is_known_to_all_within_seconds(set_ms: int):
+    """Deadlines travel in wall time: as long as one is translated wrongly, requests expire on
+    arrival (simulated cluster 3765). In 20 members a probe comes around after 20 s and more."""
+    network = settled(20)
+    network.run(60_000)
+    one, *others = network.ids
+    network.nodes[one].skew_ms = set_ms
+    network.run(2_500)
+    for id in others:
+        ours = network.machine(one).clock_offset_ms(id)
+        assert ours is not None
+        assert abs(ours.offset_ms + set_ms) <= ours.error_ms + 50
+        theirs = network.machine(id).clock_offset_ms(one)
+        assert theirs is not None
+        if set_ms > 0:
+            assert abs(theirs.offset_ms - set_ms) <= theirs.error_ms + 50
+    network.run(8_000)
+    for id in others:
+        theirs = network.machine(id).clock_offset_ms(one)
+        assert theirs is not None
+        assert abs(theirs.offset_ms - set_ms) <= theirs.error_ms
+
+
 def test_an_idle_cluster_probes_and_is_silent_otherwise():
     network = settled(16)
     before = network.datagram_count
