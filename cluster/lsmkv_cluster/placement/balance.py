@@ -132,26 +132,30 @@ def _chain(assignment: Assignment, donors: Sequence[int], receivers: Sequence[in
 def _shortest(assignment: Assignment, sources: Sequence[int], targets: int) -> list[Hop]:
     """The cheapest chain from a source to a target; empty when there is none.
 
-    A partition may not occur twice in it, because the second replacement was looked up as if the
-    first had not happened; a chain in which one does is looked for again without it.
+    Where a partition occurs twice in it, a gives it to b and later c to d, the second replacement
+    was looked up as if the first had not happened. If a can give it to d, the chain does without
+    what lies between. If not, both fit together, because the sets of holders that a partition may
+    have are the bases of a matroid.
     """
-    banned: set[tuple[int, int]] = set()
-    while sources and targets:
-        hops = _Search(assignment, banned).run(sources, targets)
-        partitions = [hop.partition for hop in hops]
-        twice = [hop for hop in hops if partitions.count(hop.partition) > 1]
-        if not twice:
-            return hops
-        banned.add((twice[-1].leaving, twice[-1].partition))
-    return []
+    hops = _Search(assignment).run(sources, targets) if sources and targets else []
+    start = 0
+    while start < len(hops):
+        hop = hops[start]
+        openings = assignment.openings(hop.partition, hop.leaving)
+        for end in range(len(hops) - 1, start, -1):
+            last = hops[end]
+            if last.partition == hop.partition and openings >> last.entering & 1:
+                hops[start : end + 1] = [Hop(hop.partition, hop.leaving, last.entering)]
+                break
+        start += 1
+    return hops
 
 
 class _Search:
     """Breadth first over members; replacements free of charge are followed first."""
 
-    def __init__(self, assignment: Assignment, banned: set[tuple[int, int]]) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
-        self._banned = banned
         self._last: dict[int, Hop] = {}  # by member: the last replacement on the way to it
         self._done = 0
 
@@ -182,8 +186,6 @@ class _Search:
         """One for each member that may take something from `leaving`, or two: paid, then free."""
         free_seen = paid_seen = self._done
         for partition in self._assignment.held[leaving]:
-            if (leaving, partition) in self._banned:
-                continue
             openings = self._assignment.openings(partition, leaving)
             free = openings & self._assignment.free_of_charge(partition, leaving)
             paid = openings & ~free & ~free_seen & ~paid_seen

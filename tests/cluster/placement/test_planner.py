@@ -215,6 +215,19 @@ def test_the_order_of_members_does_not_matter(members: tuple[Member, ...], order
     assert plan(no_owners(12), shuffled, dict(reversed(replicas.items()))) == made
 
 
+def test_a_chain_may_replace_two_owners_of_a_partition():
+    """The first lacks one in r1 and z one partition: w enters it, y gives way to z, and to y w."""
+    racks = {"m": "r0", "w": "r1", "x": "r1", "v": "r3", "y": "r3", "z": "r3"}
+    members = [
+        make_member(name, rack=rack, weight=1000 if name == "z" else 100)
+        for name, rack in racks.items()
+    ]
+    before = tuple(tuple(member_id(name) for name in row) for row in ("myv", "mxwz"))
+    made = plan(before, members, {"east": 4})
+    check(made, members, {"east": 4})
+    assert made.copies_made == 3
+
+
 def test_members_that_contradict_each_other_are_refused():
     members = [make_member("a", host="h", rack="r1"), make_member("b", host="h", rack="r2")]
     with pytest.raises(TopologyError, match="host h stands in two racks"):
