@@ -1,11 +1,18 @@
 """The last step to the fewest copies: exchanges after which fewer have to be made.
- `balance` is nearly always exact, and a count says so: no table within the limits needs fewer
+
+`balance` is nearly always exact, and a count says so: no table within the limits needs fewer
 copies than members lack, or than do not fit. Where a plan makes more, it may contain an exchange in
 a ring of members, each giving a partition to the next, that saves one. Without such a ring a flow
 has least cost (Klein 1967), so the loop ends with the fewest copies that any allowed table makes.
 
 The ring may pass the pool: a member that holds more than its low limit can give without taking, one
 below its high limit can take without giving.
+
+It may pass a partition twice, with exchanges a to b and c to d that were looked up one by one. They
+fit together unless a to d and c to b are possible, too (holders are the bases of a matroid). Those
+two cost as much together. So from the one of a and c that can be reached at the lower price, both b
+and d can; and because the search tries all exchanges of a member at once, the ring would have come
+from there to both. Likewise with more than two.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lsmkv_cluster.placement.assignment import Assignment
-from lsmkv_cluster.placement.balance import Hop, Limits
+from lsmkv_cluster.placement.balance import Limits
 from lsmkv_cluster.placement.site import bits
 
 __all__ = ["save_copies"]
@@ -32,18 +39,13 @@ class _Edge:
 
 def save_copies(assignment: Assignment, limits: Limits) -> None:
     """REQUIRES: nothing is missing."""
-    banned: set[tuple[int, int]] = set()
     while _copies_made(assignment) > _least_copies(assignment, limits):
-        ring = _negative_ring(list(_edges(assignment, limits, banned)), assignment.nobody + 1)
-        hops = [Hop(e.partition, e.start, e.end) for e in ring if e.partition is not None]
-        if not hops:
+        ring = _negative_ring(list(_edges(assignment, limits)), assignment.nobody + 1)
+        if not ring:
             return
-        if len({hop.partition for hop in hops}) < len(hops):
-            # Looked up one by one, the two may not fit together: do without one of them.
-            banned.update((hop.leaving, hop.partition) for hop in hops[:1])
-            continue
-        for hop in hops:
-            assignment.replace(hop.partition, hop.leaving, hop.entering)
+        for edge in ring:
+            if edge.partition is not None:
+                assignment.replace(edge.partition, edge.start, edge.end)
 
 
 def _copies_made(assignment: Assignment) -> int:
@@ -65,8 +67,11 @@ def _least_copies(assignment: Assignment, limits: Limits) -> int:
     return max(lack, assignment.copies * len(assignment.rows) - kept)
 
 
-def _edges(assignment: Assignment, limits: Limits, banned: set[tuple[int, int]]) -> Iterator[_Edge]:
-    """The cheapest from each member to each other, perhaps after dearer ones, and the pool's."""
+def _edges(assignment: Assignment, limits: Limits) -> Iterator[_Edge]:
+    """The cheapest from each member to each other, perhaps after dearer ones, and the pool's.
+
+    Those of a member follow one another.
+    """
     pool = assignment.nobody
     for member in range(pool):
         if assignment.load[member] < limits.high[member]:
@@ -75,8 +80,6 @@ def _edges(assignment: Assignment, limits: Limits, banned: set[tuple[int, int]])
             yield _Edge(pool, member, 0, None)
         seen = {-1: 0, 0: 0, 1: 0}
         for partition in assignment.held[member]:
-            if (member, partition) in banned:
-                continue
             before = assignment.before[partition]
             own = 0 if before >> member & 1 else -1
             openings = assignment.openings(partition, member)
