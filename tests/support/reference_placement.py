@@ -2,15 +2,18 @@
 
 Slow and obvious, for tests of the planner: partitions send `copies` units through their racks
 (least to most), hosts (one) and members (1 where the member has no copy yet) into the members'
-limits. A least amount is an arc so cheap that no solution leaves it empty. Each round sends one
-unit along a cheapest path, found by relaxing arcs until nothing changes (Bellman and Ford).
+limits. What a member gets it passes on as first owner, as often as that is fair, or as one of the
+others; there are as many first owners as partitions, though not one in each: so the flow needs no
+more copies than a table, and a table that makes as few makes the fewest.
+
+A least amount is an arc so cheap that no solution leaves it empty. Each round sends one unit along
+a cheapest path, found by relaxing arcs until nothing changes (Bellman and Ford).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from math import ceil, floor
 
 from lsmkv_cluster.placement.fair import fair_shares
@@ -66,12 +69,17 @@ class Network:
 
 def fewest_copies(site: Site, before: Sequence[Sequence[bytes]]) -> int:
     """REQUIRES: the site has members. AssertionError when the limits cannot be met at all."""
-    fair: Sequence[Fraction] = fair_shares(site, len(before)).copies
+    fair = fair_shares(site, len(before))
     network = Network()
-    obligations = 0
-    for number, share in enumerate(fair):
-        network.add_between(("member", number), "sink", floor(share), ceil(share))
-        obligations += floor(share)
+    obligations = len(before)
+    network.add_between("first", "sink", len(before), len(before))
+    network.add("other", "sink", (site.copies - 1) * len(before), 0)
+    for number, (share, first) in enumerate(zip(fair.copies, fair.first, strict=True)):
+        node = ("load", number)
+        network.add_between(("member", number), node, floor(share), ceil(share))
+        network.add_between(node, "first", floor(first), ceil(first))
+        network.add(node, "other", ceil(share), 0)
+        obligations += floor(share) + floor(first)
     for partition, row in enumerate(before):
         network.add("source", ("partition", partition), site.copies, 0)
         for rack, quota in site.quotas.items():
@@ -119,15 +127,23 @@ def is_fewest(
 def _changeable(
     site: Site, before: Sequence[Sequence[bytes]], after: Sequence[Sequence[bytes]]
 ) -> Iterator[tuple[object, object, int]]:
-    fair = fair_shares(site, len(before)).copies
+    fair = fair_shares(site, len(before))
     numbers = {member.id: number for number, member in enumerate(site.members)}
-    rows = [{numbers[id] for id in row if id in numbers} for row in after]
-    for number, share in enumerate(fair):
-        load = sum(number in row for row in rows)
+    rows = [[numbers[id] for id in row if id in numbers] for row in after]
+    for number, (share, first) in enumerate(zip(fair.copies, fair.first, strict=True)):
+        load, firsts = sum(number in row for row in rows), sum(row[0] == number for row in rows)
+        node = ("load", number)
         if load < ceil(share):
-            yield ("member", number), "sink", 0
+            yield ("member", number), node, 0
         if load > floor(share):
-            yield "sink", ("member", number), 0
+            yield node, ("member", number), 0
+        if firsts < ceil(first):
+            yield node, "first", 0
+        if firsts > floor(first):
+            yield "first", node, 0
+        yield node, "other", 0
+        if firsts < load:
+            yield "other", node, 0
     for partition, row in enumerate(rows):
         for rack, quota in site.quotas.items():
             node = ("rack", partition, rack)

@@ -8,6 +8,7 @@ as the plain case allows:
     shift    a member with too few takes the nearest partitions from members with too many
     chain    where no partition fits, a shortest chain of replacements does: a gives p to c, and c
              gives q to b; passing on a copy that has to be made anyway costs nothing
+    group    where some members have too few together, they get more by such chains
 
 Nearest is by the ring. All choices are ordered, so equal inputs give equal results everywhere.
 """
@@ -19,19 +20,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lsmkv_cluster.placement.assignment import Assignment
-from lsmkv_cluster.placement.site import bits
+from lsmkv_cluster.placement.site import bits, set_of
 
-__all__ = ["Hop", "Limits", "balance"]
+__all__ = ["Columns", "Hop", "Limits", "balance"]
 
 Columns = Sequence[Sequence[int]]  # by member and partition: the distance on the ring
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many partitions each member is to hold."""
+    """How many partitions each member is to hold, and how many some of them together."""
 
     low: tuple[int, ...]
     high: tuple[int, ...]
+    group: int = 0  # a set of members
+    group_low: int = 0
+
+    def spare(self, load: Sequence[int]) -> int:
+        """What the group holds above its limit; negative: what it lacks."""
+        return sum(load[member] for member in bits(self.group)) - self.group_low
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ def balance(assignment: Assignment, limits: Limits, columns: Columns) -> None:
         for unchanged_only in (True, False):
             _shift(assignment, donors, receivers, columns, unchanged_only=unchanged_only)
         _chain(assignment, donors, receivers)
+    _chain_into_group(assignment, limits)
 
 
 def _fill(assignment: Assignment, room: Sequence[int], columns: Columns) -> None:
@@ -122,6 +130,20 @@ def _chain(assignment: Assignment, donors: Sequence[int], receivers: Sequence[in
     while True:
         sources = [m for m in (assignment.nobody, *members) if load[m] > donors[m]]
         targets = sum(1 << m for m in members if load[m] < receivers[m])
+        hops = _shortest(assignment, sources, targets)
+        if not hops:
+            return
+        for hop in hops:
+            assignment.replace(hop.partition, hop.leaving, hop.entering)
+
+
+def _chain_into_group(assignment: Assignment, limits: Limits) -> None:
+    """The group takes what it lacks from the others, as far as the limits of each let it."""
+    load = assignment.load
+    others = [m for m in range(assignment.nobody) if not limits.group >> m & 1]
+    while limits.spare(load) < 0:
+        sources = [m for m in others if load[m] > limits.low[m]]
+        targets = set_of(m for m in bits(limits.group) if load[m] < limits.high[m])
         hops = _shortest(assignment, sources, targets)
         if not hops:
             return

@@ -9,7 +9,9 @@ take, changes the share of all others by the same factor:
 
 These shares can always be met to within one, whatever the rounding: cut each of them into equal
 parts, one for each partition, and every rule holds for the parts; then it holds for some whole
-numbers beside them, too, because hosts lie in racks and racks in the data centre.
+numbers beside them, too, because hosts lie in racks and racks in the data centre. First owners do
+follow weight, all of them: no member's share of them exceeds its share of copies, so the parts hold
+them as well.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Priorities, fixed: distinct hosts > copies for each data centre > rack spread > 
 
 - every member holds its fair share to within one partition, and is first owner of its fair share to
   within one, both in proportion to weight and in each data centre by itself;
-- as few copies as possible are made, and where there is a choice a partition gets one new owner,
-  not two;
+- as few copies as possible are made for that, and where there is a choice a partition gets one new
+  owner, not two;
 - what is near on the ring is preferred.
 
 Whether a member is up plays no part: a plan that followed liveness would move data back and forth.
@@ -24,6 +24,7 @@ from fractions import Fraction
 from lsmkv_cluster.placement.assignment import Assignment
 from lsmkv_cluster.placement.balance import Limits, balance
 from lsmkv_cluster.placement.fair import Bound, fair_shares
+from lsmkv_cluster.placement.firsts import first_owners, room_for_firsts
 from lsmkv_cluster.placement.members import Member, MemberId, check_members
 from lsmkv_cluster.placement.owners import Move, Owners, moves_between
 from lsmkv_cluster.placement.ring import distances, position_of_slot, tokens_of
@@ -107,10 +108,12 @@ class _Placement:
         numbers = {member.id: number for number, member in enumerate(site.members)}
         before = [[numbers[id] for id in row if id in numbers] for row in previous]
 
-        self._limits = _limits(self._fair.copies)
-        self._owners = _owners(site, before, self._limits, columns)
         self._first_limits = _limits(self._fair.first)
-        self._first = _first_owners(before, self._owners, self._first_limits, columns)
+        self._limits = room_for_firsts(
+            _limits(self._fair.copies), self._first_limits, len(previous)
+        )
+        self._owners = _owners(site, before, self._limits, columns)
+        self._first = first_owners(before, self._owners, self._first_limits, columns)
         self._columns = columns
 
     def rows(self) -> list[list[int]]:
@@ -190,30 +193,6 @@ def _kept(site: Site, before: Sequence[Sequence[int]], limits: Limits) -> list[l
                 surplus[owner] -= 1
         rows.append(kept)
     return rows
-
-
-def _first_owners(
-    before: Sequence[Sequence[int]],
-    owners: Assignment,
-    limits: Limits,
-    columns: Sequence[array[int]],
-) -> Assignment:
-    """One of the owners of each partition: who was first stays so where the limits allow."""
-    masks = [set_of(row) for row in owners.rows]
-    first = [row[:1] for row in before]
-    kept = [
-        [owner for owner in row if mask >> owner & 1]
-        for row, mask in zip(first, masks, strict=True)
-    ]
-    assignment = Assignment(
-        owners.nobody,
-        1,
-        kept,
-        [set_of(row) for row in first],
-        lambda partition, _: masks[partition],
-    )
-    balance(assignment, limits, columns)
-    return assignment
 
 
 # --- what had to give way

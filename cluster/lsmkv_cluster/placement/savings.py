@@ -6,7 +6,8 @@ a ring of members, each giving a partition to the next, that saves one. Without 
 has least cost (Klein 1967), so the loop ends with the fewest copies that any allowed table makes.
 
 The ring may pass the pool: a member that holds more than its low limit can give without taking, one
-below its high limit can take without giving.
+below its high limit can take without giving. A group with a limit has a pool of its own, from which
+others get no more than the group can spare.
 
 It may pass a partition twice, with exchanges a to b and c to d that were looked up one by one. They
 fit together unless a to d and c to b are possible, too (holders are the bases of a matroid). Those
@@ -29,7 +30,7 @@ __all__ = ["save_copies"]
 
 @dataclass(frozen=True)
 class _Edge:
-    """What it costs that `start` gives `partition` to `end`: -1, 0 or 1; the pool gives nothing."""
+    """What it costs that `start` gives `partition` to `end`: -1, 0 or 1; pools give nothing."""
 
     start: int
     end: int
@@ -40,7 +41,7 @@ class _Edge:
 def save_copies(assignment: Assignment, limits: Limits) -> None:
     """REQUIRES: nothing is missing."""
     while _copies_made(assignment) > _least_copies(assignment, limits):
-        ring = _negative_ring(list(_edges(assignment, limits)), assignment.nobody + 1)
+        ring = _negative_ring(list(_edges(assignment, limits)), assignment.nobody + 2)
         if not ring:
             return
         for edge in ring:
@@ -68,12 +69,16 @@ def _least_copies(assignment: Assignment, limits: Limits) -> int:
 
 
 def _edges(assignment: Assignment, limits: Limits) -> Iterator[_Edge]:
-    """The cheapest from each member to each other, perhaps after dearer ones, and the pool's.
+    """The cheapest from each member to each other, perhaps after dearer ones, and the pools'.
 
     Those of a member follow one another.
     """
-    pool = assignment.nobody
-    for member in range(pool):
+    group_pool, other_pool = assignment.nobody, assignment.nobody + 1
+    yield _Edge(group_pool, other_pool, 0, None)
+    if limits.spare(assignment.load) > 0:
+        yield _Edge(other_pool, group_pool, 0, None)
+    for member in range(assignment.nobody):
+        pool = group_pool if limits.group >> member & 1 else other_pool
         if assignment.load[member] < limits.high[member]:
             yield _Edge(member, pool, 0, None)
         if assignment.load[member] > limits.low[member]:

@@ -142,6 +142,24 @@ def clusters(draw: st.DrawFn) -> tuple[Member, ...]:
 
 
 @st.composite
+def lopsided_clusters(draw: st.DrawFn) -> tuple[Member, ...]:
+    """A heavy rack beside a light one: most members are first owner of nearly all they hold."""
+    members = [
+        make_member(f"n{number}", rack="r01", host=f"h{host}", weight=100 * weight)
+        for number, (host, weight) in enumerate(
+            draw(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 10)), min_size=2, max_size=6))
+        )
+    ]
+    light = [
+        make_member(f"l{number}", rack="r02", weight=weight)
+        for number, weight in enumerate(
+            draw(st.lists(st.sampled_from([1, 10, 50, 100]), min_size=1, max_size=3))
+        )
+    ]
+    return (*members, *light)
+
+
+@st.composite
 def changes(draw: st.DrawFn, members: tuple[Member, ...], prefix: str) -> tuple[Member, ...]:
     """The same members after some left, joined or changed."""
     kept = [member for member in members if draw(st.integers(0, 5))]
@@ -186,7 +204,7 @@ def check(made: Plan, members: Sequence[Member], replicas: Mapping[str, int]) ->
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data(), clusters(), REPLICAS, PARTITIONS)
+@given(st.data(), clusters() | lopsided_clusters(), REPLICAS, PARTITIONS)
 def test_plans_keep_the_rules_and_move_the_fewest_copies(
     data: st.DataObject, members: tuple[Member, ...], replicas: dict[str, int], partitions: int
 ):

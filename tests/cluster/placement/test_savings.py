@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lsmkv_cluster.placement.assignment import Assignment
 from lsmkv_cluster.placement.balance import Limits
 from lsmkv_cluster.placement.fair import fair_shares
+from lsmkv_cluster.placement.firsts import room_for_firsts
 from lsmkv_cluster.placement.owners import no_owners
 from lsmkv_cluster.placement.planner import plan, sites_of
 from lsmkv_cluster.placement.savings import save_copies
@@ -23,8 +24,12 @@ from tests.support.reference_placement import fewest_copies
 
 
 def limits_of(site: Site, partition_count: int) -> Limits:
-    shares = fair_shares(site, partition_count).copies
-    return Limits(tuple(map(floor, shares)), tuple(map(ceil, shares)))
+    fair = fair_shares(site, partition_count)
+    copies, first = (
+        Limits(tuple(map(floor, shares)), tuple(map(ceil, shares)))
+        for shares in (fair.copies, fair.first)
+    )
+    return room_for_firsts(copies, first, partition_count)
 
 
 def saved(
