@@ -22,7 +22,8 @@ coding keyspaces members operations slots visible
 antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
     owners quorum record_format ring site start_messages wire
 antientropy_exchange balance context fair handshake own_state repair_rounds topology
-actor evidence firsts minting savings topology_format view
+actor evidence minting savings topology_format view
+firsts
 crdt planner storage_orders
 damage hint_pass hint_survey partition_trees ports replica_messages resolve store_failures
     store_marks

@@ -113,7 +113,7 @@ class _Placement:
             _limits(self._fair.copies), self._first_limits, len(previous)
         )
         self._owners = _owners(site, before, self._limits, columns)
-        self._first = first_owners(before, self._owners, self._first_limits, columns)
+        self._first = first_owners(before, self._owners, self._limits, self._first_limits, columns)
         self._columns = columns
 
     def rows(self) -> list[list[int]]:

@@ -14,18 +14,29 @@ fit together unless a to d and c to b are possible, too (holders are the bases o
 two cost as much together. So from the one of a and c that can be reached at the lower price, both b
 and d can; and because the search tries all exchanges of a member at once, the ring would have come
 from there to both. Likewise with more than two.
+
+`rings_through` finds rings for another purpose: a replacement that is wanted, at the least cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lsmkv_cluster.placement.assignment import Assignment
-from lsmkv_cluster.placement.balance import Limits
+from lsmkv_cluster.placement.balance import Hop, Limits
 from lsmkv_cluster.placement.site import bits
 
-__all__ = ["save_copies"]
+__all__ = ["Ring", "rings_through", "save_copies"]
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Replacements that leave everybody within the limits, and how many copies more they make."""
+
+    hops: tuple[Hop, ...]
+    cost: int
 
 
 @dataclass(frozen=True)
@@ -41,12 +52,44 @@ class _Edge:
 def save_copies(assignment: Assignment, limits: Limits) -> None:
     """REQUIRES: nothing is missing."""
     while _copies_made(assignment) > _least_copies(assignment, limits):
-        ring = _negative_ring(list(_edges(assignment, limits)), assignment.nobody + 2)
+        ring = _negative_ring(list(_edges(assignment, limits, ())), assignment.nobody + 2)
         if not ring:
             return
         for edge in ring:
             if edge.partition is not None:
                 assignment.replace(edge.partition, edge.start, edge.end)
+
+
+def rings_through(
+    assignment: Assignment,
+    limits: Limits,
+    wanted: Iterable[Hop],
+    kept: Collection[tuple[int, int]],
+) -> Iterator[Ring]:
+    """The cheapest ring for each replacement that can be had without others in its partition.
+
+    `kept` are holders and partitions that they do not give. None while a ring saves copies.
+    """
+    edges = list(_edges(assignment, limits, kept))
+    ways: dict[int, list[_Edge | None]] = {}
+    for hop in wanted:
+        if (hop.leaving, hop.partition) in kept:
+            continue
+        if hop.entering not in ways:
+            price = [math.inf] * (assignment.nobody + 2)
+            price[hop.entering] = 0
+            last: list[_Edge | None] = [None] * len(price)
+            if _relax(edges, price, last) is not None:
+                return
+            ways[hop.entering] = last
+        way = _way_to(ways[hop.entering], hop.leaving)
+        if not way or way[0].start != hop.entering:
+            continue
+        if all(edge.partition != hop.partition for edge in way):
+            hops = [Hop(e.partition, e.start, e.end) for e in way if e.partition is not None]
+            before = assignment.before[hop.partition]
+            cost = (before >> hop.leaving & 1) - (before >> hop.entering & 1)
+            yield Ring((hop, *hops), cost + sum(edge.cost for edge in way))
 
 
 def _copies_made(assignment: Assignment) -> int:
@@ -68,7 +111,9 @@ def _least_copies(assignment: Assignment, limits: Limits) -> int:
     return max(lack, assignment.copies * len(assignment.rows) - kept)
 
 
-def _edges(assignment: Assignment, limits: Limits) -> Iterator[_Edge]:
+def _edges(
+    assignment: Assignment, limits: Limits, kept: Collection[tuple[int, int]]
+) -> Iterator[_Edge]:
     """The cheapest from each member to each other, perhaps after dearer ones, and the pools'.
 
     Those of a member follow one another.
@@ -85,6 +130,8 @@ def _edges(assignment: Assignment, limits: Limits) -> Iterator[_Edge]:
             yield _Edge(pool, member, 0, None)
         seen = {-1: 0, 0: 0, 1: 0}
         for partition in assignment.held[member]:
+            if (member, partition) in kept:
+                continue
             before = assignment.before[partition]
             own = 0 if before >> member & 1 else -1
             openings = assignment.openings(partition, member)
@@ -96,10 +143,25 @@ def _edges(assignment: Assignment, limits: Limits) -> Iterator[_Edge]:
 
 def _negative_ring(edges: Sequence[_Edge], node_count: int) -> list[_Edge]:
     """A ring of edges whose costs add up to less than 0, empty when there is none."""
-    price = [0] * node_count
     last: list[_Edge | None] = [None] * node_count
+    node = _relax(edges, [0] * node_count, last)
+    if node is None:
+        return []
+    for _ in range(node_count):  # still falling: walking back leads into the ring
+        node = _edge_to(last, node).start
+    start, ring = node, [_edge_to(last, node)]
+    while ring[-1].start != start:
+        ring.append(_edge_to(last, ring[-1].start))
+    return ring[::-1]
+
+
+def _relax(edges: Sequence[_Edge], price: list[float], last: list[_Edge | None]) -> int | None:
+    """Lowers prices along edges until none falls; a node, if one falls for ever.
+
+    `last` gets the last edge of the cheapest way to each node.
+    """
     node: int | None = None
-    for _ in range(node_count):
+    for _ in price:
         node = None
         for edge in edges:
             if price[edge.start] + edge.cost < price[edge.end]:
@@ -107,13 +169,16 @@ def _negative_ring(edges: Sequence[_Edge], node_count: int) -> list[_Edge]:
                 last[edge.end] = edge
                 node = edge.end
         if node is None:
-            return []
-    for _ in range(node_count):  # still falling: walking back leads into the ring
-        node = _edge_to(last, node).start
-    start, ring = node, [_edge_to(last, node)]
-    while ring[-1].start != start:
-        ring.append(_edge_to(last, ring[-1].start))
-    return ring[::-1]
+            break
+    return node
+
+
+def _way_to(last: Sequence[_Edge | None], node: int) -> list[_Edge]:
+    way = []
+    while (edge := last[node]) is not None:
+        way.append(edge)
+        node = edge.start
+    return way[::-1]
 
 
 def _edge_to(last: Sequence[_Edge | None], node: int | None) -> _Edge:

@@ -12,7 +12,8 @@ COLUMNS = [[1, 2, 3], [3, 2, 1]]  # distances, by member and partition
 def test_where_nobody_else_may_own_a_partition_the_limits_give_way():
     """Rows without a first owner would be rows that nobody can be sent to."""
     owners = Assignment(2, 1, [[0], [0], [1]], [0, 0, 0], lambda _, __: 0)
-    first = first_owners([[], [], []], owners, Limits((1, 1), (1, 2)), COLUMNS)
+    loads = Limits((2, 1), (2, 1))
+    first = first_owners([[], [], []], owners, loads, Limits((1, 1), (1, 2)), COLUMNS)
     assert first.rows == [[0], [0], [1]]
     assert owners.rows == [[0], [0], [1]]
 
