@@ -10,8 +10,8 @@ can stand in the way:
     company     of two members with room to be first, both own one partition, and neither another
 
 `room_for_firsts` rules out the first before owners are chosen; the fewest copies are counted among
-what it leaves. In the second, owners change places. That may cost a copy more: first owners within
-their limits are worth it, because a plan cannot be mended by who comes to be first later.
+what it leaves. In the second, owners change places, in one ring at a time. That may cost a copy
+more, and balance comes first; a search of rings one by one is not proved to find the cheapest way.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Priorities, fixed: distinct hosts > copies for each data centre > rack spread > 
 - every member holds its fair share to within one partition, and is first owner of its fair share to
   within one, both in proportion to weight and in each data centre by itself;
 - as few copies as possible are made for that, and where there is a choice a partition gets one new
-  owner, not two;
+  owner, not two. First owners come before that: where copies cannot follow weight, a copy more may
+  be made for their sake (firsts.py);
 - what is near on the ring is preferred.
 
 Whether a member is up plays no part: a plan that followed liveness would move data back and forth.
