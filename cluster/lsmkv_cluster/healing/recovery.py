@@ -215,7 +215,7 @@ class Recovery:
         for token, result in results:
             is_done = isinstance(result, Done)
             if isinstance(token, _Discarded):
-                effects += self._discarded(now, token, is_done)
+                effects += self._discarded(token, is_done)
             elif isinstance(token, _Completed):
                 self._completed(token, is_done)
             elif isinstance(token, _Suspected):
@@ -232,14 +232,12 @@ class Recovery:
                 del self._unmarked[partition]
         return []
 
-    def _discarded(self, now: Now, token: _Discarded, is_done: bool) -> list[Effect]:
+    def _discarded(self, token: _Discarded, is_done: bool) -> list[Effect]:
+        """What could not be dropped is filled as it is: who still cannot read it says so again."""
         filling = self._filling.get(token.partition)
         if token.space is Space.DATA and filling is not None:
-            if is_done:
-                filling.is_discarded = True
-                self._begun.append(token.partition)
-            else:
-                filling.discard_ms = now.ms + DISCARD_AGAIN_MS
+            filling.is_discarded = True
+            self._begun.append(token.partition)
             self._look_ms = 0
         if is_done:
             return []

@@ -223,8 +223,11 @@ def test_a_drop_that_fails_is_tried_again(failure: Failure) -> None:
     lab.store(Failed(failure))
     assert lab.orders == []
     assert any("nor given up" in alarm for alarm in lab.alarms)
-    assert lab.tick(NOW.ms + 500) == []
-    assert lab.tick(NOW.ms + 1000) == [Discard(0)]
+    assert lab.recovery.wanting() == [0], "a disk that reads again has what it had"
+    assert not lab.recovery.is_ready(0)
+    assert lab.take(lab.recovery.unreadable(NOW, 0)) == []
+    assert lab.recovery.wanting() == []
+    assert lab.tick(NOW.ms + 2000) == [Discard(0)]
     lab.store()
     assert lab.recovery.wanting() == [0]
 
