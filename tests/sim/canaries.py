@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from inspect import Parameter, isfunction, signature
 
 __all__ = ["CANARIES", "Canary", "canary", "replaced"]
 
@@ -55,8 +56,30 @@ def canary(
 def replaced(owner: object, attribute: str, value: object) -> Iterator[None]:
     """The attribute of a module or class, for a while."""
     before = vars(owner)[attribute]
+    if isfunction(before) and isfunction(value):
+        _check_fit(before, value)
     setattr(owner, attribute, value)
     try:
         yield
     finally:
         setattr(owner, attribute, before)
+
+
+def _check_fit(before: Callable[..., object], after: Callable[..., object]) -> None:
+    """TypeError when calls of the one do not fit the other: the product has changed, and a bug that
+    makes it raise is no bug that anybody finds."""
+    parameters = signature(before).parameters.values()
+    needed = [p for p in parameters if p.default is p.empty]
+    if not (_takes(after, needed) or _takes(after, parameters)):
+        raise TypeError(f"{after} takes other arguments than {before}")
+
+
+def _takes(function: Callable[..., object], parameters: Iterable[Parameter]) -> bool:
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    by_place = [p for p in parameters if p.kind in kinds]
+    by_name = {p.name: p for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
+    try:
+        signature(function).bind(*by_place, **by_name)
+    except TypeError:
+        return False
+    return True

@@ -12,6 +12,9 @@ class Rule:
     def holds(self) -> bool:
         return True
 
+    def limits(self, count: int, limit: int = 3) -> bool:
+        return count <= limit
+
 
 def test_an_attribute_is_replaced_for_a_while():
     with replaced(Rule, "holds", lambda self: False):
@@ -25,6 +28,18 @@ def test_an_attribute_is_replaced_for_a_while():
 def test_what_is_not_there_cannot_be_replaced():
     with pytest.raises(KeyError), replaced(Rule, "missing", None):
         pass
+
+
+def test_what_takes_other_arguments_cannot_take_its_place():
+    with pytest.raises(TypeError), replaced(Rule, "holds", lambda self, unknown: False):
+        pass
+    assert Rule().holds()
+    with replaced(Rule, "holds", lambda *_: False):
+        assert not Rule().holds()
+    with replaced(Rule, "limits", lambda self, count, limit: False):  # where both are given
+        assert not Rule().limits(1, 3)
+    with replaced(Rule, "limits", lambda self, count: False):  # where one is
+        assert not Rule().limits(1)
 
 
 @pytest.mark.parametrize("name", sorted(CANARIES))

@@ -45,7 +45,7 @@ def what_was_dropped_is_whole() -> Iterator[None]:
     """A partition that cannot be read is dropped and not marked: emptiness in the place of a
     corrupt copy, and an answer to readers (CORDS, FAST 2017)."""
 
-    def unreadable(self: Recovery, partition: int) -> list[Any]:
+    def unreadable(self: Recovery, now: Any, partition: int) -> list[Any]:
         self._actors.distrust_epochs()
         return [StoreOrder(None, Discard(partition))]
 
