@@ -34,18 +34,9 @@ from lsmkv_cluster.driver_ports import (
 from lsmkv_cluster.operations import Machine as Part
 from lsmkv_cluster.operations import opcode
 from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
-from lsmkv_cluster.storage.storage_orders import (
-    Failed,
-    Failure,
-    Merge,
-    Merged,
-    Mint,
-    Order,
-    Result,
-    Sync,
-    Values,
-)
+from lsmkv_cluster.storage.storage_orders import Merge, Mint, Order, Result, Sync
 from lsmkv_cluster.transport.wire import Frame, FrameKind
+from tests.sim.ledger import is_broken
 from tests.sim.loop import MS, SECOND
 from tests.sim.program import NodeLike, StoreLike
 
@@ -343,12 +334,3 @@ def _carries_merge(frame: Frame) -> bool:
     return frame.kind is FrameKind.REQUEST and any(
         operation.opcode == MERGE for operation in frame.operations
     )
-
-
-def is_broken(result: Result) -> bool:
-    """Whether the store says that it must be opened again."""
-    if isinstance(result, Merged):
-        return Failure.BROKEN in result.outcomes
-    if isinstance(result, Values):
-        return Failure.BROKEN in result.values
-    return isinstance(result, Failed) and result.failure is Failure.BROKEN

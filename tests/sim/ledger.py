@@ -4,19 +4,22 @@ Every order of every store passes `Ledger.carried_out`. It writes down
     mints      each version that was made: its dots, what it superseded, where and when
     holdings   which machine came to hold which record, and from when on durably
     losses     what a machine lost, and from when on
-    merges     which machine was changed by records from elsewhere
+    drops      which hints were dropped, as they were
+    lookups    what stores answered to strict readers
+    changes    which machine was changed by records from elsewhere
 and finds at once what must never happen: a dot for two events, an item that nobody minted. All of
 it is ordered by one number, because much happens at the same time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lsmkv_cluster.storage.storage_orders import (
     Discard,
+    Drop,
     Failed,
     Failure,
     Merge,
@@ -24,10 +27,12 @@ from lsmkv_cluster.storage.storage_orders import (
     Mint,
     Order,
     Persist,
+    Read,
     Remember,
     Result,
     Space,
     Sync,
+    Values,
 )
 from lsmkv_cluster.versions.record import Item, Record
 from lsmkv_cluster.versions.record_format import decode
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
     from tests.sim.program import StoreLike
 
-__all__ = ["Holding", "Ledger", "Loss", "MintEvent"]
+__all__ = ["Dropped", "Holding", "Ledger", "Lookup", "Loss", "MintEvent", "is_broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,27 @@ class Loss:
     space: Space | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A hint as it was when it was dropped."""
+
+    number: int
+    machine: int
+    key: bytes
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a store answered to a read that asked for what is on stable storage, as strict readers
+    do and nobody else. `record` None: there is nothing."""
+
+    number: int
+    machine: int
+    key: bytes
+    record: Record | None
+
+
 class Ledger:
     def __init__(
         self,
@@ -91,6 +117,8 @@ class Ledger:
         self.doubtful: dict[tuple[bytes, Dot], Item] = {}  # the store failed while writing them
         self.holdings: list[list[Holding]] = [[] for _ in range(machine_count)]
         self.losses: list[list[Loss]] = [[] for _ in range(machine_count)]
+        self.drops: list[Dropped] = []
+        self.lookups: list[Lookup] = []
         self.changes: list[tuple[int, int, bytes]] = []  # (time, machine, key), by merges
         self.syncs: list[list[int]] = [[] for _ in range(machine_count)]  # when, ascending
         self._synced = [0] * machine_count
@@ -110,10 +138,14 @@ class Ledger:
         self.number += 1
         if isinstance(order, Mint):
             result = self._mint(machine, store, order)
+        elif isinstance(order, Drop):
+            result = self._drop(machine, store, order)
         else:
             result = store.carry_out(order)
             if isinstance(order, Merge):
                 self._merged(machine, order, result)
+            elif isinstance(order, Read) and order.durable and order.space is Space.DATA:
+                self._looked_up(machine, order, result)
         if _makes_durable(order) and _was_done(result):
             self.synced(machine.number)
         elif isinstance(order, Discard):
@@ -210,6 +242,26 @@ class Ledger:
             if outcome and order.space is Space.DATA:
                 self.changes.append((machine.world.loop.now_us, machine.number, key))
 
+    def _drop(self, machine: Machine, store: StoreLike, order: Drop) -> Result:
+        read = Read(order.space, tuple([key for key, _ in order.entries]))
+        before = store.carry_out(read)
+        result = store.carry_out(order)
+        after = store.carry_out(read)
+        if order.space is Space.HINT and isinstance(before, Values) and isinstance(after, Values):
+            for key, old, new in zip(read.keys, before.values, after.values, strict=True):
+                if isinstance(old, bytes) and new is None:
+                    dropped = Dropped(self.number, machine.number, key, self.record(old))
+                    self.drops.append(dropped)
+        return result
+
+    def _looked_up(self, machine: Machine, order: Read, result: Result) -> None:
+        if not isinstance(result, Values):
+            return
+        for key, value in zip(order.keys, result.values, strict=True):
+            if not isinstance(value, Failure):
+                record = self.record(value) if value is not None else None
+                self.lookups.append(Lookup(self.number, machine.number, key, record))
+
     def checked(self, data: bytes, where: str, key: bytes) -> Record | None:
         """The record, each of whose items is what was minted; None for none of ours."""
         if (key, data) in self._known:
@@ -234,22 +286,38 @@ class Ledger:
 
     def loss_of(self, machine: int, holding: Holding) -> Loss | None:
         """What took from the machine that which it held."""
+        return next(self.losses_of(machine, holding), None)
+
+    def losses_of(self, machine: int, holding: Holding) -> Iterator[Loss]:
         for loss in self.losses[machine]:
             if (
                 loss.number > holding.number > loss.since
                 and loss.partition in (None, self._partition_of(holding.key))
                 and loss.space in (None, holding.space)
             ):
-                return loss
-        return None
+                yield loss
 
 
 def _was_done(result: Result) -> bool:
-    """A merge whose sync failed has failed for every key."""
-    if isinstance(result, Merged) and result.outcomes:
-        return not all(isinstance(outcome, Failure) for outcome in result.outcomes)
+    """A merge or a read whose sync failed has failed for every key."""
+    each: tuple[object, ...] = ()
+    if isinstance(result, Merged | Values):
+        each = result.outcomes if isinstance(result, Merged) else result.values
+    if each:
+        return not all(isinstance(one, Failure) for one in each)
     return not isinstance(result, Failed)
 
 
 def _makes_durable(order: Order) -> bool:
-    return isinstance(order, Sync | Persist | Remember) or bool(getattr(order, "sync", False))
+    if isinstance(order, Sync | Persist | Remember):
+        return True
+    return bool(getattr(order, "sync", False) or getattr(order, "durable", False))
+
+
+def is_broken(result: Result) -> bool:
+    """Whether the store says that it must be opened again."""
+    if isinstance(result, Merged):
+        return Failure.BROKEN in result.outcomes
+    if isinstance(result, Values):
+        return Failure.BROKEN in result.values
+    return isinstance(result, Failed) and result.failure is Failure.BROKEN

@@ -19,6 +19,11 @@ from tests.sim.checks.causality import (
     outcomes_are_true,
     siblings_are_concurrent,
 )
+from tests.sim.checks.copies import (
+    actors_end_with_a_loss,
+    copies_show_what_they_have_promised,
+    hints_stay_until_all_have_them,
+)
 from tests.sim.checks.evidence import Evidence, Finding
 from tests.sim.checks.loss import acknowledged_writes_are_kept, acknowledgements_are_true
 from tests.sim.checks.sessions import contexts_grow, strict_reads_see_what_ended_before
@@ -45,6 +50,9 @@ CHECKERS: tuple[Checker, ...] = (
     outcomes_are_true,
     contexts_grow,
     strict_reads_see_what_ended_before,
+    copies_show_what_they_have_promised,
+    hints_stay_until_all_have_them,
+    actors_end_with_a_loss,
 )
 FOUND_US = SECOND
 LOAD_US = 30 * SECOND  # then no call begins any more

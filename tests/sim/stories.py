@@ -20,7 +20,17 @@ from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Out
 from lsmkv_cluster.placement.keyspaces import Mode
 from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.storage_orders import Done as StoreDone
-from lsmkv_cluster.storage.storage_orders import Merge, Merged, Mint, Order, Result, Sync
+from lsmkv_cluster.storage.storage_orders import (
+    Drop,
+    Merge,
+    Merged,
+    Mint,
+    Order,
+    Read,
+    Result,
+    Sync,
+    Values,
+)
 from lsmkv_cluster.versions import context, minting
 from lsmkv_cluster.versions.record import Record, merge
 from lsmkv_cluster.versions.record_format import encode
@@ -59,6 +69,10 @@ class _Store:
         if isinstance(order, Mint):
             order.decide(0, self._stored)
             return Merged((True,))
+        if isinstance(order, Read):
+            return Values((self._stored,))
+        if isinstance(order, Drop):
+            self._stored = None
         return Merged((True,)) if isinstance(order, Merge) else StoreDone()
 
     def close(self) -> None:
@@ -174,6 +188,19 @@ class Story:
     def hold(self, machine: int, record: Record) -> None:
         order = Merge(Space.DATA, ((KEY, encode(record)),))
         self.ledger.carried_out(self._machines[machine], _Store(), order)
+
+    def keep_hint(self, machine: int, record: Record) -> None:
+        order = Merge(Space.HINT, ((KEY, encode(record)),))
+        self.ledger.carried_out(self._machines[machine], _Store(), order)
+
+    def drop_hint(self, machine: int, record: Record) -> None:
+        order = Drop(Space.HINT, ((KEY, 0),))
+        self.ledger.carried_out(self._machines[machine], _Store(encode(record)), order)
+
+    def look_up(self, machine: int, record: Record | None) -> None:
+        """A strict reader gets this from the machine."""
+        store = _Store(encode(record) if record else None)
+        self.ledger.carried_out(self._machines[machine], store, Read(Space.DATA, (KEY,), True))
 
     def sync(self, machine: int) -> None:
         self.ledger.carried_out(self._machines[machine], _Store(), Sync())

@@ -11,14 +11,17 @@ from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.storage_orders import (
     Discard,
     Done,
+    Drop,
     Failed,
     Failure,
     Merge,
     Merged,
     Mint,
     Order,
+    Read,
     Result,
     Sync,
+    Values,
 )
 from lsmkv_cluster.versions.record import Item, Kind, Record
 from lsmkv_cluster.versions.record_format import encode
@@ -54,6 +57,10 @@ class Store:
             return Merged(tuple(self.failure or True for _ in order.keys))
         if isinstance(order, Merge):
             return Merged(tuple(self.failure or True for _ in order.records))
+        if isinstance(order, Read):
+            return Values(tuple(self.failure or self.stored for _ in order.keys))
+        if isinstance(order, Drop) and not self.failure:
+            self.stored = None
         return Failed(self.failure) if self.failure else Done()
 
     def close(self) -> None:
@@ -168,11 +175,47 @@ def test_a_loss_of_power_takes_what_came_since_the_last_sync(book: Book):
     assert loss.kind == "power"
 
 
-def test_a_sync_that_failed_keeps_nothing(book: Book):
+DURABLE = (Sync(), Read(Space.DATA, (b"k",), durable=True))
+
+
+@pytest.mark.parametrize("order", DURABLE)
+@pytest.mark.parametrize("failure", [None, Failure.BROKEN])
+def test_what_was_synced_is_kept_unless_the_sync_failed(
+    book: Book, order: Order, failure: Failure | None
+):
     book.mint(record(b"a"))
-    book.ledger.carried_out(book.machines[0], Store(failure=Failure.BROKEN), Sync())
+    book.ledger.carried_out(book.machines[0], Store(encode(record(b"a")), failure), order)
     book.ledger.lost_power(0)
-    assert book.ledger.loss_of(0, book.ledger.holdings[0][0])
+    is_lost = book.ledger.loss_of(0, book.ledger.holdings[0][0]) is not None
+    assert is_lost is (failure is not None)
+
+
+class Keeping(Store):
+    """A hint has changed: it stays."""
+
+    def carry_out(self, order: Order) -> Result:
+        return Done() if isinstance(order, Drop) else super().carry_out(order)
+
+
+def test_a_hint_that_was_dropped_is_noted_as_it_was(book: Book):
+    stored = record(b"a")
+    for store in (Store(encode(stored)), Keeping(encode(stored)), Store()):
+        book.ledger.carried_out(book.machines[1], store, Drop(Space.HINT, ((b"k", 0),)))
+    noted = [(drop.machine, drop.key, drop.record) for drop in book.ledger.drops]
+    assert noted == [(1, b"k", stored)]
+
+
+def test_what_strict_readers_get_is_noted(book: Book):
+    stored = record(b"a")
+    for store, durable in (
+        (Store(encode(stored)), True),
+        (Store(), True),
+        (Store(encode(stored)), False),
+        (Store(failure=Failure.CORRUPT), True),
+    ):
+        order = Read(Space.DATA, (b"k",), durable)
+        book.ledger.carried_out(book.machines[0], store, order)
+    assert [lookup.record for lookup in book.ledger.lookups] == [stored, None]
 
 
 def test_a_merge_whose_sync_failed_keeps_nothing(book: Book):

@@ -6,17 +6,19 @@ deletes and removals leave nothing to tell them by.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from lsmkv_cluster.coordination.requests import Verb
+from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.versions.context import HEADER
 from lsmkv_cluster.versions.record import Item, Kind, Record, merge
 from lsmkv_cluster.versions.record_format import decode, decode_clock
 from lsmkv_cluster.versions.vclock import Clock, Dot
 from tests.sim.history import Call
-from tests.sim.ledger import Holding, Ledger, MintEvent
+from tests.sim.ledger import Holding, Ledger, Lookup, MintEvent
 
 __all__ = ["Copies", "Evidence", "Finding", "clock_of_context", "includes", "newly_hidden"]
 
@@ -38,6 +40,7 @@ class Evidence:
     calls: Sequence[Call]
     ledger: Ledger
     copies: Mapping[bytes, Copies]
+    _shown: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> list[bytes]:
@@ -53,6 +56,9 @@ class Evidence:
         """By machine, in the order of time."""
         return self._holdings_by_key.get(key, [])
 
+    def lookups_of(self, key: bytes) -> list[Lookup]:
+        return self._lookups_by_key.get(key, [])
+
     def final(self, key: bytes) -> Record | None:
         """What all owners together have."""
         joined: Record | None = None
@@ -66,6 +72,28 @@ class Evidence:
         if call.answer is None or call.answer.record is None:
             return None
         return self.ledger.record(call.answer.record)
+
+    def shows(self, larger: Record, smaller: Record) -> bool:
+        """Whether one record of the ledger shows all that another one does. Remembered by identity,
+        as the ledger keeps one object for equal bytes, and all of them."""
+        pair = (id(larger), id(smaller))
+        found = self._shown.get(pair)
+        if found is None:
+            found = self._shown[pair] = larger is smaller or includes(larger, smaller) is None
+        return found
+
+    def synced_at(self, machine: int, key: bytes, record: Record, until: int) -> int | None:
+        """When the machine had come to hold all of the record as an owner, and synced it, if that
+        was not after the number `until`."""
+        syncs = self.ledger.syncs[machine]
+        holdings = self.holdings_of(key)
+        for holding in holdings[machine] if holdings else ():
+            if holding.number > until:
+                break
+            if holding.space is Space.DATA and self.shows(holding.record, record):
+                place = bisect_left(syncs, holding.number)
+                return syncs[place] if place < len(syncs) and syncs[place] <= until else None
+        return None
 
     @cached_property
     def mint_of(self) -> dict[tuple[bytes, Dot], MintEvent]:
@@ -109,6 +137,13 @@ class Evidence:
         found: dict[bytes, list[MintEvent]] = {}
         for mint in self.ledger.mints:
             found.setdefault(mint.key, []).append(mint)
+        return found
+
+    @cached_property
+    def _lookups_by_key(self) -> dict[bytes, list[Lookup]]:
+        found: dict[bytes, list[Lookup]] = {}
+        for lookup in self.ledger.lookups:
+            found.setdefault(lookup.key, []).append(lookup)
         return found
 
 

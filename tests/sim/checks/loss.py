@@ -12,10 +12,8 @@ writes have none: faults are budgeted so that a synced copy is left.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 
-from lsmkv_cluster.storage.storage_orders import Space
 from lsmkv_cluster.versions.record import Record
 from tests.sim.checks.evidence import Evidence, Finding, includes
 from tests.sim.history import Call
@@ -45,7 +43,7 @@ def _excuse(evidence: Evidence, call: Call, record: Record) -> str | None:
     assert call.replied is not None
     reasons = []
     for machine, holdings in enumerate(evidence.holdings_of(call.key)):
-        held = _held(holdings, call, record)
+        held = _held(evidence, holdings, call, record)
         if held is None:
             continue
         loss = evidence.ledger.loss_of(machine, held)
@@ -55,12 +53,14 @@ def _excuse(evidence: Evidence, call: Call, record: Record) -> str | None:
     return ", ".join(reasons) if reasons else None
 
 
-def _held(holdings: list[Holding], call: Call, record: Record) -> Holding | None:
+def _held(
+    evidence: Evidence, holdings: list[Holding], call: Call, record: Record
+) -> Holding | None:
     """Where the machine came to hold all of the record, before the call was answered."""
     for holding in holdings:
         if call.replied is None or holding.number > call.replied:
             return None
-        if includes(holding.record, record) is None:
+        if evidence.shows(holding.record, record):
             return holding
     return None
 
@@ -86,13 +86,6 @@ def _has_it(
     evidence: Evidence, machine: int, holdings: list[Holding], call: Call, record: Record
 ) -> bool:
     assert call.replied is not None
-    if not call.is_strict:
-        return _held(holdings, call, record) is not None
-    syncs = evidence.ledger.syncs[machine]
-    for holding in holdings:
-        if holding.number > call.replied:
-            break
-        if holding.space is Space.DATA and includes(holding.record, record) is None:
-            place = bisect_left(syncs, holding.number)
-            return place < len(syncs) and syncs[place] <= call.replied
-    return False
+    if call.is_strict:
+        return evidence.synced_at(machine, call.key, record, call.replied) is not None
+    return _held(evidence, holdings, call, record) is not None

@@ -32,7 +32,7 @@ def whole_before_its_exchange() -> Iterator[None]:
         yield
 
 
-@canary("whole after one exchange", "C5 stale strict read")
+@canary("whole after one exchange", "C5 stale strict read", "C5 incomplete copy")
 def whole_after_one_exchange() -> Iterator[None]:
     """A copy that was lost is whole after an exchange with any co-owner, which may have been the
     one that lacked the write."""
@@ -40,7 +40,7 @@ def whole_after_one_exchange() -> Iterator[None]:
         yield
 
 
-@canary("what was dropped is whole", "C5 stale strict read")
+@canary("what was dropped is whole", "C5 stale strict read", "C5 incomplete copy")
 def what_was_dropped_is_whole() -> Iterator[None]:
     """A partition that cannot be read is dropped and not marked: emptiness in the place of a
     corrupt copy, and an answer to readers (CORDS, FAST 2017)."""
@@ -58,7 +58,7 @@ def what_was_dropped_is_whole() -> Iterator[None]:
         yield
 
 
-@canary("a restart forgets what is lacking", "C5 stale strict read")
+@canary("a restart forgets what is lacking", "C5 stale strict read", "C5 incomplete copy")
 def restart_forgets() -> Iterator[None]:
     """The mark of a partition that is being filled is not read at the start: a restart in the
     middle makes a half-filled copy whole."""

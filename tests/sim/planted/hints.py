@@ -63,7 +63,7 @@ def hints_are_for_one() -> Iterator[None]:
         yield
 
 
-@canary("a hint that has changed is dropped", "C1 lost write")
+@canary("a hint that has changed is dropped", "C1 lost write", "C1 hint dropped early")
 def changed_hint_is_dropped() -> Iterator[None]:
     """What came to a hint while it was handed over goes with it: the store drops the key, not the
     state that the owners have confirmed."""

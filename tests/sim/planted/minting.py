@@ -42,7 +42,7 @@ def every_end_is_harmless() -> Iterator[None]:
         yield
 
 
-@canary("an old disk goes on", "dot used twice")
+@canary("an old disk goes on", "dot used twice", "C5 incomplete copy")
 def old_disk_goes_on() -> Iterator[None]:
     """A disk restored from a copy is taken for the newest, whatever peers have seen of it: dots
     that it gave out before are given out again, and what it lacks is not fetched."""
@@ -55,7 +55,7 @@ def old_disk_goes_on() -> Iterator[None]:
         yield
 
 
-@canary("lost dots go unnoticed", "dot used twice")
+@canary("lost dots go unnoticed", "dot used twice", "C2 actor outlives a loss")
 def lost_dots() -> Iterator[None]:
     """Neither damage nor a record that shows lost writes of this store makes it distrust its
     epochs (riak_test kv679_dataloss_fb: the lost dot came back by a repair)."""
