@@ -20,7 +20,7 @@ from tests.sim.world import World
 
 __all__ = ["ILLNESSES", "OneDown"]
 
-SAMPLE_US = 500 * MS
+SAMPLE_US = 100 * MS
 SLOW_LINK = Quality((100 * MS, 300 * MS), loss=0.3, bytes_per_us=0.1)
 SLOWER = (50, 150)  # times
 
@@ -92,12 +92,11 @@ class OneDown:
         )
 
     def _sample(self) -> None:
-        """Whom does everybody take for dead? One that is cut off may take all others for it."""
+        """Whom does everybody take for dead? One that is cut off finds nobody, and nobody else to
+        confirm it."""
         world = self._world
         for viewer in world.machines:
             if viewer.process is None or viewer.process.is_paused:
-                continue
-            if viewer.number == self.victim and self.kind is FaultKind.NODE_CUT:
                 continue
             for id, state in world.program.states_seen(viewer.process.node, viewer.now()).items():
                 pair = (viewer.number, world.numbers[id])
