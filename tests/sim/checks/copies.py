@@ -82,20 +82,21 @@ def hints_stay_until_all_have_them(evidence: Evidence) -> Iterator[Finding]:
 
 def actors_end_with_a_loss(evidence: Evidence) -> Iterator[Finding]:
     for key in evidence.keys:
-        used: dict[tuple[int, Actor], MintEvent] = {}  # the first by each actor of each machine
+        used: dict[tuple[int, Actor], MintEvent] = {}  # the last by each actor of each machine
         for mint in evidence.mints_of(key):
             for actor in {dot.actor for dot in mint.dots}:
-                first = used.setdefault((mint.machine, actor), mint)
-                loss = _lost_between(evidence, first, mint)
+                before = used.get((mint.machine, actor))
+                used[mint.machine, actor] = mint
+                loss = _lost_between(evidence, before, mint) if before is not None else None
                 if loss is not None:
-                    text = f"n{mint.machine} counts on with {actor}, though {loss} took dots of it"
-                    yield Finding("C2 actor outlives a loss", key, text)
+                    text = f"n{mint.machine} counts on with {actor}, of whose dots it lost some"
+                    yield Finding("C2 actor outlives a loss", key, f"{text} ({loss})")
 
 
-def _lost_between(evidence: Evidence, first: MintEvent, later: MintEvent) -> str | None:
-    """What took the first mint of a machine from it, before it made the later one."""
-    held = Holding(first.number, first.key, first.space, first.after)
-    for loss in evidence.ledger.losses_of(first.machine, held):
+def _lost_between(evidence: Evidence, before: MintEvent, later: MintEvent) -> str | None:
+    """What took a mint from the machine that made it, before it made the later one."""
+    held = Holding(before.number, before.key, before.space, before.after)
+    for loss in evidence.ledger.losses_of(before.machine, held):
         if loss.number < later.number and loss.kind != DAMAGED:
             return loss.kind
     return None

@@ -143,3 +143,13 @@ def test_what_is_not_lost_does_not_end_an_actor():
     story.ledger.lost_power(1)  # another machine
     story.put(0, b"bob", seen=phil)
     assert names(story, actors_end_with_a_loss) == []
+
+
+def test_the_dot_that_was_lost_need_not_be_the_first_of_its_actor():
+    story = Story()
+    phil = story.put(0, b"phil")
+    taken = story.ledger.number
+    story.put(0, b"bob", seen=phil)
+    story.ledger.lost(0, "restored", taken)
+    story.put(0, b"amy", seen=phil)
+    assert names(story, actors_end_with_a_loss) == ["C2 actor outlives a loss"]
