@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from lsmkv_cluster.swim import member_table
-from lsmkv_cluster.swim.gossip_messages import Statement
-from lsmkv_cluster.swim.member_status import Status
-from lsmkv_cluster.swim.member_table import MemberTable, Record
 from lsmkv_cluster.swim.suspicion import Verdict
 from lsmkv_cluster.transport import wire
 from tests.sim.canaries import canary, replaced
@@ -19,22 +16,6 @@ def one_accuser_suffices() -> Iterator[None]:
     """A suspicion that is not refuted in time ends in death, whoever accuses: a member that hears
     nobody buries all the others (plain SWIM, before Lifeguard)."""
     with replaced(member_table, "judge", lambda *_: Verdict.CONFIRMED):
-        yield
-
-
-@canary("an echo accuses", "C11 healthy eviction")
-def echo_accuses() -> Iterator[None]:
-    """Whoever hears an accusation counts as an accuser itself: one slow member's word comes back to
-    it as the confirmation that it needs."""
-    before = MemberTable.learn
-
-    def learn(self: MemberTable, now_ms: int, record: Record, said: Statement) -> bool:
-        is_news = before(self, now_ms, record, said)
-        if record.status is Status.SUSPECT:
-            is_news |= self._add_accusers(record, (self._me,))
-        return is_news
-
-    with replaced(MemberTable, "learn", learn):
         yield
 
 
