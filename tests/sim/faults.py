@@ -32,7 +32,7 @@ CHECK_US = 500 * MS  # between two looks at damaged machines
 @dataclass
 class Active:
     """A fault that has begun. `machines` are those that it concerns, all their requests with them;
-    `end` undoes it, if that is not in its nature."""
+    `end` undoes it, if that is not in its nature; `duration_us` is drawn, unless it is its own."""
 
     kind: FaultKind
     machines: frozenset[int]
@@ -40,6 +40,7 @@ class Active:
     text: str = ""
     began_us: int = 0
     ended_us: int | None = None
+    duration_us: int | None = None
 
     def overlaps(self, begin_us: int, end_us: int) -> bool:
         return self.began_us <= end_us and (self.ended_us is None or self.ended_us >= begin_us)
@@ -98,7 +99,9 @@ class Nemesis:
         self.active.append(active)
         self.world.trace.add("", "fault", kind.value, active.text or _names(active.machines))
         low, high = DURATION_US
-        duration_us = low + int(self.random.random() ** 2 * (high - low))
+        duration_us = active.duration_us
+        if duration_us is None:
+            duration_us = low + int(self.random.random() ** 2 * (high - low))
         self.world.loop.after(duration_us, self._end, active)
         return True
 

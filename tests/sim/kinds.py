@@ -41,9 +41,13 @@ class FaultKind(Enum):
     WIPE = "disk wiped"
     OLD_COPY = "disk restored from an old copy"
     DAMAGED_FILE = "one file damaged"
+    # --- in stages
+    IN_TURN = "owners ill in turn"
 
 
 FAULT_KINDS = tuple(FaultKind)
 
 # Those after which a machine may lack what was synced there.
-DESTRUCTIVE = frozenset({FaultKind.WIPE, FaultKind.OLD_COPY, FaultKind.DAMAGED_FILE})
+DESTRUCTIVE = frozenset(
+    {FaultKind.WIPE, FaultKind.OLD_COPY, FaultKind.DAMAGED_FILE, FaultKind.IN_TURN}
+)

@@ -14,6 +14,7 @@ from tests.sim.machine import Machine
 __all__ = ["MACHINE_INJECTORS"]
 
 DOWN_US = (200 * MS, 6 * SECOND)
+AGAIN_US = (50 * MS, 2 * SECOND)  # from a start on a bad disk to the next end
 COPY_AGE_US = (3 * SECOND // 2, 4 * SECOND)
 SURVIVALS = (0.0, 0.5, 0.9, 1.0)
 JUMPS_MS = (200, 2_000, 20_000, 3_600_000)
@@ -101,6 +102,21 @@ def _coordinator_death(nemesis: Nemesis) -> Active | None:
 # --- disks ---------------------------------------------------------------------------------------
 
 
+def _back(nemesis: Nemesis, machine: Machine) -> None:
+    """It comes back after a while; perhaps only to end again, while it gets what it lacks."""
+    world, random = nemesis.world, nemesis.random
+    how = random.choice((machine.stop, machine.kill, None))
+    back_us, again_us = random.randrange(*DOWN_US), random.randrange(*AGAIN_US)
+
+    def end_again() -> None:
+        if how is not None and machine.number in nemesis.running() and not nemesis.is_healing:
+            how()
+            world.loop.after(random.randrange(*AGAIN_US), machine.recover)
+
+    world.loop.after(back_us, machine.recover)
+    world.loop.after(back_us + again_us, end_again)
+
+
 def _full_disk(nemesis: Nemesis) -> Active:
     number = nemesis.random.randrange(nemesis.world.options.nodes)
     disk = nemesis.world.machines[number].disk
@@ -126,13 +142,14 @@ def _wipe(nemesis: Nemesis) -> Active | None:
     machine.kill()
     machine.wipe()
     nemesis.damaged.add(number)
-    nemesis.world.loop.after(nemesis.random.randrange(*DOWN_US), machine.recover)
+    _back(nemesis, machine)
     nemesis.hit(FaultKind.WIPE)
     return Active(FaultKind.WIPE, frozenset([number]), _nothing)
 
 
 def _old_copy(nemesis: Nemesis) -> Active | None:
-    """The copy is taken now, and put back later; until then the machine is left alone.
+    """The copy is taken now, of a running machine or of one that is stopped for it, and put back
+    later; until then the machine is left alone.
 
     It is put back only if some other machine has kept its memory since: it is the last to know how
     far this one was. What a store cannot learn from anybody is no fault to survive (starting.py).
@@ -142,6 +159,11 @@ def _old_copy(nemesis: Nemesis) -> Active | None:
         return None
     world, random = nemesis.world, nemesis.random
     machine = world.machines[number]
+    down_us = 0
+    if random.random() < 0.5:
+        down_us = random.randrange(*AGAIN_US)
+        machine.stop()
+        world.loop.after(down_us, machine.recover)
     copy, taken = machine.disk.copy(), world.ledger.number
     runs = {m: m.start_number for m in world.machines if m is not machine and m.process is not None}
     nemesis.reserved.add(number)
@@ -156,9 +178,9 @@ def _old_copy(nemesis: Nemesis) -> Active | None:
         nemesis.damaged.add(number)
         nemesis.hit(FaultKind.OLD_COPY)
         world.trace.add("", "fault", "the old copy is put back", number)
-        world.loop.after(random.randrange(*DOWN_US), machine.recover)
+        _back(nemesis, machine)
 
-    world.loop.after(random.randrange(*COPY_AGE_US), put_back)
+    world.loop.after(down_us + random.randrange(*COPY_AGE_US), put_back)
     return Active(FaultKind.OLD_COPY, frozenset([number]), _nothing)
 
 
@@ -173,7 +195,7 @@ def _damaged_file(nemesis: Nemesis) -> Active | None:
     is_down = kinds != (FileKind.TABLE,) or random.random() < 0.5
     if is_down:
         machine.kill()
-        world.loop.after(random.randrange(*DOWN_US), machine.recover)
+        _back(nemesis, machine)
     name = machine.disk.damage(kinds, random)
     if name is None:
         return None

@@ -34,6 +34,7 @@ from tests.sim.network_faults import NETWORK_INJECTORS
 from tests.sim.one_down import OneDown
 from tests.sim.options import Options
 from tests.sim.program import Program
+from tests.sim.staged_faults import STAGED_INJECTORS
 from tests.sim.views import copies, disagreements, hint_count
 from tests.sim.workload import Workload
 from tests.sim.world import World
@@ -121,7 +122,7 @@ class Simulation:
             workload.avoid(one_down.victim)
             world.loop.after(options.begin_ms * MS, one_down.begin)
         else:
-            injectors = NETWORK_INJECTORS | MACHINE_INJECTORS
+            injectors = NETWORK_INJECTORS | MACHINE_INJECTORS | STAGED_INJECTORS
             nemesis = self.nemesis = Nemesis(world, injectors, world.random("faults"))
             nemesis.begin()
         world.clients.begin(workload, options.calls)

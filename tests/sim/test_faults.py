@@ -16,11 +16,12 @@ from tests.sim.loop import MS, SECOND
 from tests.sim.machine_faults import MACHINE_INJECTORS
 from tests.sim.network_faults import NETWORK_INJECTORS
 from tests.sim.options import Centre, draw
+from tests.sim.staged_faults import STAGED_INJECTORS
 from tests.sim.toy import ToyProgram
 from tests.sim.workload import Session
 from tests.sim.world import World
 
-INJECTORS = NETWORK_INJECTORS | MACHINE_INJECTORS
+INJECTORS = NETWORK_INJECTORS | MACHINE_INJECTORS | STAGED_INJECTORS
 SEED = 1
 CENTRES = (Centre("east", 3, 1, 2), Centre("west", 2, 1, 1))
 
@@ -109,6 +110,45 @@ def test_a_machine_counts_as_damaged_until_it_has_everything_again(made: list[Be
     machine.recover()
     bench.run(8 * SECOND)
     assert bench.nemesis.hits
+
+
+def test_owners_are_ill_in_turn(made: list[Bench]):
+    """While one is cut off nothing is lost; then it is back, another one is wiped and a third cut
+    off; and in the end all are well."""
+    bench = make(made)
+    world, links = bench.world, bench.world.links
+    active = INJECTORS[FaultKind.IN_TURN](bench.nemesis)
+    assert active is not None
+    missing, victim, away = (int(name[1:]) for name in active.text.split())
+    assert {missing, victim, away} == active.machines
+    machine = world.machines[victim]
+    assert not links.is_open(missing, victim)
+    assert links.is_open(away, victim)
+    assert victim not in bench.nemesis.running()  # no other fault takes it
+    while machine.process is not None:
+        bench.run(MS)
+    assert bench.nemesis.damaged == {victim}
+    assert links.is_open(missing, victim)
+    assert not links.is_open(away, victim)
+    bench.run(2 * SECOND)
+    assert machine.process is not None
+    active.end()
+    assert links.is_open(away, victim)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.WIPE, FaultKind.OLD_COPY])
+def test_a_machine_that_lost_its_disk_may_end_again_soon_and_comes_back(
+    made: list[Bench], kind: FaultKind
+):
+    starts = set()
+    for _ in range(20):
+        bench = make(made, kind)
+        bench.nemesis.random.seed(len(made))
+        assert INJECTORS[kind](bench.nemesis)
+        bench.run(20 * SECOND)
+        assert all(machine.process is not None for machine in bench.world.machines)
+        starts.add(max(machine.start_number for machine in bench.world.machines))
+    assert {2, 3} <= starts
 
 
 def make_call(machine: int, key: bytes, invoked_us: int, ended_us: int) -> Call:
