@@ -55,7 +55,8 @@ class Product:
 
     def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:
         assert isinstance(node, Node)
-        return {row.member: STATES[row.status] for row in node.membership.report(now)}
+        members = [member.id for member in node.topology.members]
+        return {id: STATES[node.membership.status(id)] for id in members}
 
     def is_ready(self, node: NodeLike) -> bool:
         assert isinstance(node, Node)
