@@ -31,8 +31,12 @@ MINTED_SIZE_MAX = 15 << 20  # bytes of a record; with its key it fits a frame
 
 @dataclass(frozen=True, slots=True)
 class MintEntry:
+    """`is_hint`: minted into a hint. Hints come and go, so what stands there says nothing of what
+    this store has written before: it takes a fresh actor."""
+
     request: ClientRequest
     seen: Context
+    is_hint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ class Minter:
     def mint(self, entry: MintEntry, old: bytes | None, wall_ms: int) -> MintResult:
         request, seen = entry.request, entry.seen
         local = decode(old) if old is not None else None
-        actor = self.actors.choose(local, seen, wall_ms, dot_count(request))
+        known = None if entry.is_hint else local
+        actor = self.actors.choose(known, seen, wall_ms, dot_count(request))
         if not isinstance(actor, Actor):
             return MintResult(Reason.NOT_READY)
         try:
@@ -80,9 +85,9 @@ class Minter:
             return MintResult(Reason.NONE, old, local)
         self._follow(local, seen, wall_ms)
         stamp = self.clock.next(wall_ms)
-        known = superseded_by(request, seen)
+        superseded = superseded_by(request, seen)
         try:
-            minted = mint(local, change, actor, stamp, seen=known, limits=self.limits)
+            minted = mint(local, change, actor, stamp, seen=superseded, limits=self.limits)
         except TooManySiblingsError:
             return MintResult(Reason.TOO_MANY_SIBLINGS)
         stored = _encoded(minted.record)

@@ -144,7 +144,8 @@ class Writing:
         return self._next_id
 
     def _mint(self, now: Now, space: Space, writes: list[_Write]) -> StoreOrder:
-        entries = [MintEntry(write.call.request, write.call.seen) for write in writes]
+        is_hint = space is Space.HINT
+        entries = [MintEntry(write.call.request, write.call.seen, is_hint) for write in writes]
         minted = MintBatch(self._minter, entries, now.wall_ms)
         number = self._take_id()
         self._batches[number] = _Batch(writes, minted)

@@ -78,6 +78,19 @@ def siblings(minter: Minter, count: int) -> bytes:
     return stored
 
 
+def test_what_is_minted_into_a_hint_never_counts_on():
+    """A stand-in's hint with e:2 was delivered and dropped; another stand-in brings it an older one
+    with e:1. Counting on from that would use e:2 for a second event."""
+    minter = make_minter()
+    first = minter.mint(replace(entry(put(b"1")), is_hint=True), None, WALL_MS)
+    second = minter.mint(replace(entry(put(b"2")), is_hint=True), first.stored, WALL_MS)
+    third = minter.mint(replace(entry(put(b"3")), is_hint=True), first.stored, WALL_MS)
+    dots = [
+        item.dot for made in (first, second, third) if made.record for item in made.record.items
+    ]
+    assert len(set(dots)) == len({dot.actor for dot in dots}) == 3
+
+
 def test_the_cap_on_siblings_refuses_and_a_context_gets_below_it():
     minter = make_minter(Limits(siblings_to_warn=2, siblings_max=3))
     full = siblings(minter, 3)
