@@ -5,11 +5,16 @@ are waited for, as only some may have been there all the time; after `patience_m
 answered have to do. Until then it mints nothing (actor.py), and answers no reader.
 
     peer has seen this start, or a later one          the disk is an old copy
+    peer has seen an earlier one that was another's   the disk is an old copy that was started since
     peer has seen more operations than the disk has   the disk is an old copy, or lost a part
     nobody answers for `patience_ms`                  nobody can tell yet
 
-In all three cases the store begins as a new incarnation, which is always safe. In the first two its
-copies are not whole: `is_stale` (recovery.py). Peers that were away are asked until they answer.
+In all these cases the store begins as a new incarnation, which is always safe. In the first three
+its copies are not whole: `is_stale` (recovery.py). Peers that were away are asked until they
+answer.
+
+A start may end before anybody has answered: so a store keeps, on stable storage and before it asks,
+the nonces of its own starts, and knows which of those that others have seen were its own.
 
 Who answers remembers it first, on stable storage: with the nonce of the run, so that the same
 question gets the same answer however often it comes. How far a peer's store is they hear by gossip
@@ -24,7 +29,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lsmkv_cluster.errors import Malformed
-from lsmkv_cluster.healing.start_messages import START, Announcement, Seen, SeenBefore
+from lsmkv_cluster.healing.start_messages import (
+    START,
+    Announcement,
+    OwnStarts,
+    Seen,
+    SeenBefore,
+)
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId, actor_number
 from lsmkv_cluster.ports import (
@@ -47,12 +58,17 @@ from lsmkv_cluster.versions.actor import ActorSource
 __all__ = ["StartSettings", "Starting"]
 
 NOTE = b"start/"
+OWN_NOTE = b"starts"
 
 
 @dataclass(frozen=True, slots=True)
 class StartSettings:
     patience_ms: int = 5_000
     ask_again_ms: int = 1_000
+
+
+class _Noting(NamedTuple):
+    """Of the own starts."""
 
 
 class _Answering(NamedTuple):
@@ -79,6 +95,8 @@ class Starting:
         self._rng = rng
         self._settings = settings or StartSettings()
         self._announced = actors.identity
+        self._own = _own_starts(notes).begin(self._announced.start_number, self._nonce)
+        self._is_noted = False
         self._seen = _remembered(notes)
         self._ask_at_ms: int | None = 0 if self._waiting else None
         self._patience_ms: int | None = None
@@ -105,6 +123,9 @@ class Starting:
     def tick(self, now: Now) -> list[Effect]:
         if self._ask_at_ms is None or now.ms < self._ask_at_ms:
             return []
+        if not self._is_noted:
+            self._ask_at_ms = now.ms + self._settings.ask_again_ms
+            return [StoreOrder(_Noting(), Remember(OWN_NOTE, self._own.encode()))]
         if self._patience_ms is None:
             self._patience_ms = now.ms + self._settings.patience_ms
         effects: list[Effect] = []
@@ -120,6 +141,12 @@ class Starting:
             Ask(peer, Lane.CONTROL, START, payload, self._ask_at_ms, peer) for peer in self._waiting
         ]
         return effects
+
+    def _noted(self, is_done: bool) -> None:
+        """Now others may be asked; what could not be noted is tried again later."""
+        if is_done:
+            self._is_noted = True
+            self._ask_at_ms = 0
 
     def _question(self) -> bytes:
         own = self._announced
@@ -137,14 +164,16 @@ class Starting:
             self._has_answers = True
             if answer.peer in self._waiting:
                 self._waiting.remove(answer.peer)
-                effects += self._judge(answer.peer, seen.start_number, seen.sequence)
+                effects += self._judge(answer.peer, seen)
         if not self._waiting:
             self._ask_at_ms = None
             self._is_settled = True
         return effects
 
-    def _judge(self, peer: MemberId, start_number: int, sequence: int) -> list[Effect]:
-        if start_number >= self._announced.start_number or sequence > self._sequence:
+    def _judge(self, peer: MemberId, seen: SeenBefore) -> list[Effect]:
+        start_number = seen.start_number
+        is_later = start_number >= self._announced.start_number or not self._own.know(seen)
+        if is_later or seen.sequence > self._sequence:
             if self.is_stale:
                 return []
             self.is_stale = True
@@ -182,6 +211,9 @@ class Starting:
     def stored(self, now: Now, results: Sequence[Stored]) -> list[Effect]:
         effects: list[Effect] = []
         for token, result in results:
+            if isinstance(token, _Noting):
+                self._noted(isinstance(result, Done))
+                continue
             assert isinstance(token, _Answering)
             if not isinstance(result, Done):
                 effects.append(Reply(token.reply_to, OperationStatus.NOT_READY))
@@ -189,6 +221,14 @@ class Starting:
             payload = token.seen.before.encode()
             effects.append(Reply(token.reply_to, OperationStatus.DONE, payload))
         return effects
+
+
+def _own_starts(notes: Mapping[bytes, bytes]) -> OwnStarts:
+    """A note that cannot be read is as good as none."""
+    try:
+        return OwnStarts.decode(notes[OWN_NOTE]) if OWN_NOTE in notes else OwnStarts()
+    except Malformed:
+        return OwnStarts()
 
 
 def _remembered(notes: Mapping[bytes, bytes]) -> dict[MemberId, Seen]:

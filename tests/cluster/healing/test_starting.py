@@ -18,6 +18,7 @@ from lsmkv_cluster.ports import (
     Answered,
     Ask,
     Asked,
+    Effect,
     Now,
     Reply,
     Stored,
@@ -49,6 +50,18 @@ class Peer:
         )
         self.persist()
 
+    def begin(self, now_ms: int) -> list[Effect]:
+        """A tick, after the own starts have been noted."""
+        effects = self.machine.tick(Now(now_ms, 0))
+        if [type(effect) for effect in effects] == [StoreOrder]:
+            [order] = effects
+            assert isinstance(order, StoreOrder)
+            assert isinstance(order.order, Remember)
+            self.notes[order.order.name] = order.order.value
+            assert self.machine.stored(Now(now_ms, 0), [Stored(order.token, Done())]) == []
+            effects = self.machine.tick(Now(now_ms, 0))
+        return effects
+
     def persist(self) -> None:
         for effect in self.actors.effects:
             assert isinstance(effect, Persist)
@@ -70,7 +83,7 @@ class Peer:
 
 def ask_all(starter: Peer, others: dict[bytes, Peer], now_ms: int) -> list[object]:
     """One round of questions and answers; the alarms."""
-    effects = starter.machine.tick(Now(now_ms, 0))
+    effects = starter.begin(now_ms)
     alarms: list[object] = [effect for effect in effects if isinstance(effect, Alarm)]
     for ask in effects:
         if isinstance(ask, Ask) and ask.to in others:
@@ -147,6 +160,46 @@ def test_an_old_copy_of_the_same_run_is_noticed_by_its_sequence() -> None:
     assert a.identity.incarnation != 77
 
 
+def test_an_old_copy_is_noticed_although_it_has_been_started_in_between() -> None:
+    """Simulated cluster 1690: the old copy was stopped cleanly before anybody had answered it, and
+    at its next start it had the number that was expected of the newer disk."""
+    a, b = Peer(A, (B,)), Peer(B, (A,))
+    ask_all(a, {B: b}, 0)
+    copy, notes = a.identity, dict(a.notes)
+    a.start(10)
+    ask_all(a, {B: b}, 0)
+    a.identity, a.notes = copy, notes
+    a.start(10)
+    a.begin(0)  # nobody answers
+    a.start(20)
+    assert [type(alarm) for alarm in ask_all(a, {B: b}, 0)] == [Alarm]
+    assert a.machine.is_stale
+    assert a.identity.incarnation != 77
+
+
+def test_starts_that_nobody_answered_are_not_taken_for_those_of_another_disk() -> None:
+    a, b = Peer(A, (B,)), Peer(B, (A,))
+    ask_all(a, {B: b}, 0)
+    for sequence in (10, 20):
+        a.start(sequence)
+        [ask] = a.begin(0)
+        assert isinstance(ask, Ask)
+        b.answer(ask, A)  # and the answer is lost
+    a.start(30)
+    assert ask_all(a, {B: b}, 0) == []
+    assert (a.machine.is_stale, a.identity.incarnation) == (False, 77)
+
+
+def test_nobody_is_asked_before_the_own_start_is_noted() -> None:
+    a = Peer(A, (B,))
+    [order] = a.machine.tick(Now(0, 0))
+    assert isinstance(order, StoreOrder)
+    a.machine.stored(Now(0, 0), [Stored(order.token, Failed(Failure.FULL))])
+    assert a.machine.tick(Now(500, 0)) == []
+    [again] = a.machine.tick(Now(1000, 0))
+    assert isinstance(again, StoreOrder)
+
+
 def test_the_new_incarnation_is_not_taken_for_stale_at_its_next_start() -> None:
     a, b = Peer(A, (B,)), Peer(B, (A,))
     ask_all(a, {B: b}, 0)
@@ -163,7 +216,7 @@ def test_the_new_incarnation_is_not_taken_for_stale_at_its_next_start() -> None:
 def test_the_same_question_gets_the_same_answer() -> None:
     """The answer may be lost, and is asked for again: that must not look like an old disk."""
     a, b = Peer(A, (B,)), Peer(B, (A,))
-    [ask] = a.machine.tick(Now(0, 0))
+    [ask] = a.begin(0)
     assert isinstance(ask, Ask)
     first = b.answer(ask, A)
     b.start(0)
@@ -200,7 +253,7 @@ def test_a_store_without_peers_needs_nobody() -> None:
 
 def test_an_answer_is_given_only_once_it_is_remembered() -> None:
     a, b = Peer(A, (B,)), Peer(B, (A,))
-    [ask] = a.machine.tick(Now(0, 0))
+    [ask] = a.begin(0)
     assert isinstance(ask, Ask)
     asked = Asked(A, START, ask.payload, 0, 1000, "here")
     [order] = b.machine.asked(Now(0, 0), [asked])
