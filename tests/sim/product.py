@@ -44,7 +44,7 @@ class Product:
         self._settings = settings or SETTINGS
 
     def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
-        opened = open_store(database, start.topology, start.me)
+        opened = open_store(database, start.topology, start.me, is_log_sound=start.is_log_sound)
         boot = Boot.of(
             opened,
             is_log_sound=start.is_log_sound,

@@ -97,10 +97,10 @@ class StoreLab:
         self.model: dict[tuple[Space, bytes], bytes] = {}
         self.open()
 
-    def open(self) -> Opened:
+    def open(self, *, is_log_sound: bool = True) -> Opened:
         self.db = lsmkv.open(PATH, filesystem=self.filesystem, **self.options)
         try:
-            self.opened = open_store(self.db, self.topology, ME)
+            self.opened = open_store(self.db, self.topology, ME, is_log_sound=is_log_sound)
         except BaseException:
             self.db.close()
             raise

@@ -3,7 +3,8 @@
 Opening reads the marks, and gives every owned partition its tree. After a clean end that is a
 checkpoint; otherwise, and where a checkpoint is missing or damaged, the entries are read.
 `was_closed` is true once only: the mark of a clean end is gone, synced, before anything else is
-done. It names the engine's sequence, so it does not count if somebody wrote after it.
+done. It names the engine's sequence, so it does not count if somebody wrote after it; nor does it
+after a repair, which leaves out what was damaged.
 
 Partitions and hints that cannot be read do not keep the store from opening: they are in `damaged`
 and `damaged_hints`, and the tree of such a partition is empty until it was dropped (Discard) and
@@ -45,12 +46,13 @@ class Opened:
     damaged_hints: frozenset[int]  # partitions whose hints cannot be read
 
 
-def open_store(db: DB, topology: Topology, me: MemberId) -> Opened:
+def open_store(db: DB, topology: Topology, me: MemberId, *, is_log_sound: bool = True) -> Opened:
+    """`is_log_sound`: the database had to be repaired neither now nor since its last clean end."""
     sequence = sequences(db).applied
     keys = space_tokens(Space.META).keys
     with db.scan(keys.start, keys.stop) as scan:
         marks = read_marks(scan)
-    was_closed = marks.closed_at == sequence
+    was_closed = marks.closed_at == sequence and is_log_sound
     if marks.closed_at is not None:
         db.delete(CLOSED_KEY, sync=True)
     store = Store(db, topology, me, marks.identity)

@@ -123,6 +123,17 @@ def test_after_a_clean_end_trees_come_from_checkpoints_and_otherwise_from_the_en
         assert lab.store.tree(0).root == right
 
 
+def test_after_a_repair_a_clean_end_before_it_does_not_count() -> None:
+    """What the repair left out is in the checkpoints still: simulated cluster 1909."""
+    with StoreLab() as lab:
+        lab.fill()
+        right = lab.store.tree(0).root
+        lab.store.tree(0).update(lab.store.tree(0).start, 0, 12345)
+        lab.end_cleanly()
+        assert not lab.open(is_log_sound=False).was_closed
+        assert lab.store.tree(0).root == right
+
+
 def test_a_damaged_checkpoint_costs_a_rebuild() -> None:
     with StoreLab() as lab:
         lab.fill()
