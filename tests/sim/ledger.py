@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
     from tests.sim.program import StoreLike
 
-__all__ = ["Dropped", "Holding", "Ledger", "Lookup", "Loss", "MintEvent", "is_broken"]
+__all__ = ["FAILED", "Dropped", "Holding", "Ledger", "Lookup", "Loss", "MintEvent", "is_broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,9 @@ class Lookup:
     machine: int
     key: bytes
     record: Record | None
+
+
+FAILED = "store failed"
 
 
 class Ledger:
@@ -166,6 +169,12 @@ class Ledger:
     def lost_power(self, machine: int) -> None:
         """All that it came to hold since its last sync."""
         self.lost(machine, "power", self._synced[machine])
+        self._synced[machine] = self.number
+
+    def store_failed(self, machine: int) -> None:
+        """The same may be gone, if it was the log that could not be synced: excuse enough, and no
+        proof that anything was lost."""
+        self.lost(machine, FAILED, self._synced[machine])
         self._synced[machine] = self.number
 
     # --- what was asked of stores

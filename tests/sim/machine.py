@@ -152,7 +152,7 @@ class Machine:
             return
         self._is_failing = True
         self.world.trace.add(self.name, "store failed")
-        self.world.ledger.lost_power(self.number)
+        self.world.ledger.store_failed(self.number)
         self.world.loop.after(self._random.randrange(*DOWN_US), self._replace, process)
 
     def _replace(self, process: Host) -> None:

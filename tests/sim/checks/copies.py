@@ -18,7 +18,7 @@ from lsmkv_cluster.versions.record import Record
 from lsmkv_cluster.versions.vclock import Actor
 from tests.sim.checks.evidence import Evidence, Finding
 from tests.sim.history import Call
-from tests.sim.ledger import Holding, Lookup, MintEvent
+from tests.sim.ledger import FAILED, Holding, Lookup, MintEvent
 
 __all__ = [
     "actors_end_with_a_loss",
@@ -26,7 +26,9 @@ __all__ = [
     "hints_stay_until_all_have_them",
 ]
 
-DAMAGED = "damaged"  # and still read, or found out: then it is discarded, or repaired
+# Damage is still read, or found out: then it is discarded, or repaired. After a failed sync all may
+# be there nevertheless.
+UNSURE = ("damaged", FAILED)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,6 @@ def _lost_between(evidence: Evidence, before: MintEvent, later: MintEvent) -> st
     """What took a mint from the machine that made it, before it made the later one."""
     held = Holding(before.number, before.key, before.space, before.after)
     for loss in evidence.ledger.losses_of(before.machine, held):
-        if loss.number < later.number and loss.kind != DAMAGED:
+        if loss.number < later.number and loss.kind not in UNSURE:
             return loss.kind
     return None
