@@ -52,9 +52,11 @@ _ADDRESS = re.compile(r"[!-~]{1,255}")
 class MemberState(IntEnum):
     """Numbers are persistent."""
 
-    JOINED = 1  # a member without partitions
+    JOINED = 1  # a member without partitions, until the next plan
     SERVING = 2  # gets its share of partitions
     LEAVING = 3  # gets none: the next plan takes away what it has
+    STAGED = 4  # a member without partitions, until an operator commits
+    REMOVED = 5  # for good: nobody listens to it, and it stays here only while a row names it
 
 
 @dataclass(frozen=True, order=True)
@@ -98,6 +100,11 @@ class Member:
     def stores(self) -> bool:
         """Whether a plan gives partitions to it."""
         return self.state is MemberState.SERVING and self.weight > 0
+
+    @property
+    def votes(self) -> bool:
+        """Whether it takes part in deciding on the next document."""
+        return self.state is not MemberState.REMOVED
 
 
 def actor_number(id: MemberId) -> int:

@@ -10,10 +10,11 @@ import pytest
 from lsmkv_cluster.errors import TopologyError
 from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Level, Mode
 from lsmkv_cluster.placement.members import Address, MemberState, default_host
+from lsmkv_cluster.placement.owners import Phase, Transition
 from lsmkv_cluster.placement.planner import plan
 from lsmkv_cluster.placement.slots import slot_of
 from lsmkv_cluster.placement.topology import DataCentre
-from tests.support.members import make_member, make_topology
+from tests.support.members import make_member, make_topology, member_id
 
 TOPOLOGY = make_topology()
 
@@ -49,6 +50,10 @@ def test_the_longest_prefix_decides():
     assert prefix(b"user") == prefix(b"") == b""
 
 
+def moving(partition: int, row: tuple[bytes, ...] = ()) -> Transition:
+    return Transition(partition, Phase.FILLING, row or ROWS[0][:1])
+
+
 HOST_TWICE = make_member("z", host="h1", dc="west", rack="w")
 ROWS = TOPOLOGY.owners
 
@@ -73,6 +78,15 @@ ROWS = TOPOLOGY.owners
         ({"owners": ()}, "0 partitions"),
         ({"owners": (ROWS[0][::-1], *ROWS[1:])}, "not in the order of data centres"),
         ({"owners": ((ROWS[0][0], ROWS[0][0]), *ROWS[1:])}, "on one host"),
+        ({"transitions": (moving(1), moving(0))}, "transitions out of order"),
+        ({"transitions": (moving(0), moving(0))}, "transitions out of order"),
+        ({"transitions": (moving(16),)}, "a transition of partition 16"),
+        ({"transitions": (moving(0, ROWS[0]),)}, "to the same row"),
+        ({"transitions": (moving(0, (ROWS[0][0], ROWS[0][0])),)}, "on one host"),
+        ({"transitions": (moving(0, (member_id("?"),)),)}, "is not a member"),
+        ({"placed": (1,) * 15}, "15 places of 16"),
+        ({"placed": (0,) * 16}, "an epoch that is not"),
+        ({"placed": (2,) * 16}, "an epoch that is not"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, Any], message: str):
@@ -139,3 +153,53 @@ def test_levels_print_as_operators_write_them():
 )
 def test_on_loopback_every_node_counts_as_a_host(address: str, host: str):
     assert default_host("n1", address, "server") == host
+
+
+# --- transitions
+
+OLD = TOPOLOGY.owners[0]
+COMING, *_ = (id for id in TOPOLOGY.stand_ins(0) if TOPOLOGY.members_by_id[id].dc == "east")
+NEW = (OLD[0], COMING, OLD[2])
+
+
+def test_while_a_copy_is_filled_the_old_row_is_read_and_both_are_written():
+    topology = replace(TOPOLOGY, transitions=(Transition(0, Phase.FILLING, NEW),))
+    assert topology.keepers(0) == (*OLD, COMING)
+    assert topology.written_rows(0) == (OLD, NEW)
+    assert topology.keepers(1) == TOPOLOGY.owners[1]
+    assert topology.written_rows(1) == (TOPOLOGY.owners[1],)
+    assert topology.is_filling(0, COMING)
+    assert not any(topology.is_filling(0, id) for id in OLD)
+    assert COMING not in topology.stand_ins(0)
+    assert set(topology.kept_by(COMING)) == {0, *TOPOLOGY.kept_by(COMING)}
+
+
+def test_when_switched_the_new_row_is_read_and_nobody_fills():
+    owners = (NEW, *TOPOLOGY.owners[1:])
+    topology = replace(TOPOLOGY, owners=owners, transitions=(Transition(0, Phase.SWITCHED, OLD),))
+    assert topology.keepers(0) == (*NEW, OLD[1])
+    assert topology.written_rows(0) == (NEW, OLD)
+    assert not any(topology.is_filling(0, id) for id in topology.keepers(0))
+    assert set(topology.stand_ins(0)).isdisjoint({*NEW, *OLD})
+
+
+def test_a_moving_partition_may_have_more_copies_than_are_wanted():
+    fewer = (DataCentre("east", 1), DataCentre("west", 1))
+    moves = tuple(
+        Transition(p, Phase.FILLING, (row[0], row[2])) for p, row in enumerate(TOPOLOGY.owners)
+    )
+    replace(TOPOLOGY, data_centres=fewer, transitions=moves)
+    with pytest.raises(TopologyError, match="more owners than"):
+        replace(TOPOLOGY, data_centres=fewer, transitions=moves[1:])
+
+
+def test_the_removed_do_not_vote():
+    gone, *others = TOPOLOGY.members
+    members = (replace(gone, state=MemberState.REMOVED), *others)
+    assert replace(TOPOLOGY, members=members).voters == {member.id for member in others}
+
+
+def test_what_has_moved_since_an_earlier_document():
+    later = replace(TOPOLOGY, epoch=3, parent=bytes([1]) * 32, placed=(3, 1, 2, *[1] * 13))
+    assert later.moved_since(TOPOLOGY) == [0, 2]
+    assert later.moved_since(later) == []

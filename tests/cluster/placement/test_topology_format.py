@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lsmkv_cluster.errors import TopologyError
 from lsmkv_cluster.placement.keyspaces import Keyspace
 from lsmkv_cluster.placement.members import MEMBER_ID_SIZE, Address, Member
+from lsmkv_cluster.placement.owners import Phase, Transition
 from lsmkv_cluster.placement.slots import SLOT_COUNT
 from lsmkv_cluster.placement.topology import DataCentre, Topology
 from lsmkv_cluster.placement.topology_format import (
@@ -19,13 +20,14 @@ from lsmkv_cluster.placement.topology_format import (
     decode_topology,
     document_hash,
     encode_topology,
+    forced,
     successor,
 )
 from tests.support.members import make_member, make_topology
 from tests.support.worked_examples import block, hexadecimal, joined
 
 TOPOLOGY = make_topology()
-HASH = "97b577a56d8232b6e78fd1ca8a567945a12900c4f1cd0f50a1a9e43f6d4a2a4b"
+HASH = "aebcf5437653163dd6905558135ca0edb8e9970888acef561593f4e38c5e6520"
 BYTES = encode_topology(TOPOLOGY)
 
 
@@ -36,7 +38,7 @@ def resealed(data: bytes) -> bytes:
 
 
 def test_the_worked_example():
-    data = joined(hexadecimal(block("0: 4c534d4b 56544f50")), 158)
+    data = joined(hexadecimal(block("0: 4c534d4b 56544f50")), 161)
     member = Member(
         bytes(range(16, 32)),
         "n1",
@@ -77,6 +79,7 @@ def test_the_largest_tables_fit():
         data_centres=(DataCentre("east", 15),),
         members=members,
         owners=(row,) * SLOT_COUNT,
+        placed=(),
     )
     data = encode_topology(document)
     assert decode_topology(data) == document
@@ -133,7 +136,7 @@ def test_spliced_bytes_with_a_good_checksum(offset: int, piece: bytes, removed: 
     decodes_to_itself_or_is_refused(resealed(bytes(data)))
 
 
-@pytest.mark.parametrize("offset", [22, 88, 90, 92])
+@pytest.mark.parametrize("offset", [22, 88, 90, 92, 94])
 def test_counts_are_checked_before_anything_is_made(offset: int):
     data = BYTES[:offset] + b"\xff\xff" + BYTES[offset + 2 :]
     with pytest.raises(TopologyError):
@@ -154,3 +157,44 @@ def test_foreign_bytes_and_newer_versions_are_told_apart():
         decode_topology(BYTES[:8] + b"\x02" + BYTES[9:])
     with pytest.raises(TopologyError, match="of more than"):
         decode_topology(bytes(TOPOLOGY_SIZE_MAX + 1))
+
+
+# --- transitions
+
+ROWS = TOPOLOGY.owners
+FIRST, SECOND = ROWS[:2]
+OTHERS = TOPOLOGY.stand_ins(0)
+COMING = (*FIRST[:1], *OTHERS[:1], FIRST[2])
+MOVING = successor(
+    TOPOLOGY,
+    transitions=(Transition(0, Phase.FILLING, COMING), Transition(3, Phase.SWITCHED, SECOND)),
+)
+
+
+def test_a_document_with_transitions_comes_back():
+    data = encode_topology(MOVING)
+    assert decode_topology(data) == MOVING
+    for index in range(16, len(data)):
+        for value in (0, 1, 0xFF, data[index] ^ 1):
+            changed = bytearray(data)
+            changed[index] = value
+            decodes_to_itself_or_is_refused(resealed(bytes(changed)))
+
+
+def test_what_moves_is_placed_anew_and_nothing_else():
+    assert MOVING.placed == (2, 1, 1, 2, *[1] * 12)
+    same = successor(MOVING, feature_level=2)
+    assert same.placed == MOVING.placed
+    turned = (FIRST[1], FIRST[0], FIRST[2])
+    assert successor(TOPOLOGY, owners=(turned, *ROWS[1:])).placed == TOPOLOGY.placed
+    settled = successor(same, transitions=MOVING.transitions[1:], owners=(COMING, *ROWS[1:]))
+    assert settled.placed == (4, 1, 1, 2, *[1] * 12)
+
+
+def test_a_forced_document_is_of_another_generation():
+    made = forced(MOVING, feature_level=2)
+    assert (made.generation, made.epoch) == (1, (1 << 32) + 3)
+    assert forced(made).epoch == (2 << 32) + 4
+    assert successor(made).generation == 1
+    assert made.parent == document_hash(encode_topology(MOVING))
+    assert decode_topology(encode_topology(made)) == made

@@ -283,9 +283,10 @@ def test_marks_mean_the_same_slots_when_partitions_are_cut_otherwise() -> None:
     with StoreLab() as lab:
         lab.do(Suspect((3,), Lack.LOST))
         lab.merge(DATA, (key_in(3), record_of(b"v")))
-        halved = replace(TOPOLOGY, owners=TOPOLOGY.owners[::2])
+        halved = replace(TOPOLOGY, owners=TOPOLOGY.owners[::2], placed=())
         assert open_store(lab.db, halved, ME).store.incomplete == {1: Lack.LOST}
-        doubled = replace(TOPOLOGY, owners=tuple(o for o in TOPOLOGY.owners for _ in range(2)))
+        rows = tuple(row for row in TOPOLOGY.owners for _ in range(2))
+        doubled = replace(TOPOLOGY, owners=rows, placed=())
         opened = open_store(lab.db, doubled, ME)
         assert opened.store.incomplete == {6: Lack.LOST, 7: Lack.LOST}
         assert sum(opened.store.tree(p).entry_count for p in (6, 7)) == 1
