@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lsmkv_cluster.operations import decode_operations, encode_operations
 from lsmkv_cluster.placement.members import MemberId
@@ -93,7 +95,9 @@ class GossipNetwork:
         self.datagram_count = 0
         self.lost_count = 0
         self.stream_answer_count = 0
+        self.sent_counts: Counter[MemberId] = Counter()  # datagrams and requests, by receiver
         self.largest_size = 0
+        self._start_number = start_number
         self._settings = settings
         self._random = random.Random(seed)
         self._events: list[tuple[int, int, Callable[[], None]]] = []
@@ -125,6 +129,28 @@ class GossipNetwork:
         """One direction."""
         targets = list(tos)
         self.cuts |= {(left, right) for left in froms for right in targets}
+
+    def adopt(self, ids: Sequence[MemberId], within_ms: int = 0) -> None:
+        """These are the members from now on: new ones start, and each of the others is told at some
+        moment within this time. Who is no member any more is not told, and goes on."""
+        olds = [id for id in self.ids if id in ids]
+        self.ids = list(ids)
+        for id in olds:
+            late_ms = self._random.randrange(within_ms + 1)
+            self.at(self.now_ms + late_ms, partial(self.tell, id))
+        for id in ids:
+            if id not in self.nodes:
+                self.add(id)
+
+    def add(self, id: MemberId) -> None:
+        """A member that starts, of which the others know nothing yet."""
+        self.nodes[id] = Node(id, self._start_number)
+        self._start(self.nodes[id])
+
+    def tell(self, id: MemberId) -> None:
+        """Who the members are, if it runs."""
+        if self.nodes[id].machine is not None:
+            self.call(id, lambda machine, now: machine.follow(now, self.ids))
 
     def heal(self) -> None:
         self.cuts.clear()
@@ -173,7 +199,7 @@ class GossipNetwork:
         return {
             node.machine.status(of)
             for node in self.nodes.values()
-            if node.machine is not None and node.id != of
+            if node.machine is not None and node.id != of and node.id in self.ids
         }
 
     def all_see(self, of: MemberId, *status: Status) -> bool:
@@ -257,6 +283,7 @@ class GossipNetwork:
         count = len(datagram.operations)
         assert count > 0, "an empty datagram"
         self.datagram_count += 1
+        self.sent_counts[datagram.to] += 1
         self.byte_count += len(body) + UDP_OVERHEAD
         self.largest_size = max(self.largest_size, len(body))
         if self.loss and self._random.random() < self.loss:
@@ -278,6 +305,7 @@ class GossipNetwork:
         """Both directions must work, the receiver be there, and the answer come in time."""
         machine = node.machine
         assert machine is not None
+        self.sent_counts[ask.to] += 1
         self.byte_count += len(ask.payload) + TCP_OVERHEAD
         is_open = [True]
 

@@ -30,6 +30,16 @@ class Dissemination:
         self._levels: list[dict[MemberId, None]] = [{} for _ in range(limit)]
         self._sent: dict[MemberId, int] = {}  # members on the levels, and on which
 
+    def follow(self, limit: int, is_kept: Callable[[MemberId], bool]) -> None:
+        """Each news is to be sent so many times now; about some members there is none any more."""
+        levels = self._levels
+        self._levels = [{} for _ in range(limit)]
+        self._sent = {}
+        for sent, level in enumerate(levels[:limit]):
+            for member in filter(is_kept, level):
+                self._sent[member] = sent
+                self._levels[sent][member] = None
+
     def __len__(self) -> int:
         return len(self._sent)
 

@@ -41,10 +41,19 @@ class Gossip:
         self._peers = peers
         self._health = health
         self._settings = settings
-        member_count = len(table.records) + 1
-        limit = transmission_limit(member_count, settings.retransmit_multiplier)
-        self._queue = Dissemination(limit)
+        self._queue = Dissemination(self._limit)
         self.next_ms = 0  # when there is news
+
+    @property
+    def _limit(self) -> int:
+        member_count = len(self._table.records) + 1
+        return transmission_limit(member_count, self._settings.retransmit_multiplier)
+
+    def follow(self, now_ms: int) -> None:
+        """The table has other members now."""
+        records, me = self._table.records, self._self.me
+        self._queue.follow(self._limit, lambda member: member in records or member == me)
+        self.next_ms = max(self.next_ms, now_ms)
 
     def next_deadline(self) -> int | None:
         return self.next_ms if self._queue else None

@@ -145,6 +145,26 @@ class MemberTable:
         self._is_due_stale = False  # and it has to be looked for again
         self._lifeguard = lifeguard
 
+    def follow(self, others: Sequence[MemberId], bounds: Timeouts) -> None:
+        """These are the others now. Accusations by those who are gone do not count, but the last
+        of a suspicion stays: when its time is up, own probes decide."""
+        kept = {*others, self._me}
+        self.records = {member: self.records.get(member) or Record(member) for member in others}
+        self.dead = {member: None for member in self.dead if member in kept}
+        self._befores = {member: was for member, was in self._befores.items() if member in kept}
+        self._suspects = {
+            member: self.records[member] for member in self._suspects if member in kept
+        }
+        self.live_count = 1 + sum(record.status not in _GONE for record in self.records.values())
+        self._bounds = bounds
+        self._is_due_stale = True
+        for record in self._suspects.values():
+            left = tuple(accuser for accuser in record.accusers if accuser in kept)
+            if left and left != record.accusers:
+                record.accusers = left
+                record.wording = None
+            self._set_deadline(record)
+
     def is_told(self, payload: bytes) -> bool:
         """Whether this statement is word for word what this node says itself, as most gossip is:
         it need not be decoded."""

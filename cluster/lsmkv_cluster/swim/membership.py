@@ -9,6 +9,7 @@
   after a pause the probe under way is void, because its answers may have been lost.
 
 Members are those of the topology: of anybody else nothing is believed, and nothing is sent to them.
+With each new document the node says who they are now (`follow`).
 Gossip decides where requests are sent and nothing else: it never moves data. Datagrams come in
 through `received`, authentic and new (datagram.py, replay_window.py); any other frame of a member
 is a sign of life, `heard_from`. The first call starts the machine.
@@ -23,7 +24,6 @@ from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.operations import Operation, OperationStatus
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import (
-    Alarm,
     Answered,
     Ask,
     Asked,
@@ -43,15 +43,13 @@ from lsmkv_cluster.swim.gossip_messages import (
     PING,
     REACHED,
     STATEMENT,
-    OwnState,
-    Statement,
-    decode_exchange,
     decode_indirect_ping,
     decode_number,
     decode_ping,
     decode_statement,
     encode_exchange,
 )
+from lsmkv_cluster.swim.hearsay import Hearsay
 from lsmkv_cluster.swim.local_health import LocalHealth
 from lsmkv_cluster.swim.member_report import MemberReport, own_report, report_of
 from lsmkv_cluster.swim.member_status import Status
@@ -59,7 +57,7 @@ from lsmkv_cluster.swim.member_table import MemberTable, Record
 from lsmkv_cluster.swim.membership_settings import MembershipSettings
 from lsmkv_cluster.swim.own_state import SelfDescription
 from lsmkv_cluster.swim.peer_clocks import ClockOffset
-from lsmkv_cluster.swim.peers import Peers
+from lsmkv_cluster.swim.peers import Peers, others_of
 from lsmkv_cluster.swim.prober import Failed, PingToken, Prober, Tell
 from lsmkv_cluster.transport.wire import Lane
 
@@ -82,11 +80,9 @@ class Membership:
         settings: MembershipSettings | None = None,
     ) -> None:
         self._settings = settings = settings or MembershipSettings()
-        count = len(members)
-        others = [member for member in members if member != me]
-        if len(others) != count - 1:
-            raise ValueError("the members must be different, and this node one of them")
+        count, others = len(members), others_of(members, me)
         self._me = me
+        self._rng = rng
         self._self = SelfDescription(me, start_number)
         self._health = LocalHealth(settings.health_score_max if settings.lifeguard else 0)
         self._table = MemberTable(me, others, settings.suspicion(count), settings.lifeguard)
@@ -95,10 +91,10 @@ class Membership:
         self._prober = Prober(
             self._table, self._peers, self._health, settings, rng, self._gossip.own_state
         )
+        self._hearsay = Hearsay(self._self, self._table, self._gossip, self._health, self._peers)
         self._exchange_interval_ms = settings.exchange_every_ms(count)
         self._has_started = False
         self._has_exchanged = False
-        self._has_warned = False
         self._exchange_ms = 0
         self._effects: list[Effect] = []
         self._now = Now(0, 0)  # of the call under way
@@ -111,8 +107,12 @@ class Membership:
         return self._self.status if member == self._me else self._table.records[member].status
 
     def is_reachable(self, member: MemberId) -> bool:
-        """Whether to send requests to it. A suspect may well answer: it is to be tried last."""
-        return self.status(member) in (Status.ALIVE, Status.SUSPECT)
+        """Whether to send requests to it. A suspect may well answer: it is to be tried last. Who is
+        no member (any more, or yet) cannot be reached."""
+        if member == self._me:
+            return not self._self.has_left
+        record = self._table.records.get(member)
+        return record is not None and record.status in (Status.ALIVE, Status.SUSPECT)
 
     def load(self, member: MemberId) -> int:
         """The bits of Load that it last announced."""
@@ -122,8 +122,10 @@ class Membership:
         return vitals.load if vitals is not None else 0
 
     def clock_offset_ms(self, member: MemberId) -> ClockOffset | None:
-        """How far its wall clock is ahead of ours; None before its first answer."""
-        return None if member == self._me else self._table.records[member].clock
+        """How far its wall clock is ahead of ours; None before its first answer, and of who is no
+        member."""
+        record = self._table.records.get(member)
+        return None if record is None else record.clock
 
     def report(self, now: Now) -> tuple[MemberReport, ...]:
         """One row for each member, by ascending id."""
@@ -152,6 +154,29 @@ class Membership:
             self._self.has_left = True
             self._spread(self._me)
             self._effects += self._gossip.round(now)
+        return self._end()
+
+    def follow(self, now: Now, members: Sequence[MemberId]) -> list[Effect]:
+        """These are the members from now on, this node among them. Who is new is taken for alive
+        until its answer comes or probes fail; of who is gone nothing stays. A table is asked for
+        soon: what was said of the new ones before was ignored here."""
+        others = others_of(members, self._me)
+        self._begin(now)
+        was_alone = not self._table.records
+        added = [member for member in others if member not in self._table.records]
+        self._table.follow(others, self._settings.suspicion(len(members)))
+        self._peers.follow(others)
+        self._prober.follow(now.ms)
+        self._gossip.follow(now.ms)
+        self._exchange_interval_ms = self._settings.exchange_every_ms(len(members))
+        if was_alone:
+            self._prober.start(now.ms)
+        if added:
+            soon_ms = now.ms + self._rng.randrange(self._settings.probe_interval_ms)
+            self._exchange_ms = max(now.ms, min(self._exchange_ms, soon_ms))
+            self._has_exchanged = False
+        for member in added:
+            self._carry_out(self._prober.ping(now, member))
         return self._end()
 
     def heard_from(self, now: Now, member: MemberId) -> list[Effect]:
@@ -193,12 +218,11 @@ class Membership:
     def answered(self, now: Now, answers: Sequence[Answered | Unanswered]) -> list[Effect]:
         self._begin(now)
         for answer in answers:
-            is_done = isinstance(answer, Answered) and answer.is_done
             try:
-                if isinstance(answer, Answered) and is_done:
+                if isinstance(answer, Answered):
                     self._take_answer(answer)
-                elif isinstance(answer.token, _ExchangeToken) and not self._has_exchanged:
-                    self._exchange_ms = now.ms + self._settings.probe_interval_ms
+                else:
+                    self._had_no_table(answer)
             except Malformed:
                 self.malformed_count += 1
         return self._end()
@@ -262,6 +286,7 @@ class Membership:
     def _end(self) -> list[Effect]:
         effects = self._effects
         self._effects = []
+        effects += self._hearsay.take_alarms()
         effects += self._table.take_changes()
         return effects
 
@@ -304,14 +329,14 @@ class Membership:
         peer = record.member
         if code == STATEMENT:
             if not self._table.is_told(payload):
-                self._learn(decode_statement(payload))
+                self._hearsay.learn(self._now.ms, decode_statement(payload))
         elif code == PING:
             state = decode_ping(payload)
-            self._learn_state(peer, state)
+            self._hearsay.learn_state(self._now, peer, state)
             answers.append(Operation(ACK, self._gossip.own_state(state.number, self._now)))
         elif code == ACK:
             state = decode_ping(payload)
-            self._learn_state(peer, state)
+            self._hearsay.learn_state(self._now, peer, state)
             for tell in self._prober.acknowledged(self._now, peer, state):
                 self._carry_out(tell)
         elif code == INDIRECT_PING:
@@ -331,10 +356,10 @@ class Membership:
         try:
             if request.opcode == PING:
                 state = decode_ping(request.payload)
-                self._learn_state(request.peer, state)
+                self._hearsay.learn_state(self._now, request.peer, state)
                 answer = self._gossip.own_state(state.number, self._now)
             else:
-                self._learn_rows(request.payload)
+                self._hearsay.learn_rows(self._now.ms, request.payload)
                 answer = self._rows()
         except Malformed:
             self.malformed_count += 1
@@ -343,16 +368,25 @@ class Membership:
         return OperationStatus.DONE, answer
 
     def _take_answer(self, answer: Answered) -> None:
+        """Any answer is a sign of life, also of a member that does not know this one yet."""
         record = self._table.records.get(answer.peer)
         if record is None:
             return
         if isinstance(answer.token, PingToken):
-            self._learn_state(answer.peer, decode_ping(answer.payload))
+            if answer.is_done:
+                state = decode_ping(answer.payload)
+                self._hearsay.learn_state(self._now, answer.peer, state)
             self._prober.answered(answer.token.number)
-        else:
-            self._learn_rows(answer.payload)
+        elif answer.is_done:
+            self._hearsay.learn_rows(self._now.ms, answer.payload)
             self._has_exchanged = True
+        else:
+            self._had_no_table(answer)
         self._hear(record)
+
+    def _had_no_table(self, answer: Answered | Unanswered) -> None:
+        if isinstance(answer.token, _ExchangeToken) and not self._has_exchanged:
+            self._exchange_ms = self._now.ms + self._settings.probe_interval_ms
 
     def _hear(self, record: Record, is_answered: bool = False) -> None:
         """A sign of life. Whoever is accused is told so, unless an answer does it anyway."""
@@ -362,38 +396,3 @@ class Membership:
         told_ms = record.told_ms
         if told_ms is None or self._now.ms - told_ms >= self._settings.probe_interval_ms:
             self._carry_out(self._prober.ping(self._now, record.member))
-
-    def _learn_state(self, peer: MemberId, state: OwnState) -> None:
-        if self._table.hear_clock(self._now, peer, state.vitals.wall_ms):
-            self._peers.hurry(peer)
-        self._learn(Statement(Status.ALIVE, peer, state.incarnation, state.vitals))
-
-    def _learn_rows(self, payload: bytes) -> None:
-        """Of what a table says only a change of status is passed on: the rest was, when it was new,
-        and a member that starts learns of everybody from a table."""
-        for said in decode_exchange(payload):
-            record = self._table.records.get(said.member)
-            before = None if record is None else record.status
-            self._learn(said, before)
-
-    def _learn(self, said: Statement, spread_unless: Status | None = None) -> None:
-        if said.member == self._me:
-            self._defend(said)
-            return
-        record = self._table.records.get(said.member)
-        if record is None:
-            return
-        if self._table.learn(self._now.ms, record, said) and record.status is not spread_unless:
-            self._spread(said.member)
-
-    def _defend(self, said: Statement) -> None:
-        if not self._self.is_wronged_by(said):
-            return
-        if said.status is Status.ALIVE and not self._has_warned:
-            self._has_warned = True
-            there, here = said.incarnation, self._self.incarnation
-            why = "its files are an old copy, or run twice"
-            self._effects.append(Alarm(f"this member is in incarnation {there}, not {here}: {why}"))
-        self._self.raise_above(said.incarnation)
-        self._health.note(1)
-        self._spread(self._me)

@@ -11,9 +11,17 @@ from collections.abc import Callable, Sequence
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Random
 
-__all__ = ["Peers"]
+__all__ = ["Peers", "others_of"]
 
 Wanted = Callable[[MemberId], bool]
+
+
+def others_of(members: Sequence[MemberId], me: MemberId) -> list[MemberId]:
+    """ValueError unless the members are different and this node is one of them."""
+    others = [member for member in members if member != me]
+    if len(set(others)) != len(members) - 1:
+        raise ValueError("the members must be different, and this node one of them")
+    return others
 
 
 class Peers:
@@ -27,6 +35,19 @@ class Peers:
         self._order = list(others)
         self._position = len(others)
         self._hurried: dict[MemberId, None] = {}
+
+    def follow(self, others: Sequence[MemberId]) -> None:
+        """These are the others now. New ones get their turn within this pass, somewhere in it."""
+        known, kept = set(self._mixed), set(others)
+        done = [member for member in self._order[: self._position] if member in kept]
+        ahead = [member for member in self._order[self._position :] if member in kept]
+        self._mixed = [member for member in self._mixed if member in kept]
+        for member in others:
+            if member not in known:
+                self._mixed.append(member)
+                ahead.insert(self._rng.randrange(len(ahead) + 1), member)
+        self._order, self._position = done + ahead, len(done)
+        self._hurried = {member: None for member in self._hurried if member in kept}
 
     def hurry(self, member: MemberId) -> None:
         """Let it be the next one, beside its turn."""

@@ -119,6 +119,22 @@ class Prober:
         """Members that start together do not probe together."""
         self._next_ms = now_ms + self._rng.randrange(self._settings.probe_interval_ms)
 
+    def follow(self, now_ms: int) -> None:
+        """Who stands no more in the table is neither probed, nor asked to probe, nor answered."""
+        records, probe = self._table.records, self._probe
+        if probe is not None:
+            probe.relays = {
+                member: has for member, has in probe.relays.items() if member in records
+            }
+            if probe.target not in records:
+                self._probe = None
+                self._next_ms = max(self._next_ms, now_ms)
+        self._relays = {
+            number: relay
+            for number, relay in self._relays.items()
+            if relay.requester in records and relay.target in records
+        }
+
     def reset(self, now_ms: int) -> None:
         """Nothing that was under way counts."""
         self._probe = None

@@ -48,6 +48,22 @@ def test_newer_news_takes_the_place_of_older():
     assert [taken(queue, 1) for _ in range(3)] == [[b"a"], [b"a"], []]
 
 
+def test_news_is_sent_as_often_as_there_are_members_now():
+    """What was sent often enough for fewer members is over, and so is news about who is gone."""
+    queue = Dissemination(2)
+    for member in (b"a", b"b", b"c"):
+        queue.add(member)
+    assert taken(queue, 1) == [b"a"]
+    queue.follow(3, lambda member: member != b"b")
+    assert [taken(queue, 5) for _ in range(4)] == [[b"c", b"a"], [b"c", b"a"], [b"c"], []]
+    queue.add(b"a")
+    assert taken(queue, 1) == [b"a"]
+    queue.add(b"c")
+    queue.follow(1, lambda member: True)
+    assert taken(queue, 5) == [b"c"]
+    assert len(queue) == 0
+
+
 @given(st.lists(st.binary(min_size=1, max_size=40), unique=True), st.integers(0, 300))
 def test_never_more_than_there_is_room(members: list[bytes], room: int):
     queue = Dissemination(3)

@@ -49,3 +49,20 @@ def test_a_pick_finds_the_only_one_there_is():
     peers = Peers(MEMBERS, random.Random(5))
     for _ in range(50):
         assert peers.pick(3, lambda member: member == MEMBERS[4]) == [MEMBERS[4]]
+
+
+def test_new_ones_get_their_turn_within_the_pass_and_those_who_are_gone_get_none():
+    peers = Peers(MEMBERS[:4], random.Random(6))
+    begun = [peers.next(lambda _: True) for _ in range(2)]
+    gone, stays = begun
+    ahead = [member for member in MEMBERS[:4] if member not in begun]
+    peers.hurry(gone)
+    kept = [stays, ahead[1], *MEMBERS[4:]]
+    peers.follow(kept)
+    rest = [peers.next(lambda _: True) for _ in range(4)]
+    assert sorted(rest) == sorted([ahead[1], *MEMBERS[4:]])
+    assert sorted(peers.next(lambda _: True) for _ in kept) == sorted(kept)
+    assert set(peers.pick(9, lambda _: True)) == set(kept)
+    peers.follow([])
+    assert peers.next(lambda _: True) is None
+    assert peers.pick(1, lambda _: True) == []
