@@ -91,6 +91,15 @@ class FakeStore:
         name = self.engine_key(space, key)
         return self._durable.get(name) == self.records.get(name)
 
+    def follow(self, topology: Topology) -> None:
+        """What is kept no more is dropped, and what is gained begins empty; both durably."""
+        before, self.topology = set(self.trees), topology
+        kept = set(topology.kept_by(self.me))
+        for partition in sorted(before ^ kept):
+            self.trees.pop(partition, None)
+            self._discard(partition)
+        self.trees |= {partition: self._planted(partition) for partition in sorted(kept - before)}
+
     # --- faults
 
     def lose_power(self) -> None:
@@ -195,8 +204,7 @@ class FakeStore:
     # --- trees
 
     def _plant_trees(self) -> None:
-        owners = enumerate(self.topology.owners)
-        self.trees = {number: self._planted(number) for number, row in owners if self.me in row}
+        self.trees = {number: self._planted(number) for number in self.topology.kept_by(self.me)}
 
     def _planted(self, partition: int) -> MerkleTree:
         tokens = partition_tokens(Space.DATA, self.topology.partitioning, partition)

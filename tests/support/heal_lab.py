@@ -2,7 +2,8 @@
 
 Each node has a FakeStore, a stand-in for the replica machine (it merges and reads, no more) and the
 machines a test gives it. One Ask ends in exactly one Answered or Unanswered, as ports.py says; what
-is doubled is the request, which is then carried out twice.
+is doubled is the request, which is then carried out twice. Who is asked by a later document than
+its own adopts that first; copies that it gains are empty, and not ready.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol, cast
 
 from lsmkv_cluster.coordination.replica_messages import (
     MERGE,
@@ -27,7 +29,7 @@ from lsmkv_cluster.operations import Machine as MachineNumber
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.keyspaces import Keyspace
 from lsmkv_cluster.placement.members import MemberId
-from lsmkv_cluster.placement.owners import no_owners
+from lsmkv_cluster.placement.owners import Phase, Transition, no_owners
 from lsmkv_cluster.placement.planner import plan
 from lsmkv_cluster.placement.topology import DataCentre, Topology
 from lsmkv_cluster.ports import (
@@ -47,7 +49,7 @@ from lsmkv_cluster.storage.storage_orders import Failure, Merge, Merged, Read, S
 from tests.support.fake_store import FakeStore
 from tests.support.members import make_member, member_id
 
-__all__ = ["HealLab", "LabNode", "WALL_MS", "heal_topology", "keys_of"]
+__all__ = ["HealLab", "LabNode", "WALL_MS", "heal_topology", "keys_of", "moved"]
 
 WALL_MS = 1_700_000_000_000
 STEPS_MAX = 300_000
@@ -70,6 +72,30 @@ def heal_topology(member_count: int = 5, partition_count: int = 4, copies: int =
     )
 
 
+def moved(
+    topology: Topology, partition: int, phase: Phase | None, row: tuple[MemberId, ...]
+) -> Topology:
+    """The next document: the partition begins to go to that row, is read there and leaves the one
+    before (SWITCHED), or has its place there (None)."""
+    epoch, owners, placed = topology.epoch + 1, list(topology.owners), list(topology.placed)
+    placed[partition] = epoch
+    transitions = [move for move in topology.transitions if move.partition != partition]
+    if phase is Phase.FILLING:
+        transitions.append(Transition(partition, phase, row))
+    else:
+        if phase is Phase.SWITCHED:
+            transitions.append(Transition(partition, phase, owners[partition]))
+        owners[partition] = row
+    return replace(
+        topology,
+        epoch=epoch,
+        parent=b"p" * 32,
+        owners=tuple(owners),
+        transitions=tuple(sorted(transitions, key=lambda move: move.partition)),
+        placed=tuple(placed),
+    )
+
+
 def keys_of(topology: Topology, partition: int, count: int) -> list[bytes]:
     """The first of k0, k1 ... that lie in the partition."""
     names = (b"k%d" % number for number in itertools.count())
@@ -82,6 +108,7 @@ class LabNode:
     """`machines` are those of the present run: a restart makes others."""
 
     id: MemberId
+    topology: Topology  # the document that it has adopted
     store: FakeStore
     lab: HealLab
     machines: dict[MachineNumber, Machine] = field(default_factory=dict)
@@ -93,9 +120,18 @@ class LabNode:
     alarms: list[str] = field(default_factory=list)
 
 
+class Following(Protocol):
+    """A machine that takes another document."""
+
+    def follow(self, now: Now, topology: Topology) -> list[Effect] | None: ...
+
+
 class HealLab:
+    """`topology` is the newest document."""
+
     def __init__(self, topology: Topology, build: Build, seed: int = 1) -> None:
         self.topology = topology
+        self._documents = {topology.epoch: topology}
         self.now_ms = 1000
         self.loss = 0.0
         self.doubling = 0.0
@@ -106,9 +142,10 @@ class HealLab:
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._open: dict[int, tuple[LabNode, int, MachineNumber, Ask]] = {}
+        self.order_delay_ms = 1  # of the store
         self._replies: dict[Hashable, tuple[LabNode, int, MemberId]] = {}
         self.nodes = {
-            member.id: LabNode(member.id, FakeStore(topology, member.id), self)
+            member.id: LabNode(member.id, topology, FakeStore(topology, member.id), self)
             for member in topology.members
         }
         for node in self.nodes.values():
@@ -125,6 +162,29 @@ class HealLab:
 
     def reachable_from(self, me: MemberId) -> Callable[[MemberId], bool]:
         return lambda other: self.nodes[other].is_up and frozenset((me, other)) not in self.cut
+
+    def publish(self, topology: Topology) -> None:
+        """There is a new document, which nobody has adopted yet."""
+        self.topology = self._documents[topology.epoch] = topology
+
+    def adopt(self, node: LabNode, topology: Topology | None = None) -> None:
+        """The newest document, or this one."""
+        topology = topology or self.topology
+        before, node.topology = node.topology, topology
+        node.store.follow(topology)
+        kept = topology.kept_by(node.id)
+        node.not_ready &= set(kept)
+        node.not_ready |= set(kept).difference(before.kept_by(node.id))
+        for number, machine in node.machines.items():
+            following = cast(Following, machine)
+            self._carry_out(node, number, following.follow(self.now, topology) or [])
+
+    def adopt_all(self, topology: Topology) -> None:
+        """Everybody who runs, at once."""
+        self.publish(topology)
+        for node in self.nodes.values():
+            if node.is_up:
+                self.adopt(node)
 
     def open_count(self, opcode: int) -> int:
         """How many of these requests wait for their answer."""
@@ -199,7 +259,7 @@ class HealLab:
         stored = Stored(effect.token, node.store.carry_out(effect.order))
         self._later(
             node,
-            1,
+            self.order_delay_ms,
             lambda: self._carry_out(node, number, node.machines[number].stored(self.now, [stored])),
         )
 
@@ -210,22 +270,29 @@ class HealLab:
         serial = self._count
         self._open[serial] = (node, node.run, number, ask)
         self._at(ask.deadline_ms - self.now_ms, lambda: self._end(serial, None))
+        epoch = node.topology.epoch
+
+        def arrive() -> None:
+            self._arrive(node.id, serial, ask, epoch)
+
         for _ in range(2 if self.random.random() < self.doubling else 1):
             if self.random.random() >= self.loss:
-                self._at(self.random.randrange(1, 20), lambda: self._arrive(node.id, serial, ask))
+                self._at(self.random.randrange(1, 20), arrive)
 
-    def _arrive(self, sender: MemberId, serial: int, ask: Ask) -> None:
+    def _arrive(self, sender: MemberId, serial: int, ask: Ask, epoch: int) -> None:
         node = self.nodes[ask.to]
         if not self.reachable_from(sender)(ask.to):
             return
+        if epoch > node.topology.epoch:
+            self.adopt(node, self._documents[epoch])
         self._count += 1
         reply_to = (serial, self._count)
         self._replies[reply_to] = (node, node.run, sender)
         if ask.opcode >> 8 == MachineNumber.REPLICA:
-            self._reply(self._replica(node, ask, reply_to))
+            self._reply(self._replica(node, ask, reply_to, epoch))
             return
         machine = node.machines[MachineNumber(ask.opcode >> 8)]
-        asked = Asked(sender, ask.opcode, ask.payload, ask.flags, ask.deadline_ms, reply_to)
+        asked = Asked(sender, ask.opcode, ask.payload, ask.flags, ask.deadline_ms, reply_to, epoch)
         self._carry_out(node, MachineNumber(ask.opcode >> 8), machine.asked(self.now, [asked]))
 
     def _reply(self, reply: Reply) -> None:
@@ -256,13 +323,15 @@ class HealLab:
 
     # --- the stand-in for the replica machine
 
-    def _replica(self, node: LabNode, ask: Ask, reply_to: Hashable) -> Reply:
+    def _replica(self, node: LabNode, ask: Ask, reply_to: Hashable, epoch: int) -> Reply:
         if node.overloaded_count > 0:
             node.overloaded_count -= 1
             return Reply(reply_to, OperationStatus.OVERLOADED)
         key = decode_merge(ask.payload)[0] if ask.opcode == MERGE else decode_read(ask.payload)
-        partition = self.topology.partition_of(key)
-        if node.id not in self.topology.owners[partition]:
+        partition = node.topology.partition_of(key)
+        if epoch < node.topology.placed[partition]:
+            return Reply(reply_to, OperationStatus.STALE_EPOCH)
+        if node.id not in node.topology.keepers(partition):
             return Reply(reply_to, ReplicaStatus.NOT_OWNER)
         if ask.opcode == MERGE:
             sync = bool(ask.flags & ReplicaFlags.SYNC)

@@ -1,13 +1,19 @@
-"""Anti-entropy: every owned partition is compared with every co-owner, again and again, for ever.
+"""Anti-entropy: all keepers of every partition are compared, again and again, for ever.
 
 This machine begins rounds (repair.py) when the schedule says so (repair_schedule.py), at most
 `exchange_count_max` at a time, answers those of other owners (antientropy_answers.py), and scrubs
-(scrub.py). Equal trees cost one small message and its answer.
+(scrub.py). Equal trees cost one small message and its answer. Copies that are not read any more are
+handed over (handing_over.py) to those that are.
+
+With a new document (`follow`) everything about partitions that have moved begins anew. No round
+begins, and no tree of theirs is compared, before the store has carried out all that it was given
+until then: a write that was taken for the place before must not be overlooked.
 
 What the node has to know comes through `take_outputs`, besides the effects:
 
     Met          a partition that is not ready knows all that a co-owner had, durably; only from
                  rounds that began after it had become so
+    HandedOver   a peer knows all that was here, durably
     Quarantined  something of a partition cannot be read: it is to be discarded and filled again
     LostDot      a peer has a write of this store that the store lacks: its epochs are to be
                  distrusted, durably; until then the record is refused, and asked for again
@@ -21,7 +27,9 @@ from dataclasses import dataclass
 
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.healing.antientropy_answers import Answers
+from lsmkv_cluster.healing.handing_over import HandOver
 from lsmkv_cluster.healing.repair import Repair
+from lsmkv_cluster.healing.repair_pairs import pairs_of
 from lsmkv_cluster.healing.repair_rounds import Outcome, RoundPlan, RoundReport
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
 from lsmkv_cluster.healing.scrub import Scrubber
@@ -39,14 +47,30 @@ from lsmkv_cluster.ports import (
     Unanswered,
 )
 from lsmkv_cluster.storage.engine_key import partition_tokens
-from lsmkv_cluster.storage.storage_orders import Space
+from lsmkv_cluster.storage.storage_orders import Space, Sync
 
-__all__ = ["AntiEntropy", "AntiEntropyReport", "LostDot", "Met", "Output", "Quarantined"]
+__all__ = [
+    "AntiEntropy",
+    "AntiEntropyReport",
+    "HandedOver",
+    "LostDot",
+    "Met",
+    "Output",
+    "Quarantined",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
     """Everything that the peer had of the partition is merged and durable here."""
+
+    partition: int
+    peer: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Everything that was here is merged and durable there; this copy is not read any more."""
 
     partition: int
     peer: MemberId
@@ -62,7 +86,7 @@ class LostDot:
     partition: int
 
 
-Output = Met | Quarantined | LostDot | RoundReport
+Output = Met | HandedOver | Quarantined | LostDot | RoundReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +107,7 @@ class AntiEntropyReport:
 
 
 class AntiEntropy:
-    """`not_ready` says which owned partitions are not ready now."""
+    """`not_ready` says which kept partitions are not ready now."""
 
     def __init__(
         self,
@@ -97,23 +121,21 @@ class AntiEntropy:
         settings: AntiEntropySettings | None = None,
     ) -> None:
         self._topology = topology
+        self._me = me
         self._trees = trees
         self._reachable = reachable
         self._not_ready = not_ready
         self._random = random
         self._settings = settings or AntiEntropySettings()
-        owned = [number for number, owners in enumerate(topology.owners) if me in owners]
-        pairs = [
-            (partition, peer)
-            for partition in owned
-            for peer in topology.owners[partition]
-            if peer != me
-        ]
+        kept = topology.kept_by(me)
+        pairs = pairs_of(topology, me, kept)
         self._schedule = RepairSchedule(pairs, me, random, self._settings)
-        self._answers = Answers(topology, me, trees, self._settings.list_open_max)
-        self._scrubber = Scrubber(owned, random, self._settings)
-        self._rounds: dict[int, tuple[Repair, Pair]] = {}
+        self._answers = Answers(topology, me, trees, random, self._settings.list_open_max)
+        self._scrubber = Scrubber(kept, random, self._settings)
+        self._rounds: dict[int, tuple[Repair | HandOver, Pair]] = {}
         self._round_id = 0
+        self._followed = 0  # documents
+        self._is_settled = True  # the store has done all from before the last of them
         self._has_begun = False
         self._outputs: list[Output] = []
         self._totals = dict.fromkeys(
@@ -127,10 +149,33 @@ class AntiEntropy:
     def restart(self, now: Now, partition: int, delay_ms: int = 0) -> None:
         """The partition was discarded, or has to be filled for another reason: what was learned
         before does not count."""
-        for round_id, (_, pair) in list(self._rounds.items()):
-            if pair.partition == partition:
-                del self._rounds[round_id]
+        self._drop_rounds([partition])
+        self._answers.forget(partition)
         self._schedule.restart(now.ms + delay_ms, partition)
+
+    def follow(self, now: Now, topology: Topology) -> list[Effect]:
+        """What was learned about partitions that have moved does not count any more."""
+        moved = topology.moved_since(self._topology)
+        self._topology = topology
+        self._drop_rounds(moved)
+        self._outputs = [
+            output
+            for output in self._outputs
+            if not (isinstance(output, Met | HandedOver) and output.partition in moved)
+        ]
+        self._schedule.follow(now.ms, moved, pairs_of(topology, self._me, moved))
+        self._scrubber.follow(topology.kept_by(self._me))
+        effects = self._answers.follow(topology, moved)
+        if moved:
+            self._followed += 1
+            self._is_settled = False
+            effects.append(StoreOrder(("settle", self._followed), Sync()))
+        return effects
+
+    def _drop_rounds(self, partitions: Collection[int]) -> None:
+        for round_id, (_, pair) in list(self._rounds.items()):
+            if pair.partition in partitions:
+                del self._rounds[round_id]
 
     @property
     def report(self) -> AntiEntropyReport:
@@ -167,7 +212,12 @@ class AntiEntropy:
         touched: dict[int, None] = {}
         for token, result in results:
             owner, serial = _parts(token)
-            if owner == "list":
+            if owner == "settle":
+                # Done or not, all that was ordered before is over.
+                if serial == self._followed:
+                    self._is_settled = True
+                    self._answers.settle()
+            elif owner == "answer":
                 found, corrupt = self._answers.stored(serial, result)
                 effects += found
                 self._quarantine(now, corrupt)
@@ -191,7 +241,7 @@ class AntiEntropy:
         for repair, _ in self._rounds.values():
             effects += repair.tick(now)
         effects += self._go_on(now, dict.fromkeys(self._rounds))
-        while len(self._rounds) < self._settings.exchange_count_max:
+        while self._may_begin:
             pair = self._schedule.next_pair(now.ms, self._reachable)
             if pair is None:
                 break
@@ -207,11 +257,15 @@ class AntiEntropy:
             return 0
         found = [self._scrubber.next_deadline()]
         found += [repair.next_deadline() for repair, _ in self._rounds.values()]
-        if len(self._rounds) < self._settings.exchange_count_max:
+        if self._may_begin:
             found.append(self._schedule.next_deadline())
         return min((due_ms for due_ms in found if due_ms is not None), default=None)
 
     # --- rounds
+
+    @property
+    def _may_begin(self) -> bool:
+        return self._is_settled and len(self._rounds) < self._settings.exchange_count_max
 
     def _begin(self, now: Now, pair: Pair) -> list[Effect]:
         self._round_id += 1
@@ -226,9 +280,11 @@ class AntiEntropy:
             exchange_id=self._random.getrandbits(64),
             must_sync=partition in self._not_ready(),
         )
-        repair = Repair(plan, self._trees(partition), self._settings.repair)
-        self._rounds[plan.round_id] = repair, pair
-        return repair.start(now)
+        settings = self._settings.repair
+        repair = Repair(plan, self._trees(partition), settings)
+        begun = HandOver(repair, settings.answer_timeout_ms) if pair.gives else repair
+        self._rounds[plan.round_id] = begun, pair
+        return [*begun.start(now)]
 
     def _go_on(self, now: Now, touched: Collection[int]) -> list[Effect]:
         effects: list[Effect] = []
@@ -257,6 +313,9 @@ class AntiEntropy:
         if report.knows_all:
             pair.was_met = True
             self._outputs.append(Met(report.partition, report.peer))
+        if report.gave_all:
+            pair.gives = False
+            self._outputs.append(HandedOver(report.partition, report.peer))
         if report.has_lost_dot:
             self._outputs.append(LostDot(report.partition))
         self._schedule.ended(now.ms, pair, report.outcome)

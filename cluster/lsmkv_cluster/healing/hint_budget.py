@@ -227,6 +227,10 @@ class Confirmations:
     def forget(self, key: bytes) -> None:
         self._by_key.pop(key, None)
 
+    def forget_where(self, is_forgotten: Callable[[bytes], bool]) -> None:
+        for key in list(filter(is_forgotten, self._by_key)):
+            del self._by_key[key]
+
     def oldest(self) -> Iterator[tuple[bytes, Confirmation]]:
         return iter(self._by_key.items())
 

@@ -33,7 +33,7 @@ class Parcel:
 class Batch:
     """Parcels whose records are read together; the windows of their receivers are taken."""
 
-    partition: int
+    current: HintPass
     parcels: tuple[Parcel, ...]
 
 
@@ -41,7 +41,7 @@ class Batch:
 class Sent:
     """One record on its way to one owner."""
 
-    partition: int
+    current: HintPass
     key: bytes
     digest: int
     size: int

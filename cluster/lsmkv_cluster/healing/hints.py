@@ -1,8 +1,8 @@
 """Hinted handoff: what was kept for owners that were away reaches them, and nothing is lost on it.
 
 A hint is a whole record in Space.HINT, under its own key: it can be read, it merges, and it is
-addressed to the partition. Who owns the partition is looked up when the hint is replayed, so a
-replaced owner strands nothing.
+addressed to the partition. Who keeps the partition is looked up when the hint is replayed, so a
+replaced owner strands nothing; while it moves, those are the owners of both rows.
 
 - A pass (hint_pass.py) walks over the hints of a partition and sends each to every owner that can
   be reached and has not confirmed this very state of it, to be synced before the answer. When all
@@ -52,7 +52,7 @@ from lsmkv_cluster.ports import (
     StoreOrder,
     Unanswered,
 )
-from lsmkv_cluster.storage.engine_key import TokenRange, partition_tokens
+from lsmkv_cluster.storage.engine_key import partition_tokens
 from lsmkv_cluster.storage.storage_orders import (
     Done,
     Drop,
@@ -132,11 +132,15 @@ class HintedHandoff:
         schedule.has_new_hints(due_ms)
         self._look_at(schedule.due_ms)
 
-    def use_topology(self, now: Now, topology: Topology) -> None:
-        """Owners may have changed: anybody may lack anything."""
+    def follow(self, now: Now, topology: Topology) -> None:
+        """Of a partition that has moved anybody may lack anything: what was confirmed before does
+        not count, nor does what is on its way."""
+        moved = set(topology.moved_since(self._topology))
         self._topology = topology
-        for schedule in self._schedules.values():
-            schedule.has_new_hints(now.ms)
+        self._confirmations.forget_where(lambda key: topology.partition_of(key) in moved)
+        for partition in filter(moved.__contains__, self._schedules):
+            self._passes.pop(partition, None)
+            self._schedules[partition] = Schedule(now.ms, is_recount=True)
         self._look_at(now.ms)
 
     @property
@@ -193,7 +197,7 @@ class HintedHandoff:
             return []
         self._look_ms = None
         if not self._is_counted:
-            return self._count()
+            return [self._order(self._survey, self._survey.order())]
         self._give_up_early(now)
         self._begin_passes(now)
         return self._go_on(now)
@@ -202,9 +206,6 @@ class HintedHandoff:
         return self._look_ms
 
     # --- the count at the start
-
-    def _count(self) -> list[Effect]:
-        return [self._order(self._survey, self._survey.order())]
 
     def _counted(self, now: Now, result: Result) -> list[Effect]:
         if not isinstance(result, Entries):
@@ -216,7 +217,7 @@ class HintedHandoff:
             self._schedules.setdefault(partition, Schedule(now.ms))
         self._survey.counted(result.after)
         if not self._survey.is_over:
-            return self._count()
+            return [self._order(self._survey, self._survey.order())]
         self._is_counted = True
         if self._schedules:
             self._look_at(now.ms)
@@ -233,7 +234,7 @@ class HintedHandoff:
         for partition, schedule in list(self._schedules.items()):
             if partition in self._passes:
                 continue
-            owners = self._topology.owners[partition]
+            owners = self._topology.keepers(partition)
             lacking = owners if schedule.waiting_for is None else schedule.waiting_for
             if not schedule.is_recount and schedule.due_ms > now.ms:
                 self._look_at(schedule.due_ms)
@@ -264,7 +265,7 @@ class HintedHandoff:
                 parcels.append(parcel)
             if parcels:
                 keys = tuple([parcel.entry.key for parcel in parcels])
-                batch = Batch(current.partition, tuple(parcels))
+                batch = Batch(current, tuple(parcels))
                 effects.append(self._order(batch, Read(Space.HINT, keys)))
             if current.needs_page:
                 effects.append(self._list(current))
@@ -276,11 +277,9 @@ class HintedHandoff:
         current.is_listing = True
         partitioning = self._topology.partitioning
         tokens = partition_tokens(Space.HINT, partitioning, current.partition)
-        return self._order(current, self._listing(tokens, current.after))
-
-    def _listing(self, tokens: TokenRange, after: bytes) -> ListEntries:
-        count_max = self._settings.page_count_max
-        return ListEntries(Space.HINT, tokens.first, tokens.end, after, count_max)
+        count_max, after = self._settings.page_count_max, current.after
+        order = ListEntries(Space.HINT, tokens.first, tokens.end, after, count_max)
+        return self._order(current, order)
 
     def _finish(self, now: Now, current: HintPass) -> None:
         partition = current.partition
@@ -297,44 +296,40 @@ class HintedHandoff:
     # --- one hint
 
     def _send(self, now: Now, batch: Batch, result: Result) -> list[Effect]:
-        current = self._passes[batch.partition]
+        current = batch.current
         values: Sequence[bytes | Failure | None] = [Failure.BROKEN] * len(batch.parcels)
         if isinstance(result, Values):
             values = result.values
+        if not self._is_running(current):
+            values = [None] * len(batch.parcels)
         effects: list[Effect] = []
         for parcel, value in zip(batch.parcels, values, strict=True):
             current.open_count -= 1
             if isinstance(value, bytes):
                 for owner in parcel.owners:
                     current.open_count += 1
-                    effects.append(self._deliver(now, batch.partition, parcel, owner, value))
+                    effects.append(self._deliver(now, current, parcel, owner, value))
                 continue
             self._receivers.give_back(parcel.owners, parcel.size)
             if value is not None:
                 current.failed(parcel.owners)
                 self._totals["unreadable"] += 1
-                effects += self._alarm(f"a hint of partition {batch.partition}: {value.value}")
+                effects += self._alarm(f"a hint of partition {current.partition}: {value.value}")
         return effects
 
     def _deliver(
-        self, now: Now, partition: int, parcel: Parcel, owner: MemberId, record: bytes
+        self, now: Now, current: HintPass, parcel: Parcel, owner: MemberId, record: bytes
     ) -> Effect:
         key = parcel.entry.key
-        sent = Sent(partition, key, parcel.entry.digest, parcel.size, owner, now.ms)
+        sent = Sent(current, key, parcel.entry.digest, parcel.size, owner, now.ms)
         if owner == self._me:
             return self._order(sent, Merge(Space.DATA, ((key, record),), sync=True))
-        return Ask(
-            to=owner,
-            lane=Lane.BULK,
-            opcode=MERGE,
-            payload=encode_merge(key, record),
-            deadline_ms=now.ms + self._settings.answer_timeout_ms,
-            token=self._token(sent),
-            flags=ReplicaFlags.SYNC,
-        )
+        payload, until_ms = encode_merge(key, record), now.ms + self._settings.answer_timeout_ms
+        token = self._token(sent)
+        return Ask(owner, Lane.BULK, MERGE, payload, until_ms, token, ReplicaFlags.SYNC)
 
     def _ended(self, now: Now, sent: Sent, is_done: bool) -> None:
-        current = self._passes[sent.partition]
+        current, partition = sent.current, sent.current.partition
         current.open_count -= 1
         self._receivers.give_back([sent.owner], sent.size)
         if not is_done:
@@ -343,11 +338,12 @@ class HintedHandoff:
             return
         self._receivers.window(sent.owner).opened()
         self._totals["confirmed"] += 1
+        if not self._is_running(current):
+            return
         self._confirmations.add(now.ms, sent.key, sent.digest, sent.size, sent.owner)
-        owners = self._topology.owners[sent.partition]
-        if self._confirmations.owners_of(sent.key, sent.digest).issuperset(owners):
+        if self._confirmations.owners_of(sent.key, sent.digest).issuperset(current.owners):
             current.dropped(sent.size)
-            self._drop(sent.partition, sent.key, sent.digest, sent.size)
+            self._drop(partition, sent.key, sent.digest, sent.size)
             self._totals["dropped"] += 1
 
     def _drop(self, partition: int, key: bytes, digest: int, size: int) -> None:
@@ -368,7 +364,8 @@ class HintedHandoff:
             if partition in self._passes:
                 continue
             if found.owners.isdisjoint(self._topology.owners[partition]):
-                confirmations.forget(key)  # they own it no more: a sole copy again
+                # Only a coming or a leaving copy has it, which may be gone soon.
+                confirmations.forget(key)
                 continue
             self._drop(partition, key, found.digest, found.size)
             self._totals["given_up"] += 1
@@ -376,6 +373,10 @@ class HintedHandoff:
             self._schedules[partition].is_recount = self._usage.by_partition[partition].count == 0
 
     # --- small things
+
+    def _is_running(self, current: HintPass) -> bool:
+        """Or its partition has moved meanwhile."""
+        return self._passes.get(current.partition) is current
 
     def _look_at(self, ms: int) -> None:
         self._look_ms = ms if self._look_ms is None else min(self._look_ms, ms)

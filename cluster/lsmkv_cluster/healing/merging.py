@@ -70,6 +70,15 @@ class LostDots:
         self._held = []
         return orders
 
+    def refuse(self) -> list[Stored]:
+        """The topology has changed: what was taken before and is not done is refused. Whoever
+        compares copies afterwards would miss what came late."""
+        for repeated in self._repeated.values():
+            repeated.again.clear()
+        refused = [Stored(held.token, Merged(tuple(held.outcomes))) for held in self._held]
+        self._held = []
+        return refused
+
     def _repeated_result(self, token: _Again, result: object) -> Stored:
         held = self._repeated.pop(token.id)
         outcomes = result.outcomes if isinstance(result, Merged) else ()

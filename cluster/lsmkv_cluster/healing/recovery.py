@@ -9,6 +9,8 @@ and anti-entropy fills it first. What it lacks decides when it is whole again:
                old copy of which nobody has heard       or with one of them
     LOST       wiped, an old disk, a damaged log,       every co-owner, also those that are away
                given up as unreadable
+    coming     this node is to be an owner              as many old owners as it takes to meet all
+                                                        that was written (transition_rules.py)
 
 An exchange counts whether or not the other side is whole: what it has is here then. So stores that
 have all been wiped fill each other, and none waits for ever. A partition without co-owners is whole
@@ -19,17 +21,27 @@ partition before it is dropped; and the mark goes after what was learned is sync
 merges synced) and before the first reader is answered. A kill before the marks are written forgets
 nothing: the next start is no clean one either, peers find an old or new disk again, and the driver
 remembers repairs.
+
+When the topology changes, coming copies begin empty: `prepare` drops what there may be, marked,
+before the document is adopted; `follow` after it drops what is not kept here any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Effect, Now, Stored, StoreOrder
 from lsmkv_cluster.storage.engine_key import Space
-from lsmkv_cluster.storage.storage_orders import Complete, Discard, Done, Lack, Suspect
+from lsmkv_cluster.storage.storage_orders import (
+    Complete,
+    Discard,
+    Done,
+    Lack,
+    Release,
+    Suspect,
+)
 from lsmkv_cluster.versions.actor import ActorSource
 
 __all__ = ["Lack", "Recovery"]
@@ -47,6 +59,14 @@ class _Suspected(NamedTuple):
 class _Discarded(NamedTuple):
     partition: int
     space: Space
+
+
+class _Prepared(NamedTuple):
+    partition: int
+
+
+class _Released(NamedTuple):
+    pass
 
 
 class _Completed(NamedTuple):
@@ -69,16 +89,19 @@ class _Filling:
 
 
 class Recovery:
-    """`co_owners` maps each partition that this node owns to its other owners."""
+    """`co_owners` maps each partition that this node keeps to the others that are read;
+    `is_filled(partition, met)` tells of a coming copy whether it is, None of any other."""
 
     def __init__(
         self,
         co_owners: dict[int, frozenset[MemberId]],
         is_reachable: Callable[[MemberId], bool],
+        is_filled: Callable[[int, Collection[MemberId]], bool | None],
         actors: ActorSource,
     ) -> None:
         self._co_owners = co_owners
         self._is_reachable = is_reachable
+        self._is_filled = is_filled
         self._actors = actors
         self._filling: dict[int, _Filling] = {}
         self._episodes = 0
@@ -87,6 +110,8 @@ class Recovery:
         self._unmarked: dict[int, Lack] = {}
         self._must_mark = False  # them again, as the store did not
         self._discards: dict[int, int] = {}  # in a row, of each partition
+        self._preparing: dict[int, bool | None] = {}  # empty; None: that is to be ordered
+        self._must_release = False
 
     # --- what others ask
 
@@ -131,6 +156,42 @@ class Recovery:
         for partition in sorted(damaged_hints):
             effects += self.unreadable_hints(partition)
         return effects
+
+    def prepare(self, partitions: Collection[int]) -> list[Effect]:
+        """A document that makes these copies come is to be adopted; `is_prepared` tells when it may
+        be. Called again for a newer one in its place."""
+        self._preparing = {p: self._preparing.get(p) for p in partitions}
+        return self._prepare_rest()
+
+    @property
+    def is_prepared(self) -> bool:
+        return all(self._preparing.values())
+
+    def _prepare_rest(self) -> list[Effect]:
+        waiting = [p for p, is_empty in self._preparing.items() if is_empty is None]
+        self._preparing.update(dict.fromkeys(waiting, False))
+        return [StoreOrder(_Prepared(p), Discard(p)) for p in waiting]
+
+    def follow(self, co_owners: dict[int, frozenset[MemberId]]) -> list[Effect]:
+        """The document was adopted: what was prepared is coming."""
+        self._co_owners = co_owners
+        for partition in [p for p in self._filling if p not in co_owners]:
+            del self._filling[partition]
+            self._discards.pop(partition, None)
+        for known in (self._unmarked, self._preparing):
+            for partition in [p for p in known if p not in co_owners]:
+                del known[partition]
+        coming, self._preparing = list(self._preparing), {}
+        for partition in coming:
+            self._fill(partition, Lack.LOST)
+            self._unmarked.pop(partition, None)
+        self._look_ms = 0
+        return self.release()
+
+    def release(self) -> list[Effect]:
+        """Drop what is not kept here, or what a kill left of it."""
+        self._must_release = False
+        return [StoreOrder(_Released(), Release(frozenset({*self._co_owners, *self._preparing})))]
 
     def lost_everything(self) -> list[Effect]:
         """The disk turned out to be an old copy."""
@@ -202,6 +263,9 @@ class Recovery:
         return effects
 
     def _is_whole(self, partition: int, filling: _Filling) -> bool:
+        is_filled = self._is_filled(partition, filling.met)
+        if is_filled is not None:
+            return is_filled
         others = self._co_owners[partition]
         if filling.lack is Lack.LOST:
             return filling.met >= others
@@ -220,7 +284,20 @@ class Recovery:
                 self._completed(token, is_done)
             elif isinstance(token, _Suspected):
                 effects += self._marked(now, token, is_done)
+            elif isinstance(token, _Prepared):
+                effects += self._was_prepared(now, token.partition, is_done)
+            elif not is_done:
+                self._must_release = True
+                self._look_ms = now.ms + LOOK_INTERVAL_MS
         return effects
+
+    def _was_prepared(self, now: Now, partition: int, is_done: bool) -> list[Effect]:
+        if partition in self._preparing:
+            self._preparing[partition] = True if is_done else None
+        if is_done:
+            return []
+        self._look_ms = now.ms + LOOK_INTERVAL_MS
+        return [Alarm(f"room for partition {partition}, which is coming, could not be made")]
 
     def _marked(self, now: Now, token: _Suspected, is_done: bool) -> list[Effect]:
         if not is_done:
@@ -257,11 +334,15 @@ class Recovery:
         """Reachability changes without telling."""
         if self._look_ms is None or now.ms < self._look_ms:
             return []
-        self._look_ms = now.ms + LOOK_INTERVAL_MS if self._filling else None
+        is_waiting = self._filling or self._preparing
+        self._look_ms = now.ms + LOOK_INTERVAL_MS if is_waiting else None
         effects: list[Effect] = []
         if self._must_mark:
             self._must_mark = False
             effects += self._write_marks()
+        effects += self._prepare_rest()
+        if self._must_release:
+            effects += self.release()
         for partition, filling in self._filling.items():
             if filling.is_discarded:
                 effects += self._complete(partition, filling)

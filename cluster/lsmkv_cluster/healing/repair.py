@@ -118,6 +118,12 @@ class Repair:
         self._serial = 0
         self._waiting: dict[int, _Waiting | _Range] = {}
 
+    @property
+    def has_given_all(self) -> bool:
+        """At the end: whether the peer has all that was here at the start. What it had before the
+        round may not be durable there."""
+        return self._is_complete and not (self._has_given_up or self._records.kept_back)
+
     def start(self, now: Now) -> list[Effect]:
         return self._followed(now, self._exchange.start(now.ms))
 

@@ -120,6 +120,7 @@ class RecordRepair:
         "_todo",
         "is_cut_off",
         "is_stopped",
+        "kept_back",
         "pull_failures",
         "pulled",
         "push_failures",
@@ -140,6 +141,7 @@ class RecordRepair:
         self.pushed = 0  # merged there
         self.pull_failures = 0
         self.push_failures = 0
+        self.kept_back = 0  # records that are here, and did not get there
 
     @property
     def is_idle(self) -> bool:
@@ -180,6 +182,8 @@ class RecordRepair:
                 self.pull_failures += 1
             else:
                 self.push_failures += 1
+        is_over_early = record.step is Step.FAILED or (before is Step.PULL and how is Came.NOTHING)
+        self.kept_back += record.is_here and is_over_early
         self.pulled += how in (Came.ALONE, Came.JOINED)
         self.pushed += how is Came.TAKEN
         if record.step in (Step.DONE, Step.FAILED):

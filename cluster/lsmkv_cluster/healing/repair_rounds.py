@@ -41,12 +41,13 @@ class RoundReport:
     partition: int
     peer: MemberId
     outcome: Outcome
-    ranges: int  # that differed
-    pulled: int  # records of the peer that were merged here
-    pushed: int  # records that the peer has merged
-    pull_failures: int
-    push_failures: int
-    invalid: int  # of the pull failures: the peer's record is damaged
-    knows_all: bool  # everything that the peer had is merged and durable here
-    is_corrupt: bool  # something here cannot be read
-    has_lost_dot: bool  # a record shows a write of this store that the store lacks
+    ranges: int = 0  # that differed
+    pulled: int = 0  # records of the peer that were merged here
+    pushed: int = 0  # records that the peer has merged
+    pull_failures: int = 0
+    push_failures: int = 0
+    invalid: int = 0  # of the pull failures: the peer's record is damaged
+    knows_all: bool = False  # everything that the peer had is merged and durable here
+    gave_all: bool = False  # everything that was here is merged and durable there
+    is_corrupt: bool = False  # something here cannot be read
+    has_lost_dot: bool = False  # a record shows a write of this store that the store lacks

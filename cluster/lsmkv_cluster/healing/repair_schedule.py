@@ -3,7 +3,8 @@
 - Regularly: once in a period, give or take a tenth, from a random moment on. Of two owners the one
   with the smaller id asks; the other asks only if it has not been asked for two periods.
 - Urgently: partitions that are not ready, with every co-owner, at once and before all others, until
-  that co-owner was met.
+  that co-owner was met; and those that are to be handed over, until the peer was given all.
+- When a partition moves, its pairs are forgotten, and those of its new place begin.
 - A round that was cut off goes on at once. One that failed is repeated after a while that doubles
   each time, up to a period. A peer that cannot be reached is looked for every `poll_ms`.
 - One round at a time for a partition: two peers would be asked for the same records.
@@ -15,6 +16,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from lsmkv_cluster.healing.repair_pairs import PairPlan
 from lsmkv_cluster.healing.repair_records import RepairSettings
 from lsmkv_cluster.healing.repair_rounds import Outcome
 from lsmkv_cluster.placement.members import MemberId
@@ -61,6 +63,7 @@ class Pair:
     asked_ms: int = 0  # when the peer asked last
     failures: int = 0  # in a row
     was_met: bool = False  # since the partition is not ready
+    gives: bool = False  # everything here has still to be handed over to the peer
     stamp: int = 0  # of its valid place in a queue
 
 
@@ -90,17 +93,15 @@ class RepairSchedule:
 
     def __init__(
         self,
-        pairs: Iterable[tuple[int, MemberId]],
+        plans: Iterable[PairPlan],
         me: MemberId,
         random: Random,
         settings: AntiEntropySettings,
     ) -> None:
-        self._pairs = {
-            (partition, peer): Pair(partition, peer, asks=me < peer) for partition, peer in pairs
-        }
+        self._me = me
+        self._pairs: dict[tuple[int, MemberId], Pair] = {}
         self._by_partition: dict[int, list[Pair]] = {}
-        for pair in self._pairs.values():
-            self._by_partition.setdefault(pair.partition, []).append(pair)
+        self._add(plans)
         self._random = random
         self._settings = settings
         self._urgent, self._regular = _Queue(), _Queue()
@@ -112,11 +113,38 @@ class RepairSchedule:
         self._stamp = 0
 
     def begin(self, now_ms: int) -> None:
+        self._begin(now_ms, self._pairs.values())
+
+    def follow(self, now_ms: int, moved: Collection[int], plans: Iterable[PairPlan]) -> None:
+        """These partitions have moved, and these are their pairs now. Others stay as they are."""
+        for partition in moved:
+            self._busy.discard(partition)
+            self._blocked.pop(partition, None)
+            for pair in self._by_partition.pop(partition, ()):
+                del self._pairs[partition, pair.peer]
+                pair.stamp = 0  # no place of it in a queue is valid any more
+        parked, self._parked = self._parked, {}
+        for peer, pairs in parked.items():
+            if kept := [pair for pair in pairs if pair.partition in self._by_partition]:
+                self._parked[peer] = kept
+        self._begin(now_ms, self._add(plans))
+
+    def _add(self, plans: Iterable[PairPlan]) -> list[Pair]:
+        added = []
+        for plan in plans:
+            pair = Pair(plan.partition, plan.peer, asks=self._me < plan.peer, gives=plan.gives)
+            self._pairs[plan.partition, plan.peer] = pair
+            self._by_partition.setdefault(plan.partition, []).append(pair)
+            added.append(pair)
+        return added
+
+    def _begin(self, now_ms: int, pairs: Iterable[Pair]) -> None:
         period_ms = self._settings.period_ms
-        for pair in self._pairs.values():
+        for pair in pairs:
             pair.asked_ms = now_ms
             spread_ms = int(self._random.random() * period_ms)
-            self._place(now_ms + spread_ms + (0 if pair.asks else 2 * period_ms), pair)
+            later_ms = spread_ms + (0 if pair.asks else 2 * period_ms)
+            self._place(now_ms + (0 if self.is_urgent(pair) else later_ms), pair)
 
     def become_not_ready(self, now_ms: int, partitions: Collection[int]) -> list[int]:
         """Tell which partitions are not ready now; which of them are so newly."""
@@ -143,7 +171,7 @@ class RepairSchedule:
             pair.asked_ms = now_ms
 
     def is_urgent(self, pair: Pair) -> bool:
-        return pair.partition in self._not_ready and not pair.was_met
+        return pair.gives or (pair.partition in self._not_ready and not pair.was_met)
 
     def next_pair(self, now_ms: int, reachable: Callable[[MemberId], bool]) -> Pair | None:
         """Whose round begins now. It runs until `ended`."""

@@ -7,6 +7,7 @@ says so. What it cannot read at all makes the partition one to be filled again.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
@@ -26,30 +27,42 @@ class Scrubber:
         self._settings = settings
         self._index = random.randrange(len(partitions)) if partitions else 0
         self._leaf = 0
-        self._due_ms: int | None = 0 if partitions else None
+        self._due_ms = 0
+        self._ordered: int | None = None  # the partition of the order under way
         self.corrected = 0  # leaves
         self.rounds = 0  # partitions that were compared as a whole
 
+    def follow(self, partitions: Sequence[int]) -> None:
+        """These are the partitions now, ascending. The one in work goes on where it was, or the
+        next one begins."""
+        current = self._partitions[self._index] if self._partitions else 0
+        self._partitions = partitions
+        self._index = bisect_left(partitions, current) % max(1, len(partitions))
+        if not partitions or partitions[self._index] != current:
+            self._leaf = 0
+
     def next_deadline(self) -> int | None:
-        return self._due_ms
+        return self._due_ms if self._partitions and self._ordered is None else None
 
     def tick(self, now_ms: int, is_ready: Callable[[int], bool]) -> Scrub | None:
         """The next order, when it is time. Partitions that are not ready are passed over."""
-        if self._due_ms is None or now_ms < self._due_ms:
+        if self._ordered is not None or not self._partitions or now_ms < self._due_ms:
             return None
         for _ in self._partitions:
             if is_ready(self._partitions[self._index]):
-                self._due_ms = None
-                partition = self._partitions[self._index]
+                self._ordered = partition = self._partitions[self._index]
                 return Scrub(partition, self._leaf, self._settings.scrub_leaf_count)
             self._next_partition()
         self._due_ms = now_ms + self._settings.scrub_interval_ms
         return None
 
     def stored(self, now_ms: int, result: Result) -> int | None:
-        """The partition, when something in it cannot be read."""
+        """The partition, when something in it cannot be read. A result for one that is not kept any
+        more says nothing."""
         self._due_ms = now_ms + self._settings.scrub_interval_ms
-        partition = self._partitions[self._index]
+        partition, self._ordered = self._ordered, None
+        if not self._partitions or self._partitions[self._index] != partition:
+            return None
         if isinstance(result, Scrubbed):
             self.corrected += result.corrected
             if result.next_leaf is not None:

@@ -6,6 +6,7 @@ Two or three owners run in a laboratory (tests/support/heal_lab.py) with stores 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -29,6 +30,7 @@ from lsmkv_cluster.healing.repair_records import RepairSettings
 from lsmkv_cluster.healing.repair_rounds import Outcome, RoundReport
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.operations import Machine, OperationStatus
+from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Asked, Reply
 from lsmkv_cluster.storage.engine_key import partition_tokens
 from lsmkv_cluster.storage.storage_orders import Failed, Failure, Merge, Read, Scrub, Space
@@ -48,12 +50,15 @@ class Watched:
 
     lab: HealLab
     outputs: list[tuple[LabNode, Output]] = field(default_factory=list)
+    look: Callable[[LabNode, Output], None] = lambda node, output: None  # at each, when it comes
 
     def run(self, duration_ms: int) -> None:
         def collect() -> bool:
             for node in self.lab.nodes.values():
                 if node.is_up:
-                    self.outputs += [(node, output) for output in machine(node).take_outputs()]
+                    for output in machine(node).take_outputs():
+                        self.outputs.append((node, output))
+                        self.look(node, output)
             return False
 
         self.lab.run(duration_ms, until=collect)
@@ -67,21 +72,23 @@ class Watched:
         return [(node, output) for node, output in self.outputs if isinstance(output, kind)]
 
 
-def make_lab(settings: AntiEntropySettings = QUIET, seed: int = 1) -> Watched:
+def make_lab(
+    settings: AntiEntropySettings = QUIET, seed: int = 1, topology: Topology = TOPOLOGY
+) -> Watched:
     def build(node: LabNode):
         return {
             Machine.ANTIENTROPY: AntiEntropy(
-                TOPOLOGY,
+                node.topology,
                 node.id,
                 trees=node.store.tree,
                 reachable=node.lab.reachable_from(node.id),
                 not_ready=lambda: node.not_ready,
-                random=random.Random(f"{node.id.hex()} {seed}"),
+                random=random.Random(f"{node.id.hex()} {seed}{f' {node.run}' * (node.run > 0)}"),
                 settings=settings,
             )
         }
 
-    return Watched(HealLab(TOPOLOGY, build, seed))
+    return Watched(HealLab(topology, build, seed))
 
 
 def machine(node: LabNode) -> AntiEntropy:
@@ -548,7 +555,7 @@ def test_questions_that_are_refused():
     good = encode_list_question(ListQuestion(tokens.first, tokens.end, 10))
     too_far = encode_list_question(ListQuestion(tokens.first, tokens.end + 1, 10))
     elsewhere = encode_list_question(ListQuestion(hints.first, hints.end, 10))
-    assert ask(node, 0x0603) == [Reply("r", OperationStatus.UNKNOWN_OPCODE)]
+    assert ask(node, 0x0604) == [Reply("r", OperationStatus.UNKNOWN_OPCODE)]
     assert ask(node, LIST, good, 1) == [Reply("r", OperationStatus.UNKNOWN_FLAGS)]
     assert ask(node, LIST, good + b"x") == [Reply("r", OperationStatus.MALFORMED)]
     assert ask(node, COMPARE, b"x") == [Reply("r", OperationStatus.MALFORMED)]

@@ -5,8 +5,6 @@ Stand-ins and owners run in a laboratory (tests/support/heal_lab.py) with stores
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from lsmkv_cluster.coordination.replica_messages import MERGE, ReplicaFlags
@@ -17,7 +15,7 @@ from lsmkv_cluster.ports import Alarm, Asked, Now, Reply, Stored, StoreOrder
 from lsmkv_cluster.storage.storage_orders import Entries, Failed, Failure, Merge, Space
 from lsmkv_cluster.transport.wire import Lane
 from tests.support.fake_store import merged, some_record
-from tests.support.heal_lab import WALL_MS, HealLab, LabNode, heal_topology, keys_of
+from tests.support.heal_lab import WALL_MS, HealLab, LabNode, heal_topology, keys_of, moved
 
 TOPOLOGY = heal_topology()
 MINUTE_MS = 60_000
@@ -28,7 +26,7 @@ SMALL = HintSettings(size_max_bytes=4000, reserve_bytes=1000)
 def make_lab(settings: HintSettings | None = None, seed: int = 1) -> HealLab:
     def build(node: LabNode):
         reachable = node.lab.reachable_from(node.id)
-        return {Machine.HINTS: HintedHandoff(TOPOLOGY, node.id, reachable, settings)}
+        return {Machine.HINTS: HintedHandoff(node.topology, node.id, reachable, settings)}
 
     lab = HealLab(TOPOLOGY, build, seed)
     lab.run(10)
@@ -179,9 +177,7 @@ def test_the_owners_are_those_at_the_time_of_the_replay():
         keep(node, key, record)
     lab.run(MINUTE_MS)
     row = (owners[0].id, stand_in(lab, 0, 1).id, node.id)
-    changed = replace(TOPOLOGY, epoch=2, parent=b"p" * 32, owners=(row, *TOPOLOGY.owners[1:]))
-    lab.topology = changed
-    handoff(node).use_topology(lab.now, changed)
+    lab.adopt_all(moved(TOPOLOGY, 0, None, row))
     lab.start(owners[0])
     lab.run(MINUTE_MS)
     assert have_all([lab.nodes[id] for id in row], records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from random import Random
 
 import pytest
@@ -17,6 +18,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Failure,
     Lack,
     Order,
+    Release,
     Result,
     Suspect,
 )
@@ -37,13 +39,19 @@ class Lab:
         self.actors.choose(None, NOTHING, now_ms=1000)  # an epoch that can be distrusted
         self.away: set[bytes] = set()
         self.orders: list[StoreOrder] = []
+        self.coming: set[int] = set()
         self.alarms: list[str] = []
         both = frozenset({B, C})
         self.recovery = Recovery(
             co_owners if co_owners is not None else {0: both, 3: both},
             lambda member: member not in self.away,
+            self.is_filled,
             self.actors,
         )
+
+    def is_filled(self, partition: int, met: Collection[bytes]) -> bool | None:
+        """Coming copies are filled when they have met C."""
+        return C in met if partition in self.coming else None
 
     def take(self, effects: list[Effect]) -> list[Order]:
         for effect in effects:
@@ -305,3 +313,70 @@ def test_all_wiped_stores_fill_each_other() -> None:
                 lab.met(0, peer)
         lab.store()
     assert all(lab.recovery.is_ready(0) for lab in labs.values())
+
+
+# --- another topology
+
+
+def test_coming_copies_begin_empty_and_are_filled() -> None:
+    lab = Lab({0: frozenset({B, C})})
+    lab.start(None)
+    lab.settle()
+    recovery = lab.recovery
+    assert lab.take(recovery.prepare([3, 5])) == [Discard(3), Discard(5)]
+    assert not recovery.is_prepared
+    lab.store()
+    assert recovery.is_prepared
+    lab.coming = {3, 5}
+    followed = {0: frozenset({B}), 3: frozenset({B, C}), 5: frozenset({B, C})}
+    assert lab.take(recovery.follow(followed)) == [Release(frozenset({0, 3, 5}))]
+    lab.settle()
+    assert recovery.wanting() == recovery.take_begun() == [3, 5]
+    assert recovery.is_ready(0)
+    assert not recovery.is_ready(3)
+    assert lab.met(3, B) == []
+    assert lab.met(3, C) == [Complete(3)]
+    lab.store()
+    assert recovery.is_ready(3)
+    assert recovery.wanting() == [5]
+
+
+def test_what_could_not_be_prepared_or_released_is_tried_again() -> None:
+    lab = Lab({0: frozenset({B, C})})
+    lab.start(None)
+    lab.settle()
+    lab.take(lab.recovery.prepare([3]))
+    lab.store(Failed(Failure.FULL))
+    assert not lab.recovery.is_prepared
+    assert lab.tick(2000) == [Discard(3)]
+    assert lab.tick(2500) == [Discard(3)], "once is enough"
+    lab.store()
+    lab.take(lab.recovery.follow({3: frozenset({B, C})}))
+    lab.store(Failed(Failure.BROKEN))
+    assert lab.tick(4000) == [Release(frozenset({3}))]
+
+
+def test_a_newer_document_takes_the_place_of_one_that_is_prepared() -> None:
+    lab = Lab({0: frozenset({B, C})})
+    lab.start(None)
+    lab.settle()
+    lab.take(lab.recovery.prepare([3, 5]))
+    lab.store()
+    assert lab.take(lab.recovery.prepare([5, 6])) == [Discard(6)]
+    lab.store()
+    assert lab.recovery.is_prepared
+    assert lab.take(lab.recovery.follow({5: frozenset({B}), 6: frozenset({B})})) == [
+        Release(frozenset({5, 6}))
+    ]
+    assert lab.recovery.wanting() == [5, 6]
+
+
+def test_what_is_not_kept_any_more_is_not_filled() -> None:
+    lab = Lab({0: frozenset({B, C}), 3: frozenset({B, C})})
+    lab.start(Lack.LOST)
+    lab.settle()
+    assert lab.take(lab.recovery.follow({3: frozenset({B})})) == [Release(frozenset({3}))]
+    lab.settle()
+    assert lab.recovery.wanting() == [3]
+    assert lab.met(0, B, C) == []
+    assert lab.met(3, B) == [Complete(3)], "C is no owner any more"

@@ -137,3 +137,25 @@ def test_settings():
     for wrong in ({"count_max": 1}, {"count_max": 16385}, {"range_open_max": 0}):
         with pytest.raises(ValueError, match="must be"):
             RepairSettings(**wrong)
+
+
+def test_records_that_are_here_and_did_not_get_there_are_counted():
+    """Wherever they end early. What only the peer has keeps nothing back."""
+    ends = {
+        b"pull": [Came.REFUSED],
+        b"gone": [Came.NOTHING],
+        b"merge": [Came.RECORD, Came.REFUSED],
+        b"read": [Came.RECORD, Came.JOINED, Came.REFUSED],
+        b"push": [Came.RECORD, Came.JOINED, Came.RECORD, Came.REFUSED],
+        b"same": [Came.RECORD, Came.JOINED, Came.NOTHING],
+        b"taken": [Came.RECORD, Came.JOINED, Came.RECORD, Came.TAKEN],
+    }
+    repair = RecordRepair(RepairSettings())
+    theirs = {b"their-pull": [Came.REFUSED], b"their-gone": [Came.NOTHING]}
+    repair.add([entry(key, 1) for key in ends], [entry(key, 2) for key in (*ends, *theirs)])
+    for key, story in (ends | theirs).items():
+        repair.next_work()
+        for number, how in enumerate(story):
+            repair.came(key, how, b"%d" % number)
+    assert repair.is_idle
+    assert repair.kept_back == 5

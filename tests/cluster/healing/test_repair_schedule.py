@@ -7,11 +7,12 @@ import random
 
 import pytest
 
+from lsmkv_cluster.healing.repair_pairs import PairPlan
 from lsmkv_cluster.healing.repair_rounds import Outcome
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
 
 SETTINGS = AntiEntropySettings(period_ms=10_000, retry_ms=100, poll_ms=500)
-PAIRS = [(partition, peer) for partition in (0, 1) for peer in (b"a", b"z")]
+PAIRS = [PairPlan(partition, peer) for partition in (0, 1) for peer in (b"a", b"z")]
 
 
 def make_schedule() -> RepairSchedule:
@@ -61,7 +62,7 @@ def test_each_pair_once_in_a_period_and_who_asks_is_the_smaller_id():
 
 
 def test_first_rounds_are_spread_over_the_period():
-    pairs = [(partition, b"z") for partition in range(100)]
+    pairs = [PairPlan(partition, b"z") for partition in range(100)]
     schedule = RepairSchedule(pairs, b"m", random.Random(1), SETTINGS)
     schedule.begin(0)
     times = [time for time, _, _ in played(schedule, 10_000)]
@@ -93,7 +94,7 @@ def test_partitions_that_are_not_ready_come_first_and_at_once():
 
 
 def test_what_was_cut_off_goes_on_and_what_failed_waits_longer_and_longer():
-    schedule = RepairSchedule([(0, b"z")], b"m", random.Random(1), SETTINGS)
+    schedule = RepairSchedule([PairPlan(0, b"z")], b"m", random.Random(1), SETTINGS)
     schedule.begin(0)
     schedule.become_not_ready(0, [0])
     now_ms = 0
@@ -125,7 +126,7 @@ def test_a_peer_that_is_away_is_looked_for():
 
 
 def test_regular_pairs_of_a_peer_that_returns_come_spread():
-    pairs = [(partition, b"z") for partition in range(50)]
+    pairs = [PairPlan(partition, b"z") for partition in range(50)]
     schedule = RepairSchedule(pairs, b"m", random.Random(1), SETTINGS)
     schedule.begin(0)
     assert due(schedule, 10_000, lambda peer: False) == []
@@ -143,6 +144,70 @@ def test_a_restart_forgets_what_was_learned():
     assert pair.cursor is None
     assert schedule.next_pair(49, everyone) is None
     assert schedule.next_pair(50, everyone) is not None
+
+
+def test_what_is_to_be_handed_over_comes_first_until_it_was():
+    plans = [PairPlan(0, b"a"), PairPlan(0, b"z", gives=True), PairPlan(1, b"a")]
+    schedule = RepairSchedule(plans, b"m", random.Random(1), SETTINGS)
+    schedule.begin(5)
+    assert schedule.next_deadline() == 5
+    pair = schedule.next_pair(5, everyone)
+    assert pair is not None
+    assert (pair.partition, pair.peer) == (0, b"z")
+    schedule.restart(6, 0)
+    schedule.become_not_ready(7, [])
+    assert pair.gives
+    assert schedule.next_pair(8, everyone) is pair
+    pair.gives = False
+    schedule.ended(9, pair, Outcome.EQUAL)
+    assert schedule.next_pair(1000, everyone) is not pair
+
+
+def test_pairs_of_what_has_moved_are_replaced_and_the_others_stay():
+    """Whatever the old ones were doing: a round, waiting for it, waiting for their peer."""
+    schedule = RepairSchedule([*PAIRS, PairPlan(0, b"y")], b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    schedule.become_not_ready(0, [0, 1])
+    running = [schedule.next_pair(0, lambda peer: peer != b"z") for _ in range(3)]
+    assert [pair and (pair.partition, pair.peer) for pair in running] == [
+        (0, b"a"),
+        (1, b"a"),
+        None,
+    ]
+    stays = running[1]
+    assert stays is not None
+    stays.cursor = 77
+    schedule.follow(100, [0], [PairPlan(0, b"b"), PairPlan(0, b"c")])
+    new = schedule.next_pair(100, everyone)
+    assert new is not None
+    assert (new.partition, new.peer, new.was_met) == (0, b"b", False)
+    assert schedule.next_pair(100, everyone) is None
+    for pair in (new, stays):
+        pair.was_met = True
+        schedule.ended(101, pair, Outcome.EQUAL)
+    found = set()
+    for _ in range(2):
+        pair = schedule.next_pair(600, everyone)
+        assert pair is not None
+        found.add((pair.partition, pair.peer))
+        pair.was_met = True
+        schedule.ended(600, pair, Outcome.EQUAL)
+    assert found == {(0, b"c"), (1, b"z")}
+    assert stays.cursor == 77
+    later = {(partition, peer) for _, partition, peer in played(schedule, 100_000)}
+    assert later == {(0, b"b"), (0, b"c"), (1, b"a"), (1, b"z")}
+
+
+def test_new_pairs_are_spread_unless_they_are_urgent():
+    schedule = RepairSchedule([], b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    schedule.follow(1000, range(100), [PairPlan(partition, b"z") for partition in range(100)])
+    assert len(due(schedule, 1000)) < 3
+    assert len(played(schedule, 11_000)) >= 95
+    schedule.become_not_ready(20_000, [3])
+    schedule.follow(20_000, [3, 4], [PairPlan(3, b"y"), PairPlan(4, b"y", gives=True)])
+    found = [schedule.next_pair(20_000, everyone) for _ in range(2)]
+    assert [pair and pair.partition for pair in found] == [3, 4]
 
 
 def test_settings():

@@ -57,3 +57,39 @@ def test_nothing_to_scrub():
     scrubber = Scrubber([], random.Random(1), SETTINGS)
     assert scrubber.next_deadline() is None
     assert scrubber.tick(0, lambda partition: True) is None
+
+
+def test_the_partition_in_work_goes_on_when_others_come_and_go():
+    scrubber = Scrubber([3, 5, 9], random.Random(1), SETTINGS)
+    first = scrubber.tick(0, lambda partition: True)
+    assert first is not None
+    scrubber.follow(sorted({1, first.partition, 20}))
+    assert scrubber.next_deadline() is None
+    scrubber.stored(0, Scrubbed(4, 1))
+    second = scrubber.tick(10, lambda partition: True)
+    assert second == Scrub(first.partition, 4, 4)
+    assert scrubber.corrected == 1
+
+
+def test_a_result_for_a_partition_that_is_not_kept_any_more_says_nothing():
+    scrubber = Scrubber([3, 5, 9], random.Random(1), SETTINGS)
+    first = scrubber.tick(0, lambda partition: True)
+    assert first is not None
+    others = [partition for partition in (3, 5, 9) if partition != first.partition]
+    scrubber.follow(others)
+    assert scrubber.tick(10**6, lambda partition: True) is None
+    assert scrubber.stored(0, Failed(Failure.CORRUPT)) is None
+    assert set(run(scrubber, 50)) == {Scrub(p, leaf, 4) for p in others for leaf in (0, 4)}
+
+
+def test_all_partitions_go_and_others_come():
+    scrubber = Scrubber([3], random.Random(1), SETTINGS)
+    assert scrubber.tick(0, lambda partition: True) is not None
+    scrubber.follow([])
+    scrubber.stored(0, Scrubbed(4, 0))
+    assert scrubber.next_deadline() is None
+    assert scrubber.tick(10**6, lambda partition: True) is None
+    scrubber.follow([7])
+    due_ms = scrubber.next_deadline()
+    assert due_ms is not None
+    assert scrubber.tick(due_ms, lambda partition: True) == Scrub(7, 0, 4)
