@@ -27,6 +27,7 @@ Example: key "k" in Space.DATA under the key seed 1122334455667788; its slot is 
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
@@ -45,6 +46,7 @@ __all__ = [
     "client_key",
     "named_key",
     "partition_of_token",
+    "partition_runs",
     "partition_tokens",
     "slot_in",
     "space_tokens",
@@ -126,6 +128,19 @@ def named_key(space: Space, slot: int, name: bytes = b"") -> bytes:
 def partition_tokens(space: Space, partitioning: Partitioning, partition: int) -> TokenRange:
     slots = partitioning.slots_of(partition)
     return TokenRange(_first_token(space, slots.start), _first_token(space, slots.stop))
+
+
+def partition_runs(
+    space: Space, partitioning: Partitioning, partitions: Iterable[int]
+) -> list[TokenRange]:
+    """The tokens of ascending partitions, those that touch as one range."""
+    runs: list[TokenRange] = []
+    for partition in partitions:
+        tokens = partition_tokens(space, partitioning, partition)
+        if runs and runs[-1].end == tokens.first:
+            tokens = TokenRange(runs.pop().first, tokens.end)
+        runs.append(tokens)
+    return runs
 
 
 def partition_of_token(partitioning: Partitioning, token: int) -> int:

@@ -1,4 +1,4 @@
-"""The Merkle trees of a store: one for each partition that it owns.
+"""The Merkle trees of a store: one for each partition that it keeps.
 
 A tree says at any moment what the entries in the engine say: it is told of every change in the step
 that makes it, and built anew from the entries after an end that was not clean. At a clean end the
@@ -36,14 +36,14 @@ Change = tuple[int, int, int]  # token, old hash, new hash
 
 
 class PartitionTrees:
-    """`owned` partitions of `partitioning`; trees are empty until they are restored or rebuilt."""
+    """`kept` partitions of `partitioning`; trees are empty until they are restored or rebuilt."""
 
-    def __init__(self, scheme: KeyScheme, partitioning: Partitioning, owned: Iterable[int]) -> None:
+    def __init__(self, scheme: KeyScheme, partitioning: Partitioning, kept: Iterable[int]) -> None:
         self._scheme = scheme
         self._partitioning = partitioning
         self._trees: dict[int, MerkleTree] = {}
         self._by_slot: list[MerkleTree | None] = [None] * SLOT_COUNT
-        for partition in owned:
+        for partition in kept:
             self.clear(partition)
 
     def __getitem__(self, partition: int) -> MerkleTree:
@@ -70,6 +70,12 @@ class PartitionTrees:
                     tree.update(token, old_hash, new_hash)
 
     # --- building
+
+    def remove(self, partition: int) -> None:
+        """It is not kept any more, if it was."""
+        if self._trees.pop(partition, None) is not None:
+            slots = self._partitioning.slots_of(partition)
+            self._by_slot[slots.start : slots.stop] = [None] * len(slots)
 
     def clear(self, partition: int, expected_entries: int = ENTRIES_LEAST) -> None:
         self._put(partition, self._empty(partition, expected_entries))

@@ -14,7 +14,9 @@ store makes engine keys of them (engine_key.py).
     Persist      Done         the identity of the store (actor.py), synced
     Remember     Done         a note of the node, synced; Recall reads it at the start
     Scrub        Scrubbed     compare a part of a partition's tree with what is on disk
-    Discard      Done         drop a partition that cannot be read, marked incomplete first
+    Discard      Done         drop a partition, marked incomplete first: it cannot be read, or its
+                              copy begins anew
+    Release      Done         drop what there is of partitions that are not kept here
     Suspect      Done         mark partitions incomplete and keep what is there, synced; what they
                               lack takes the place of what they were said to lack before
     Complete     Done         take that mark away, synced
@@ -48,6 +50,7 @@ __all__ = [
     "Order",
     "Persist",
     "Read",
+    "Release",
     "Remember",
     "Result",
     "Scrub",
@@ -173,6 +176,13 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """All others are dropped, durably."""
+
+    kept: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Suspect:
     """Something may be missing from them."""
 
@@ -198,6 +208,7 @@ Order = (
     | Remember
     | Scrub
     | Discard
+    | Release
     | Suspect
     | Complete
 )

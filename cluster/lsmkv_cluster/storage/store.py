@@ -10,12 +10,11 @@ What holds:
   on. After a failed sync, or write of the log, nothing is written (BROKEN) until the database is
   opened anew; reads go on in both;
 - records of the own partitions are merged under the guard (kernels/record_merge.h): with the
-  identity that is on stable storage, never with one that is still to be written;
-- a partition that was dropped is marked before anything of it goes, and stays marked, over
-  restarts, until it is said to be complete.
+  identity that is on stable storage, never with one that is still to be written.
 
-One caller at a time, who may be on any thread. Lack of memory comes out as MemoryError, and leaves
-no choice but to end the process. Opening: store_opening.py.
+Which partitions have a copy here, and what they lack, is for copies.py. One caller at a time, who
+may be on any thread. Lack of memory comes out as MemoryError, and leaves no choice but to end the
+process. Opening: store_opening.py.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lsmkv import DB
-from lsmkv.kernel import MerkleTree, RecordMerger, drop_range, entry_hash, merge_batch, sequences
+from lsmkv.kernel import MerkleTree, RecordMerger, entry_hash, merge_batch, sequences
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.storage.copies import Copies
 from lsmkv_cluster.storage.engine_key import (
     KeyScheme,
     Space,
     TokenRange,
     client_key,
-    partition_tokens,
 )
 from lsmkv_cluster.storage.partition_trees import PartitionTrees
 from lsmkv_cluster.storage.storage_orders import (
@@ -52,6 +51,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Order,
     Persist,
     Read,
+    Release,
     Remember,
     Result,
     Scrub,
@@ -66,8 +66,6 @@ from lsmkv_cluster.storage.store_marks import (
     IDENTITY_KEY,
     encode_closed,
     encode_identity,
-    encode_incomplete,
-    incomplete_key,
     note_key,
 )
 from lsmkv_cluster.versions.actor import Identity
@@ -87,9 +85,9 @@ class Store:
         self._db = db
         self._scheme = KeyScheme(topology.key_seed)
         self._partitioning = topology.partitioning
-        owned = [p for p, owners in enumerate(topology.owners) if me in owners]
-        self.trees = PartitionTrees(self._scheme, self._partitioning, owned)
-        self.incomplete: dict[int, Lack] = {}  # by partition; whoever reads asks
+        kept = topology.kept_by(me)
+        self.trees = PartitionTrees(self._scheme, self._partitioning, kept)
+        self._copies = Copies(db, self._partitioning, self.trees)
         self._identity = identity
         self._mergers = {space: self._new_merger(space) for space in (Space.DATA, Space.HINT)}
         self._checker = RecordMerger()
@@ -103,9 +101,10 @@ class Store:
             Persist: self._persist,
             Remember: self._remember,
             Scrub: self._scrub,
-            Discard: self._discard,
-            Suspect: self._suspect,
-            Complete: self._complete,
+            Discard: self._copies.discard,
+            Release: self._copies.release,
+            Suspect: self._copies.suspect,
+            Complete: self._copies.complete,
         }
 
     def carry_out(self, order: Order) -> Result:
@@ -114,6 +113,11 @@ class Store:
     def tree(self, partition: int) -> MerkleTree:
         """Of an owned partition. It may be replaced by another one between orders."""
         return self.trees[partition]
+
+    @property
+    def incomplete(self) -> dict[int, Lack]:
+        """By partition; whoever reads asks."""
+        return self._copies.incomplete
 
     @property
     def sequence(self) -> int:
@@ -300,41 +304,7 @@ class Store:
             return write_failure(error, self._db)
         return None
 
-    # --- damage
-
-    def _discard(self, order: Discard) -> Done | Failed:
-        partition = order.partition
-        if order.space is Space.DATA:
-            slots = self._partitioning.slots_of(partition)
-            failure = self._note(incomplete_key(slots), encode_incomplete(slots, Lack.LOST))
-            if failure is not None:
-                return Failed(failure)
-            self.incomplete[partition] = Lack.LOST
-        keys = partition_tokens(order.space, self._partitioning, partition).keys
-        try:
-            drop_range(self._db, keys.start, keys.stop)
-        except REFUSALS as error:
-            return Failed(write_failure(error, self._db))
-        if order.space is Space.DATA and partition in self.trees:
-            self.trees.clear(partition)
-        return Done()
-
-    def _suspect(self, order: Suspect) -> Done | Failed:
-        slots = [self._partitioning.slots_of(partition) for partition in order.partitions]
-        marks = [(incomplete_key(some), encode_incomplete(some, order.lack)) for some in slots]
-        try:
-            self._db.put_many(marks, sync=True)
-        except REFUSALS as error:
-            return Failed(write_failure(error, self._db))
-        self.incomplete.update(dict.fromkeys(order.partitions, order.lack))
-        return Done()
-
-    def _complete(self, order: Complete) -> Done | Failed:
-        slots = self._partitioning.slots_of(order.partition)
-        failure = self._note(incomplete_key(slots), None)
-        if failure is None:
-            self.incomplete.pop(order.partition, None)
-        return _done_or(failure)
+    # --- scrubbing
 
     def _scrub(self, order: Scrub) -> Scrubbed | Failed:
         try:

@@ -1,7 +1,7 @@
 """Opening the store of a node.
 
-Opening reads the marks, and gives every owned partition its tree. After a clean end that is a
-checkpoint; otherwise, and where a checkpoint is missing or damaged, the entries are read.
+Opening reads the marks, and gives every partition that is kept its tree. After a clean end that is
+a checkpoint; otherwise, and where a checkpoint is missing or damaged, the entries are read.
 `was_closed` is true once only: the mark of a clean end is gone, synced, before anything else is
 done. It names the engine's sequence, so it does not count if somebody wrote after it; nor does it
 after a repair, which leaves out what was damaged.
@@ -20,17 +20,21 @@ from dataclasses import dataclass
 
 from lsmkv import DB, CorruptionError, StorageError
 from lsmkv.kernel import digest_range, sequences
+from lsmkv_cluster.errors import TopologyError
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.slots import Partitioning
 from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.placement.topology_format import decode_topology
 from lsmkv_cluster.storage.engine_key import Space, TokenRange, partition_tokens, space_tokens
 from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.storage.store import Store
 from lsmkv_cluster.storage.store_failures import is_damage
-from lsmkv_cluster.storage.store_marks import CLOSED_KEY, Marks, read_marks
+from lsmkv_cluster.storage.store_marks import CLOSED_KEY, Marks, note_key, read_marks
 from lsmkv_cluster.versions.actor import Identity
 
-__all__ = ["Opened", "open_store"]
+__all__ = ["TOPOLOGY_NOTE", "Opened", "open_store", "stored_topology"]
+
+TOPOLOGY_NOTE = b"topology"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def open_store(db: DB, topology: Topology, me: MemberId, *, is_log_sound: bool =
         db.delete(CLOSED_KEY, sync=True)
     store = Store(db, topology, me, marks.identity)
     partitioning = topology.partitioning
-    store.incomplete |= _incomplete(marks, partitioning)
+    store.incomplete.update(_incomplete(marks, partitioning))
     return Opened(
         store=store,
         identity=marks.identity,
@@ -67,6 +71,18 @@ def open_store(db: DB, topology: Topology, me: MemberId, *, is_log_sound: bool =
         damaged=_fill_trees(store, db, trust_checkpoints=was_closed),
         damaged_hints=_damaged_hints(db, partitioning),
     )
+
+
+def stored_topology(db: DB) -> Topology | None:
+    """The document that the node adopted last; None in a new store. CorruptionError when it cannot
+    be read: the node does not know whom it may listen to."""
+    data = db.get(note_key(TOPOLOGY_NOTE))
+    if data is None:
+        return None
+    try:
+        return decode_topology(data)
+    except TopologyError as error:
+        raise CorruptionError(f"the topology that the store keeps: {error}") from error
 
 
 def _incomplete(marks: Marks, partitioning: Partitioning) -> dict[int, Lack]:
