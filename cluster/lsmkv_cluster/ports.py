@@ -118,6 +118,7 @@ class Asked(NamedTuple):
     flags: int
     deadline_ms: int  # monotonic time of this node
     reply_to: Hashable
+    epoch: int = 1  # of the asker's topology, never later than this node's
 
 
 class Answered(NamedTuple):

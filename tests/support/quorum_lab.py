@@ -138,6 +138,7 @@ class Sent:
     sender: str
     to: str
     ask: Ask
+    epoch: int
     answer: Reply | None = None
     is_handled: bool = False
 
@@ -236,6 +237,14 @@ class QuorumLab:
         self._take(node, Machine.COORDINATOR, node.coordinator.called(self.now, calls))
         return ids
 
+    # --- topology
+
+    def adopt(self, names: str, topology: Topology) -> None:
+        for name in names.split():
+            node = self[name]
+            node.view.follow(topology)
+            self._take(node, Machine.COORDINATOR, node.coordinator.adopted(self.now))
+
     # --- the store
 
     def run(self, name: str = "a", count: int = 1 << 30) -> None:
@@ -268,9 +277,9 @@ class QuorumLab:
     def arrive(self, sent: Sent) -> None:
         sent.is_handled = True
         ask, node = sent.ask, self[sent.to]
-        asked = Asked(
-            member_id(sent.sender), ask.opcode, ask.payload, ask.flags, ask.deadline_ms, sent
-        )
+        assert sent.epoch <= node.view.topology.epoch, "it would wait for the document"
+        peer = member_id(sent.sender)
+        asked = Asked(peer, ask.opcode, ask.payload, ask.flags, ask.deadline_ms, sent, sent.epoch)
         machine = ask.opcode >> 8
         part = node.coordinator if machine == Machine.COORDINATOR else node.replica
         self._take(node, machine, part.asked(self.now, [asked]))
@@ -354,7 +363,8 @@ class QuorumLab:
             if isinstance(effect, Ask):
                 assert effect.to != node.id
                 self._check_shipped(node, effect)
-                self.sent.append(Sent(node.name, self.names[effect.to], effect))
+                epoch = node.view.topology.epoch
+                self.sent.append(Sent(node.name, self.names[effect.to], effect, epoch))
             elif isinstance(effect, StoreOrder):
                 node.orders.append((Machine(machine), effect))
             elif isinstance(effect, ClientReply):

@@ -38,7 +38,7 @@ class Asking:
         """Whom to ask, best first: this node's own copy, then its data centre, the fastest first;
         stand-ins last."""
         view, place = self._view, call.place
-        targets = view.targets(place, not call.is_strict)
+        targets = view.readable(place, not call.is_strict)
         me_ready = view.is_ready(place.partition)
         members = view.topology.members_by_id
 

@@ -29,6 +29,7 @@ class Call:
     seen: Context
     read: Need
     write: Need
+    write_count: int  # so many answers are enough at the least
     is_strict: bool
 
 

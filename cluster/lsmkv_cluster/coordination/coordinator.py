@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from lsmkv_cluster.coordination.calls import Call, Finish, Step, refusal
 from lsmkv_cluster.coordination.changes import is_well_formed
-from lsmkv_cluster.coordination.quorum import Need, is_at_least, is_strict, need
+from lsmkv_cluster.coordination.quorum import Need, is_at_least, is_strict, need, total
 from lsmkv_cluster.coordination.read_state import OtherToken, OwnToken
 from lsmkv_cluster.coordination.reading import Reading
 from lsmkv_cluster.coordination.requests import (
@@ -90,6 +90,7 @@ class _Rules(NamedTuple):
 
     read: Need
     write: Need
+    write_count: int
     is_strict: bool
     is_allowed: bool
 
@@ -196,7 +197,15 @@ class Coordinator:
             except ContextError:
                 return Reason.BAD_CONTEXT
         return Call(
-            token, request, deadline_ms, place, seen, rules.read, rules.write, rules.is_strict
+            token,
+            request,
+            deadline_ms,
+            place,
+            seen,
+            rules.read,
+            rules.write,
+            rules.write_count,
+            rules.is_strict,
         )
 
     def _rules_for(self, place: Place, keyspace: Keyspace, request: ClientRequest) -> _Rules:
@@ -207,14 +216,18 @@ class Coordinator:
         cached = (place.partition, read, write, mode, least)
         rules = self._rules.get(cached)
         if rules is None:
-            owners, dc = place.owners_by_dc, self._view.dc
-            strict = mode is Mode.STRICT
+            dc, strict = self._view.dc, mode is Mode.STRICT
+            needed = [need(write, owners, dc) for owners in place.written]
             rules = _Rules(
-                need(read, owners, dc),
-                need(write, owners, dc),
+                need(read, place.owners_by_dc, dc),
+                tuple(group for groups in needed for group in groups),
+                max(total(groups) for groups in needed),
                 strict,
                 not strict
-                or (is_strict(read, least, owners) and is_at_least(write, least, owners)),
+                or all(
+                    is_strict(read, least, owners) and is_at_least(write, least, owners)
+                    for owners in place.written
+                ),
             )
             if len(self._rules) >= RULES_MAX:
                 self._rules.clear()
@@ -331,6 +344,19 @@ class Coordinator:
     def next_deadline(self) -> int | None:
         due = [self._reading.next_deadline(), self._writing.next_deadline()]
         return min([ms for ms in due if ms is not None], default=None)
+
+    def adopted(self, now: Now) -> list[Effect | ClientReply]:
+        """There is a new document, and the view knows it. Calls whose partition has another place
+        since go on there; what was answered for the old place counts as far as it is true."""
+        self._rules.clear()
+        steps = self._reading.adopted(now, self._moved)
+        return self._outward(steps + self._writing.adopted(now, self._moved))
+
+    def _moved(self, call: Call) -> Call | Reason:
+        """The same call, if its partition is where it was."""
+        if self._view.place(call.place.partition).placed == call.place.placed:
+            return call
+        return self._checked(call.token, call.request, call.deadline_ms)
 
     def woke(self) -> None:
         """The node was asleep: what was to be minted and is not, is from before."""

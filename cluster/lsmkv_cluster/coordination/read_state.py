@@ -56,6 +56,7 @@ class ReadState:
     result: bytes | None = None
     is_writing_back: bool = False
     is_hedged: bool = False
+    is_behind: bool = False  # somebody has a newer document
     wants_all: bool = False  # the client has seen more than enough have answered
 
     @property

@@ -12,6 +12,7 @@ What holds:
 - strict: what is returned is on stable storage of as many owners as a write needs, so that no later
   read finds less; it was read from stable storage, and is written back where it was missing;
 - a stand-in's "nothing here" is no answer, and an owner that is being filled gives none;
+- who hears of a newer document waits for it, and begins anew if the partition has moved;
 - a client that brings a context gets nothing older than what it has seen: else REFUSED, stale;
 - repair sends the joined record to owners whose copy differed; nobody waits for that but strict
   reads.
@@ -39,6 +40,7 @@ from lsmkv_cluster.coordination.replica_messages import decode_found
 from lsmkv_cluster.coordination.requests import ClientAnswer, Outcome, Reason
 from lsmkv_cluster.coordination.view import View
 from lsmkv_cluster.coordination.write_back import Kept, KeptToken, WriteBack
+from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Now, Stored, Unanswered
 from lsmkv_cluster.storage.storage_orders import Failure, Values
@@ -105,6 +107,19 @@ class Reading:
             self._timers.start(read.id, min(now.ms + wait_ms, call.deadline_ms))
         return steps + self._asking.take_orders()
 
+    def adopted(self, now: Now, moved: Callable[[Call], Call | Reason]) -> list[Step]:
+        """Reads of what has moved begin anew: nothing has been promised yet."""
+        steps: list[Step] = []
+        again: list[Call] = []
+        for read in list(self._reads.values()):
+            call = moved(read.call)
+            if isinstance(call, Reason):
+                self._finish(read, refusal(call), steps)
+            elif call is not read.call:
+                self._forget(read)
+                again.append(call)
+        return steps + self.begin(now, again)
+
     # --- answers
 
     def stored(self, now: Now, results: Sequence[Stored]) -> list[Step]:
@@ -147,7 +162,9 @@ class Reading:
                 continue
             read.waiting.pop(token.member, None)
             read.heard.pop(token.member, None)
-            if isinstance(answer, Answered) and answer.is_done:
+            if isinstance(answer, Answered) and answer.status == OperationStatus.STALE_EPOCH:
+                read.is_behind = True
+            elif isinstance(answer, Answered) and answer.is_done:
                 heard = self._heard(read.key, token, answer.payload)
                 if heard is not None:
                     read.heard[token.member] = heard
@@ -192,7 +209,7 @@ class Reading:
             return
         if not is_met(read.call.read, counting(read.heard.values())):
             self._asking.ask_enough(now, read, steps)
-            if not read.waiting:
+            if not read.waiting and not read.is_behind:
                 self._out_of_candidates(read, Reason.NOT_ENOUGH_REPLICAS, steps)
             return
         wanted = unseen(read.heard.values())
@@ -297,10 +314,14 @@ class Reading:
     # --- the end
 
     def _finish(self, read: ReadState, answer: ClientAnswer, steps: list[Step]) -> None:
+        if self._forget(read):
+            steps.append(Finish(read.call.token, answer))
+
+    def _forget(self, read: ReadState) -> bool:
+        """Whether it was still under way."""
         self.write_back.forget(read.id)
         self._timers.stop(read.id)
-        if self._reads.pop(read.id, None) is not None:
-            steps.append(Finish(read.call.token, answer))
+        return self._reads.pop(read.id, None) is not None
 
     def _done(self, read: ReadState) -> ClientAnswer:
         encoded = b""

@@ -2,7 +2,8 @@
 
 All operations of a step become one order for each kind of work, so that a batch costs one batch.
 What holds:
-- an owner keeps data, a stand-in keeps hints, nobody else keeps anything;
+- a keeper keeps data, a stand-in keeps hints, nobody else keeps anything;
+- what was sent in an epoch before the partition was placed here is refused: STALE_EPOCH;
 - "nothing here" is said only of a partition whose copy is whole; while it is being filled, or
   cannot be read, the answer is NOT_READY, which no reader counts; only repair may ask all the same;
 - a request is answered after its deadline as little as it is carried out: it expires;
@@ -105,11 +106,13 @@ class Replica:
             effects.append(Reply(request.reply_to, OperationStatus.UNKNOWN_FLAGS))
             return
         key, record = decode_merge(request.payload)
-        is_owner = self._view.place_of(key).is_owner
-        is_hint = bool(request.flags & AS_HINT) and not is_owner
-        if is_hint and not self._take_hint(now, key, len(key) + len(record)):
+        place = self._view.place_of(key)
+        is_hint = bool(request.flags & AS_HINT) and not place.is_keeper
+        if request.epoch < place.placed:
+            effects.append(Reply(request.reply_to, OperationStatus.STALE_EPOCH))
+        elif is_hint and not self._take_hint(now, key, len(key) + len(record)):
             effects.append(Reply(request.reply_to, ReplicaStatus.HINTS_FULL))
-        elif not is_hint and not is_owner:
+        elif not is_hint and not place.is_keeper:
             effects.append(Reply(request.reply_to, ReplicaStatus.NOT_OWNER))
         else:
             space = Space.HINT if is_hint else Space.DATA
@@ -128,12 +131,15 @@ class Replica:
             return
         key = decode_read(request.payload)
         place = self._view.place_of(key)
-        is_hint = bool(flags & AS_HINT) and not place.is_owner
-        if not is_hint and not place.is_owner:
+        is_hint = bool(flags & AS_HINT) and not place.is_keeper
+        if request.epoch < place.placed:
+            effects.append(Reply(request.reply_to, OperationStatus.STALE_EPOCH))
+            return
+        if not is_hint and not place.is_keeper:
             effects.append(Reply(request.reply_to, ReplicaStatus.NOT_OWNER))
             return
-        ready = is_hint or flags & REPAIR or self._view.is_ready(place.partition)
-        if not ready:
+        is_whole = place.is_owner and self._view.is_ready(place.partition)
+        if not (is_hint or flags & REPAIR or is_whole):
             effects.append(Reply(request.reply_to, OperationStatus.NOT_READY))
             return
         space = Space.HINT if is_hint else Space.DATA

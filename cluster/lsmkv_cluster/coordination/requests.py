@@ -109,6 +109,7 @@ class Reason(IntEnum):
     STALE = 9  # what the client has seen already could not be read
     STORE_FAILED = 10
     WRONG_TYPE = 11  # an increment of what is no integer
+    NOT_A_MEMBER = 12  # the node has been removed from the cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,19 @@ __all__ = ["Place", "Target", "View"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a partition lives. `owners` in the order of preference of this node: its own data
-    centre first; `stand_ins` in that of the ring."""
+    """Where a partition lives. Owners are read; keepers are written, and more than the owners while
+    the partition moves. Both in the order of preference of this node: its own data centre first;
+    `stand_ins` in that of the ring."""
 
     partition: int
     owners: tuple[MemberId, ...]
     owners_by_dc: dict[str, tuple[MemberId, ...]]
+    keepers: tuple[MemberId, ...]
+    written: tuple[dict[str, tuple[MemberId, ...]], ...]  # a write needs enough of each of these
     stand_ins: tuple[MemberId, ...]
     is_owner: bool
+    is_keeper: bool
+    placed: int  # the epoch since which all this is so
 
 
 class Target(NamedTuple):
@@ -57,6 +62,12 @@ class View:
         self._is_reachable = is_reachable
         self._places: dict[int, Place] = {}
 
+    def follow(self, topology: Topology) -> None:
+        """The next document, in which this node is still a member."""
+        self.topology = topology
+        self.dc = topology.members_by_id[self.me].dc
+        self._places = {}
+
     def is_reachable(self, member: MemberId) -> bool:
         return member == self.me or self._is_reachable(member)
 
@@ -71,23 +82,48 @@ class View:
 
     def _make_place(self, partition: int) -> Place:
         topology = self.topology
-        row = topology.owners[partition]
-        dcs = [topology.members_by_id[id].dc for id in row]
-        by_dc = {dc: topology.owners_in(partition, dc) for dc in sorted(set(dcs))}
-        near = by_dc.get(self.dc, ())
-        owners = near + tuple(id for id in row if id not in near)
-        return Place(partition, owners, by_dc, topology.stand_ins(partition), self.me in row)
+        row, keepers = topology.owners[partition], topology.keepers(partition)
+        return Place(
+            partition=partition,
+            owners=self._nearest_first(row),
+            owners_by_dc=self._by_dc(row),
+            keepers=self._nearest_first(keepers),
+            written=tuple(self._by_dc(written) for written in topology.written_rows(partition)),
+            stand_ins=topology.stand_ins(partition),
+            is_owner=self.me in row,
+            is_keeper=self.me in keepers,
+            placed=topology.placed[partition],
+        )
+
+    def _nearest_first(self, row: tuple[MemberId, ...]) -> tuple[MemberId, ...]:
+        members = self.topology.members_by_id
+        return tuple(sorted(row, key=lambda id: members[id].dc != self.dc))
+
+    def _by_dc(self, row: tuple[MemberId, ...]) -> dict[str, tuple[MemberId, ...]]:
+        members = self.topology.members_by_id
+        dcs = sorted({members[id].dc for id in row})
+        return {dc: tuple(id for id in row if members[id].dc == dc) for dc in dcs}
 
     def reachable_owners(self, place: Place) -> list[MemberId]:
         return [id for id in place.owners if self.is_reachable(id)]
 
+    def reachable_keepers(self, place: Place) -> list[MemberId]:
+        return [id for id in place.keepers if self.is_reachable(id)]
+
+    def readable(self, place: Place, sloppy: bool) -> list[Target]:
+        """Who should be able to tell what a key holds."""
+        return self._targets(place, place.owners, sloppy)
+
     def targets(self, place: Place, sloppy: bool) -> list[Target]:
-        """Who should keep a record now: the owners that can be reached; sloppy, for each other
-        owner the next stand-in of its data centre, all on different hosts."""
-        found = [Target(id, id) for id in place.owners if self.is_reachable(id)]
-        if sloppy and len(found) < len(place.owners):
+        """Who should keep a record now: the keepers that can be reached; sloppy, for each other
+        one the next stand-in of its data centre, all on different hosts."""
+        return self._targets(place, place.keepers, sloppy)
+
+    def _targets(self, place: Place, owners: tuple[MemberId, ...], sloppy: bool) -> list[Target]:
+        found = [Target(id, id) for id in owners if self.is_reachable(id)]
+        if sloppy and len(found) < len(owners):
             taken = [target.member for target in found]
-            for owner in place.owners:
+            for owner in owners:
                 if not self.is_reachable(owner):
                     stand_in = self.stand_in(place, owner, taken)
                     if stand_in is not None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from lsmkv_cluster.coordination.quorum import Need, is_met
 from lsmkv_cluster.coordination.replica_messages import MERGE, ReplicaFlags, encode_merge
 from lsmkv_cluster.coordination.view import View
+from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Effect, Now, Stored, StoreOrder, Unanswered
 from lsmkv_cluster.storage.storage_orders import Merge, Merged, Space
@@ -64,7 +65,7 @@ class WriteBack:
         job = _Job(needed, set(keeping))
         if is_met(needed, job.keeping):
             return [], [Kept(id, True)]
-        owners = self._view.reachable_owners(self._view.place_of(key))
+        owners = self._view.reachable_keepers(self._view.place_of(key))
         job.waiting.update(owner for owner in owners if owner not in job.keeping)
         if not is_met(needed, job.keeping | job.waiting):
             return [], [Kept(id, False)]
@@ -104,6 +105,8 @@ class WriteBack:
         over: list[Kept] = []
         for answer in answers:
             assert isinstance(answer.token, KeptToken)
+            if isinstance(answer, Answered) and answer.status == OperationStatus.STALE_EPOCH:
+                continue  # there is a newer document: the read begins anew when it is here
             self._note(answer.token, isinstance(answer, Answered) and answer.is_done, over)
         return over
 

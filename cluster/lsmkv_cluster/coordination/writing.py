@@ -16,6 +16,7 @@ What holds:
 - strict: owners only, and this node's own copy counts once it is synced; sloppy: whoever fails, or
   does not answer in time, is replaced by the next stand-in while answers are still needed, and
   counts all the same when its answer comes late;
+- a write whose partition moves meanwhile is shipped to where it is then, and answered for there;
 - a call is answered at its deadline at the latest, also while the store has not come to it: then
   nothing is minted for it any more.
 """
@@ -28,10 +29,11 @@ from typing import NamedTuple
 
 from lsmkv_cluster.coordination.calls import Call, Finish, Step, refusal
 from lsmkv_cluster.coordination.minter import MintBatch, MintEntry, Minter, MintResult
-from lsmkv_cluster.coordination.quorum import can_meet, is_met, total
+from lsmkv_cluster.coordination.quorum import can_meet, is_met
 from lsmkv_cluster.coordination.replica_messages import MERGE, ReplicaFlags, encode_merge
 from lsmkv_cluster.coordination.requests import ClientAnswer, Outcome, Reason
 from lsmkv_cluster.coordination.view import Target, View
+from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Now, Stored, StoreOrder, Unanswered
 from lsmkv_cluster.storage.storage_orders import Done, Failure, Merged, Mint, Space, Sync
@@ -52,10 +54,12 @@ class WriteSettings:
 
 
 class _Shipped(NamedTuple):
-    """Of a MERGE of another member."""
+    """Of a MERGE of another member. `attempt` counts the places that the write has had."""
 
     id: int
     member: MemberId
+    owner: MemberId
+    attempt: int
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +75,7 @@ class _Write:
     waiting: dict[MemberId, MemberId] = field(default_factory=dict)
     kept: set[MemberId] = field(default_factory=set)
     taken: list[MemberId] = field(default_factory=list)
+    attempt: int = 0
 
     @property
     def key(self) -> bytes:
@@ -116,17 +121,17 @@ class Writing:
             targets = self._view.targets(call.place, not call.is_strict)
             owners = [target.owner for target in targets]
             if not can_meet(call.write, owners):
-                answer = refusal(Reason.NOT_ENOUGH_REPLICAS, len(owners), total(call.write))
+                answer = refusal(Reason.NOT_ENOUGH_REPLICAS, len(owners), call.write_count)
                 steps.append(Finish(call.token, answer))
             elif all(target.member != self._view.me for target in targets):
                 steps.append(Finish(call.token, refusal(Reason.NOT_AN_OWNER)))
-            elif not call.place.is_owner and not self._has_room(now, call):
+            elif not call.place.is_keeper and not self._has_room(now, call):
                 steps.append(Finish(call.token, refusal(Reason.OVERLOADED)))
             else:
                 write = _Write(self._take_id(), call, targets)
                 self._writes[write.id] = write
                 self._timers.start(write.id, call.deadline_ms)
-                space = Space.DATA if call.place.is_owner else Space.HINT
+                space = Space.DATA if call.place.is_keeper else Space.HINT
                 by_space.setdefault(space, []).append(write)
         for space, writes in by_space.items():
             steps.append(self._mint(now, space, writes))
@@ -169,9 +174,37 @@ class Writing:
             else:
                 failed = not isinstance(result, Done)
                 for write in self._syncs.pop(token, ()):
-                    if write.id in self._writes:
+                    if write.id in self._writes and self._view.me in write.waiting:
                         self._settle(now, write, self._view.me, failed, steps)
         return steps
+
+    def adopted(self, now: Now, moved: Callable[[Call], Call | Reason]) -> list[Step]:
+        """Writes of what has moved are shipped to where it is now. They are not minted again, and
+        who has kept the record has it."""
+        steps: list[Step] = []
+        for write in list(self._writes.values()):
+            call = moved(write.call)
+            if call is write.call:
+                continue
+            if isinstance(call, Reason):
+                self._make_void(write)
+                self._finish(write, _unknown(write), steps)
+                continue
+            write.call = call
+            write.targets = self._view.targets(call.place, not call.is_strict)
+            write.attempt += 1
+            if write.payload:
+                self._ship_again(write, steps)
+        return steps
+
+    def _ship_again(self, write: _Write, steps: list[Step]) -> None:
+        me = self._view.me
+        write.waiting = {id: owner for id, owner in write.waiting.items() if id == me}
+        for target in write.targets:
+            if target.member != me and target.owner not in write.kept:
+                self._ask(write, target, steps)
+        if is_met(write.call.write, write.kept):
+            self._finish(write, self._done(write), steps)
 
     def _minted(
         self,
@@ -194,7 +227,7 @@ class Writing:
             else:
                 write.result = minted
                 self._minted_one(now, write, steps)
-                if write.call.is_strict and write.id in self._writes:
+                if write.call.is_strict and self._view.me in write.waiting:
                     to_sync.append(write)
         if to_sync:
             number = self._take_id()
@@ -222,7 +255,8 @@ class Writing:
         if not write.call.is_strict:
             patient_until_ms = now.ms + self._settings.substitute_after_ms
             self._timers.start(write.id, min(write.call.deadline_ms, patient_until_ms))
-            self._settle(now, write, me, False, steps)
+            if me in write.waiting:
+                self._settle(now, write, me, False, steps)
 
     def _ask(self, write: _Write, target: Target, steps: list[Step]) -> None:
         write.waiting[target.member] = target.owner
@@ -237,7 +271,7 @@ class Writing:
                 MERGE,
                 write.payload,
                 write.call.deadline_ms,
-                _Shipped(write.id, target.member),
+                _Shipped(write.id, target.member, target.owner, write.attempt),
                 flags,
             )
         )
@@ -250,9 +284,24 @@ class Writing:
             assert isinstance(answer.token, _Shipped)
             write = self._writes.get(answer.token.id)
             if write is not None:
-                failed = not (isinstance(answer, Answered) and answer.is_done)
-                self._settle(now, write, answer.token.member, failed, steps)
+                self._answered_one(now, write, answer.token, answer, steps)
         return steps
+
+    def _answered_one(
+        self,
+        now: Now,
+        write: _Write,
+        token: _Shipped,
+        answer: Answered | Unanswered,
+        steps: list[Step],
+    ) -> None:
+        status = answer.status if isinstance(answer, Answered) else None
+        if status == OperationStatus.DONE:
+            write.waiting.setdefault(token.member, token.owner)
+            self._settle(now, write, token.member, False, steps)
+        elif token.attempt == write.attempt and status != OperationStatus.STALE_EPOCH:
+            self._settle(now, write, token.member, True, steps)
+        # else: it was, or will be, asked again in the epoch of the newer document
 
     def _settle(
         self, now: Now, write: _Write, member: MemberId, failed: bool, steps: list[Step]
@@ -321,7 +370,7 @@ class Writing:
             Outcome.DONE,
             Reason.NONE,
             len(write.kept),
-            total(write.call.write),
+            write.call.write_count,
             context.encode(seen, write.key, self._secret),
             result.stored,
         )
@@ -335,5 +384,5 @@ def _failed(failure: Failure) -> ClientAnswer:
 
 
 def _unknown(write: _Write) -> ClientAnswer:
-    needed = total(write.call.write)
+    needed = write.call.write_count
     return ClientAnswer(Outcome.UNKNOWN, Reason.NOT_ENOUGH_REPLICAS, len(write.kept), needed)

@@ -21,7 +21,10 @@ What holds:
 - an answer is taken only from whom the question went to, and only once;
 - what no frame can carry is not sent: a question ends as never sent, an answer leaves the other's
   question to its deadline;
-- a request of another epoch is answered STALE_EPOCH, of an unknown machine UNKNOWN_OPCODE.
+- a request of an unknown machine is answered UNKNOWN_OPCODE;
+- a request of a newer epoch waits until this node has that document, or the deadline has come; of
+  which epoch it is, machines are told: an older one is none of their concern unless what it is
+  about has moved since. Handshake, membership and topology are not bound to an epoch.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ __all__ = ["REQUEST_LIFETIME_MAX_MS", "Incoming", "Traffic"]
 
 REQUEST_LIFETIME_MAX_MS = 30_000
 CALL_ID = Struct("<Q")
+EARLY_MAX = 4096  # requests that wait for a document
 EPOCHLESS = frozenset({Machine.CONNECTION, Machine.MEMBERSHIP, Machine.TOPOLOGY})
 
 
@@ -60,6 +64,15 @@ class _Pending(NamedTuple):
     machine: int
     token: Hashable
     peer: MemberId
+
+
+class _Early(NamedTuple):
+    """A request of a newer epoch."""
+
+    peer: MemberId
+    frame: Frame
+    operation: Operation
+    deadline_ms: int
 
 
 class Incoming(NamedTuple):
@@ -99,6 +112,22 @@ class Traffic:
         self._timers = Timers()
         self._too_large: set[int] = set()  # calls that no frame can carry
         self._packets: dict[_Packet, list[Operation]] = {}
+        self._early: list[_Early] = []
+        self._newest: tuple[MemberId, int] | None = None
+
+    # --- epochs
+
+    def adopt(self, epoch: int, into: Incoming) -> None:
+        """Frames are of this epoch from now on; what has waited for it is taken."""
+        self._epoch = epoch
+        early, self._early = self._early, []
+        for peer, frame, operation, deadline_ms in early:
+            self._take_request(peer, frame, operation, deadline_ms, into)
+
+    def take_newer(self) -> tuple[MemberId, int] | None:
+        """A peer whose document is newer than this node's, and its epoch; once."""
+        newest, self._newest = self._newest, None
+        return newest if newest is not None and newest[1] > self._epoch else None
 
     # --- out
 
@@ -163,6 +192,8 @@ class Traffic:
     # --- in
 
     def receive(self, now: Now, peer: MemberId, frame: Frame, into: Incoming) -> None:
+        if frame.epoch > max(self._epoch, self._newest[1] if self._newest else 0):
+            self._newest = peer, frame.epoch
         if frame.kind is FrameKind.RESPONSE:
             for operation in frame.operations:
                 self._take_answer(peer, operation, into)
@@ -190,11 +221,22 @@ class Traffic:
             return  # nobody could tell whom the answer is for
         if machine not in self._machines:
             self.reply(Reply(reply_to, OperationStatus.UNKNOWN_OPCODE))
-        elif frame.epoch != self._epoch and machine not in EPOCHLESS:
-            self.reply(Reply(reply_to, OperationStatus.STALE_EPOCH))
+        elif frame.epoch > self._epoch and machine not in EPOCHLESS:
+            if len(self._early) < EARLY_MAX:
+                self._early.append(_Early(peer, frame, operation, deadline_ms))
+            else:
+                self.reply(Reply(reply_to, OperationStatus.OVERLOADED))
         else:
             payload = operation.payload[CALL_ID.size :]
-            asked = Asked(peer, operation.opcode, payload, operation.flags, deadline_ms, reply_to)
+            asked = Asked(
+                peer,
+                operation.opcode,
+                payload,
+                operation.flags,
+                deadline_ms,
+                reply_to,
+                frame.epoch,
+            )
             into.requests.setdefault(machine, []).append(asked)
 
     def _take_answer(self, peer: MemberId, operation: Operation, into: Incoming) -> None:
@@ -219,10 +261,13 @@ class Traffic:
             if packet.kind is FrameKind.REQUEST:
                 unsent = [_call_id_of(operation) for operation in operations]
                 self._give_up([id for id in unsent if id in self._pending], into, never_sent=True)
+        self._early = [early for early in self._early if early.peer != peer]
         gone = [id for id, pending in self._pending.items() if pending.peer == peer]
         self._give_up(gone, into)
 
     def expire(self, now: Now, into: Incoming) -> None:
+        if self._early:
+            self._early = [early for early in self._early if early.deadline_ms > now.ms]
         for call_id in self._timers.take_due(now.ms):
             self._give_up((call_id,), into, never_sent=call_id in self._too_large)
 

@@ -39,7 +39,7 @@ def lab(
     view = View(TOPOLOGY, member_id(me), lambda id: id not in gone, lambda _: ready)
     place = view.place_of(b"k")
     needed = need(Consistency(level), place.owners_by_dc, view.dc)
-    call = Call(1, ClientRequest(Verb.GET, b"k"), 500, place, NOTHING, needed, needed, strict)
+    call = Call(1, ClientRequest(Verb.GET, b"k"), 500, place, NOTHING, needed, needed, 2, strict)
     asking = Asking(view, Latencies())
     return asking, ReadState(1, call, asking.candidates(call), NOW.ms)
 

@@ -12,7 +12,13 @@ from lsmkv_cluster.driver_ports import FrameOut
 from lsmkv_cluster.operations import Machine, Operation, OperationStatus, opcode
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Asked, Now, Reply, Unanswered
-from lsmkv_cluster.transport.traffic import CALL_ID, REQUEST_LIFETIME_MAX_MS, Incoming, Traffic
+from lsmkv_cluster.transport.traffic import (
+    CALL_ID,
+    EARLY_MAX,
+    REQUEST_LIFETIME_MAX_MS,
+    Incoming,
+    Traffic,
+)
 from lsmkv_cluster.transport.wire import (
     LANE_LIMITS,
     Frame,
@@ -200,7 +206,6 @@ def test_frames_of_the_handshake_are_none_of_its_business(kind):
     ("code", "epoch", "status"),
     [
         (READ, 1, None),
-        (READ, 2, OperationStatus.STALE_EPOCH),
         (GOSSIP, 2, None),  # who must be able to speak across epochs
         (opcode(Machine.COORDINATOR, 1), 1, OperationStatus.UNKNOWN_OPCODE),
         (opcode(Machine.COORDINATOR, 1), 2, OperationStatus.UNKNOWN_OPCODE),
@@ -213,6 +218,57 @@ def test_other_epochs_and_unknown_machines(code, epoch, status):
     assert len(asked) == (status is None)
     if status is not None:
         assert answers(here, only(there.flush(at(0)))) == [Answered(b"x", PEER, status, b"")]
+
+
+def test_a_request_of_a_newer_epoch_waits_for_the_document():
+    """Whoever is behind does not refuse: it asks for the document and then does what it says."""
+    ahead, here = make_traffic(epoch=3), make_traffic(epoch=1)
+    frame = only(frames_of(ahead, ask(opcode=READ)))
+    assert requests(here, at(0), frame) == []
+    assert here.flush(at(0)) == []
+    assert here.take_newer() == (b"me", 3)
+    assert here.take_newer() is None, "once"
+    for epoch, count in ((2, 0), (3, 1), (4, 0)):
+        into = Incoming({}, {})
+        here.adopt(epoch, into)
+        found = list(into.requests.get(READ >> 8, []))
+        assert len(found) == count
+        assert all(asked.epoch == 3 for asked in found)
+    assert here.take_newer() is None
+
+
+def test_a_request_of_an_older_epoch_is_told_so_to_its_machine():
+    ahead, here = make_traffic(epoch=3), make_traffic(epoch=1)
+    [asked] = requests(ahead, at(0), only(frames_of(here, ask(opcode=READ))))
+    assert asked.epoch == 1
+    assert ahead.take_newer() is None
+
+
+def test_what_waits_for_a_document_expires_and_goes_with_its_connection():
+    ahead, here = make_traffic(epoch=2), make_traffic(epoch=1)
+    frames = [only(frames_of(ahead, ask(opcode=READ, deadline_ms=ms))) for ms in (400, 900)]
+    for frame in frames:
+        assert requests(here, at(0), frame) == []
+    here.expire(at(500), Incoming({}, {}))
+    into = Incoming({}, {})
+    here.adopt(2, into)
+    assert [asked.deadline_ms for asked in into.requests[READ >> 8]] == [900]
+    again = make_traffic(epoch=1)
+    assert requests(again, at(0), frames[1]) == []
+    again.lost(b"me", Incoming({}, {}))
+    into = Incoming({}, {})
+    again.adopt(2, into)
+    assert into.requests == {}
+
+
+def test_only_so_many_requests_wait_for_a_document():
+    ahead, here = make_traffic(epoch=2), make_traffic(epoch=1)
+    for _ in range(EARLY_MAX):
+        assert requests(here, at(0), only(frames_of(ahead, ask(opcode=READ)))) == []
+    assert here.flush(at(0)) == []
+    assert requests(here, at(0), only(frames_of(ahead, ask(opcode=READ)))) == []
+    [operation] = only(here.flush(at(0))).operations
+    assert operation.status == OperationStatus.OVERLOADED
 
 
 # --- deadlines -----------------------------------------------------------------------------------
