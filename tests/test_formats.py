@@ -43,10 +43,17 @@ from lsmkv_cluster.healing.antientropy_repair_messages import (
     encode_list_answer,
     encode_list_question,
 )
+from lsmkv_cluster.healing.antientropy_sync_messages import (
+    decode_sync_answer,
+    decode_sync_question,
+    encode_sync_answer,
+    encode_sync_question,
+)
 from lsmkv_cluster.healing.start_messages import Announcement
 from lsmkv_cluster.operations import Machine, Operation
 from lsmkv_cluster.placement.keyspaces import Consistency, Level
 from lsmkv_cluster.ports import Ask, Now
+from lsmkv_cluster.reconfiguration.paxos_messages import MemberReport, Prepare, Promise
 from lsmkv_cluster.storage.engine_key import KeyScheme, Space, client_key, slot_in
 from lsmkv_cluster.storage.storage_orders import Entry as KeyEntry
 from lsmkv_cluster.storage.store_marks import IDENTITY_KEY, encode_identity, read_marks
@@ -262,10 +269,28 @@ def test_list_of_keys():
     assert decode_list_answer(data[18:], question) == answer
 
 
+def test_handing_over():
+    question, answer = hexadecimal(block("00000000 00000001 88776655")).values()
+    assert decode_sync_question(question) == 1 << 56
+    assert encode_sync_question(1 << 56) == question
+    assert decode_sync_answer(answer) == 0x1122334455667788
+    assert encode_sync_answer(0x1122334455667788) == answer
+
+
 def test_start_announcement():
     data = b"".join(hexadecimal(block("2a000000 03000000")).values())
     assert Announcement.decode(data) == Announcement(42, 3, 9, 258)
     assert Announcement(42, 3, 9, 258).encode() == data
+
+
+def test_decision_on_topology():
+    data = b"".join(hexadecimal(block("06000000 00000000 0d0c0b0a")).values())
+    prepare = Prepare(6, 1 << 32 | 0x0A0B0C0D)
+    report = MemberReport(6, filled=(3, 4, 9))
+    assert prepare.encode() + Promise().encode() + report.encode() == data
+    assert Prepare.decode(data[:16]) == prepare
+    assert Promise.decode(data[16:24]) == Promise()
+    assert MemberReport.decode(data[24:]) == report
 
 
 def test_record_and_context():

@@ -12,6 +12,7 @@ from lsmkv_cluster.coordination.writing import WriteSettings
 from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.healing.starting import StartSettings
+from lsmkv_cluster.reconfiguration.keeper_settings import KeeperSettings
 from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.storage.store_opening import Opened
 from lsmkv_cluster.swim.membership_settings import MembershipSettings
@@ -30,6 +31,7 @@ class NodeSettings:
     coordinator: CoordinatorSettings = field(default_factory=CoordinatorSettings)
     starting: StartSettings = field(default_factory=StartSettings)
     hints: HintSettings = field(default_factory=HintSettings)
+    topology: KeeperSettings = field(default_factory=KeeperSettings)
     antientropy: AntiEntropySettings = field(default_factory=AntiEntropySettings)
 
 

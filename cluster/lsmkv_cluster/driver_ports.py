@@ -6,6 +6,7 @@ The driver owns sockets, clocks, disks and threads; the node (node.py) owns ever
     DatagramIn     the bytes of one datagram, whoever sent them
     PeerLost       the last connection to a peer went away: what was sent may or may not have come
     ClientCall     a request of a client
+    AdminCall      an operator's wish for another topology
     Stored         (ports.py) the result of a StoreOrder, by its token
 
 Out:
@@ -14,6 +15,7 @@ Out:
     DatagramOut      to a peer; may get lost
     StoreOrder       (ports.py) for the store, in this order
     ClientReply      exactly one for each ClientCall, unless the node dies
+    AdminReply       the same for each AdminCall
     DropConnections  forget all that was received and not given to the node, and begin anew: the
                      node was asleep, and what lies in its buffers is from before
     Alarm            (ports.py) for the log
@@ -26,9 +28,13 @@ from typing import NamedTuple
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Stored, StoreOrder
+from lsmkv_cluster.reconfiguration.proposals import Outcome
+from lsmkv_cluster.reconfiguration.topology_changes import Change
 from lsmkv_cluster.transport.wire import Frame
 
 __all__ = [
+    "AdminCall",
+    "AdminReply",
     "ClientCall",
     "ClientReply",
     "DatagramIn",
@@ -63,6 +69,14 @@ class ClientCall(NamedTuple):
     deadline_ms: int
 
 
+class AdminCall(NamedTuple):
+    """`is_forced`: decided here alone, in a new generation; what that risks is in the reply."""
+
+    call_id: int
+    change: Change
+    is_forced: bool = False
+
+
 class FrameOut(NamedTuple):
     to: MemberId
     frame: Frame
@@ -78,9 +92,20 @@ class ClientReply(NamedTuple):
     answer: ClientAnswer
 
 
+class AdminReply(NamedTuple):
+    """The epoch is that of the document that brought the change, or of the present one."""
+
+    call_id: int
+    outcome: Outcome
+    epoch: int
+    text: str
+
+
 class DropConnections(NamedTuple):
     pass
 
 
-Input = FrameIn | DatagramIn | PeerLost | ClientCall | Stored
-NodeEffect = FrameOut | DatagramOut | StoreOrder | ClientReply | DropConnections | Alarm
+Input = FrameIn | DatagramIn | PeerLost | ClientCall | AdminCall | Stored
+NodeEffect = (
+    FrameOut | DatagramOut | StoreOrder | ClientReply | AdminReply | DropConnections | Alarm
+)

@@ -16,16 +16,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from lsmkv.kernel import RecordMerger, entry_hash
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
-from lsmkv_cluster.coordination.coordinator import Coordinator
-from lsmkv_cluster.coordination.latency import Latencies
-from lsmkv_cluster.coordination.minter import Minter
-from lsmkv_cluster.coordination.reading import Reading
-from lsmkv_cluster.coordination.replica import Replica
-from lsmkv_cluster.coordination.view import View
-from lsmkv_cluster.coordination.writing import Writing
+from lsmkv_cluster.coordination.calls import refusal
+from lsmkv_cluster.coordination.requests import Reason
 from lsmkv_cluster.driver_ports import (
+    AdminCall,
+    AdminReply,
     ClientCall,
     ClientReply,
     DatagramIn,
@@ -37,14 +33,12 @@ from lsmkv_cluster.driver_ports import (
     PeerLost,
 )
 from lsmkv_cluster.errors import ProtocolError
-from lsmkv_cluster.healing.antientropy import AntiEntropy, Met
+from lsmkv_cluster.healing.antientropy import HandedOver, Met
 from lsmkv_cluster.healing.damage import unreadable_partitions
-from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.healing.merging import LostDots
-from lsmkv_cluster.healing.recovery import Recovery
-from lsmkv_cluster.healing.starting import Starting
 from lsmkv_cluster.operations import Machine
-from lsmkv_cluster.placement.members import MemberId, actor_number
+from lsmkv_cluster.parts import RECOVERY, Parts
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import (
     Alarm,
@@ -59,23 +53,18 @@ from lsmkv_cluster.ports import (
     StoreOrder,
 )
 from lsmkv_cluster.ports import Machine as MachinePort
-from lsmkv_cluster.storage.engine_key import KeyScheme, Space
+from lsmkv_cluster.reconfiguration.adoption import Adopted, Adopting
+from lsmkv_cluster.reconfiguration.paxos_messages import FETCH
+from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.storage_orders import Done, Order, Result
 from lsmkv_cluster.storage.storage_orders import Persist as PersistOrder
-from lsmkv_cluster.swim.clock_watch import ClockWatch
-from lsmkv_cluster.swim.gossip_messages import Load
-from lsmkv_cluster.swim.membership import Membership
 from lsmkv_cluster.transport.datagram import DatagramOpener, DatagramSealer
 from lsmkv_cluster.transport.handshake import boot_number
 from lsmkv_cluster.transport.replay_window import ReplayWindow, Verdict
 from lsmkv_cluster.transport.traffic import Incoming, Traffic
-from lsmkv_cluster.versions.actor import ActorSource, Identity
-from lsmkv_cluster.versions.hlc import HybridClock
+from lsmkv_cluster.versions.actor import Identity
 
 __all__ = ["Node"]
-
-
-RECOVERY = 0  # is asked nothing by others, and so has no opcodes
 
 
 class _Ordered(NamedTuple):
@@ -104,128 +93,55 @@ class Node:
         rng: Random,
         settings: NodeSettings | None = None,
     ) -> None:
-        self.settings = settings = settings or NodeSettings()
+        self.settings = settings or NodeSettings()
         self.me = me
-        self.topology = topology
+        self.is_retired = False  # removed from the cluster, for good
+        self.parts = parts = Parts(boot, topology, me, secrets, rng, self.settings)
         self._secrets = secrets
         self._rng = rng
-        self._peers = tuple(member.id for member in topology.members if member.id != me)
-        stored = boot.identity or Identity(actor_number(me), rng.getrandbits(32))
-        self.actors = ActorSource(
-            stored, ended_cleanly=boot.ended_cleanly, peers_needed=len(self._peers)
-        )
-        self._announce(self.actors.identity.start_number)
         self._opener = DatagramOpener(secrets.datagrams, topology.cluster_id)
         self._window = ReplayWindow()
-
-        self.hints = HintedHandoff(topology, me, self.is_reachable, settings.hints)
-        self.starting = Starting(
-            self.actors, self._peers, boot.sequence, boot.notes, rng, settings.starting
-        )
-        self.recovery = Recovery(self._co_owners(), self.is_reachable, self.actors)
-        self.antientropy = AntiEntropy(
-            topology,
-            me,
-            trees=boot.tree,
-            reachable=self.is_reachable,
-            not_ready=self.recovery.wanting,
-            random=rng,
-            settings=settings.antientropy,
-        )
-        self._make_coordinator()
-        self._lost_dots = LostDots(self.actors)
+        self._seal_as(parts.actors.identity.start_number)
+        self._lost_dots = LostDots(parts.actors)
         self._was_stale = False
         self._boot = boot
         self._orders: dict[int, _Ordered] = {}
         self._next_order = 0
-        self._machines: dict[int, MachinePort] = {
-            Machine.CONNECTION: self.starting,
-            Machine.MEMBERSHIP: self.membership,
-            Machine.REPLICA: self.replica,
-            Machine.HINTS: self.hints,
-            Machine.ANTIENTROPY: self.antientropy,
-            RECOVERY: self.recovery,
-            Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
-        }
         self._traffic = Traffic(
             topology.cluster_id,
             topology.epoch,
-            self._machines,
-            self._clock_offset_ms,
+            parts.machines,
+            parts.clock_offset_ms,
             rng.getrandbits(48) << 15,
         )
         self._durable_sequence = boot.durable_sequence
         self._persist_again_ms: int | None = None
-        self._clocks = ClockWatch()
+        self._adopting: Topology | None = None
         self._describe_ms = 0
         self._due_ms = 0  # at the start
         self._out: list[NodeEffect] = []
 
-    def _make_coordinator(self) -> None:
-        """What serves clients and replicas."""
-        settings, secret = self.settings, self._secrets.contexts
-        tree_key = KeyScheme(self.topology.key_seed).tree_key
-
-        def digest(key: bytes, record: bytes) -> int:
-            return entry_hash(tree_key, key, record)
-
-        self.view = View(self.topology, self.me, self.is_reachable, self.is_ready)
-        self.minter = Minter(self.actors, HybridClock())
-        self.latencies = Latencies()
-        join = RecordMerger().merge
-        self.reading = Reading(self.view, secret, digest, join, self.latencies, settings.reading)
-        self.writing = Writing(self.view, self.minter, secret, self._take_hint, settings.writing)
-        self.coordinator = Coordinator(
-            self.view,
-            self.reading,
-            self.writing,
-            secret,
-            lambda: self.actors.may_mint,
-            settings.coordinator,
-        )
-        self.replica = Replica(self.view, digest, self._take_hint)
-
-    def _announce(self, start_number: int) -> None:
-        """Begin to speak as this run: to the others a new one, if there was another number."""
-        sealing_key = self._secrets.datagrams[0]
+    def _seal_as(self, start_number: int) -> None:
+        """Datagrams are of this run from now on."""
         boot = boot_number(start_number, self._rng.getrandbits(32))
-        self._sealer = DatagramSealer(sealing_key, self.topology.cluster_id, self.me, boot)
-        members = tuple(member.id for member in self.topology.members)
-        self.membership = Membership(
-            members, self.me, start_number, self._rng, self.settings.membership
-        )
+        key, cluster_id = self._secrets.datagrams[0], self.topology.cluster_id
+        self._sealer = DatagramSealer(key, cluster_id, self.me, boot)
         self._announced = start_number
 
-    # --- what others ask
-
-    def is_reachable(self, member: MemberId) -> bool:
-        return self.membership.is_reachable(member)
-
-    def is_ready(self, partition: int) -> bool:
-        return self.starting.is_settled and self.recovery.is_ready(partition)
-
-    def _co_owners(self) -> dict[int, frozenset[MemberId]]:
-        """Of each partition that this node owns, the other owners."""
-        owners = self.topology.owners
-        return {p: frozenset(row) - {self.me} for p, row in enumerate(owners) if self.me in row}
-
-    def _take_hint(self, now: Now, key: bytes, size: int) -> bool:
-        if not self.hints.accepts(size):
-            return False
-        self.hints.keep(now, key, size)
-        return True
-
-    def _clock_offset_ms(self, member: MemberId) -> int:
-        offset = self.membership.clock_offset_ms(member)
-        return offset.offset_ms if offset is not None else 0
+    @property
+    def topology(self) -> Topology:
+        """The document that this node has adopted."""
+        return self.parts.topology
 
     # --- the driver's side
 
     def start(self, now: Now) -> list[NodeEffect]:
         boot = self._boot
         damaged, damaged_hints = boot.damaged, boot.damaged_hints
-        effects = self.recovery.start(now, boot.lack, boot.incomplete, damaged, damaged_hints)
-        self._give(RECOVERY, effects)
+        recovery = self.parts.recovery
+        effects = recovery.start(now, boot.lack, boot.incomplete, damaged, damaged_hints)
+        self._give(RECOVERY, effects + recovery.release())
+        self._retire_if_removed()
         return self.step(now, ())
 
     def step(self, now: Now, inputs: Sequence[Input]) -> list[NodeEffect]:
@@ -236,69 +152,129 @@ class Node:
         calls: list[ClientCall] = []
         for event in inputs:
             if isinstance(event, FrameIn):
-                self._give(Machine.MEMBERSHIP, self.membership.heard_from(now, event.peer))
-                self._traffic.receive(now, event.peer, event.frame, incoming)
+                self._take_frame(now, event, incoming)
             elif isinstance(event, Stored):
                 self._take_result(now, event, results)
             elif isinstance(event, ClientCall):
                 calls.append(event)
             elif isinstance(event, DatagramIn):
                 self._take_datagram(now, event.data)
+            elif isinstance(event, AdminCall):
+                self._take_change(now, event)
             else:
                 self._traffic.lost(event.peer, incoming)
         self._traffic.expire(now, incoming)
-        for machine, requests in incoming.requests.items():
-            self._give(machine, self._machines[machine].asked(now, requests))
-        for machine, answers in incoming.answers.items():
-            self._give(machine, self._machines[machine].answered(now, answers))
+        self._dispatch(now, incoming)
         for machine, stored in results.items():
-            self._give(machine, self._machines[machine].stored(now, stored))
-        for partition in self.recovery.take_begun():
-            self.antientropy.restart(now, partition)
+            self._give(machine, self.parts.machines[machine].stored(now, stored))
+        for partition in self.parts.recovery.take_begun():
+            self.parts.antientropy.restart(now, partition)
         if calls:
-            self._give(Machine.COORDINATOR, self.coordinator.called(now, calls))
+            self._call(now, calls)
         if now.ms >= self._describe_ms:
             self._describe(now)
-        for number, part in self._machines.items():
+        for number, part in self._active():
             due_ms = part.next_deadline()
             if due_ms is not None and due_ms <= now.ms:
                 self._give(number, part.tick(now))
-        for output in self.antientropy.take_outputs():
-            if isinstance(output, Met):
-                self._give(RECOVERY, self.recovery.met(now, output.partition, output.peer))
+        self._take_outputs(now)
         self._persist_identity(now)
         self._out += self._traffic.flush(now)
         self._due_ms = self._next_deadline()
         out, self._out = self._out, []
         return out
 
+    def _dispatch(self, now: Now, incoming: Incoming) -> None:
+        machines = self.parts.machines
+        for machine, requests in incoming.requests.items():
+            self._give(machine, machines[machine].asked(now, requests))
+        for machine, answers in incoming.answers.items():
+            self._give(machine, machines[machine].answered(now, answers))
+
+    def _call(self, now: Now, calls: Sequence[ClientCall]) -> None:
+        if self.is_retired:
+            answer = refusal(Reason.NOT_A_MEMBER)
+            self._out += [ClientReply(call.call_id, answer) for call in calls]
+        else:
+            self._give(Machine.COORDINATOR, self.parts.coordinator.called(now, calls))
+
+    def _take_change(self, now: Now, call: AdminCall) -> None:
+        keeper = self.parts.keeper
+        ask = keeper.force if call.is_forced else keeper.change
+        self._give(Machine.TOPOLOGY, ask(now, call.call_id, call.change))
+
+    def _active(self) -> list[tuple[int, MachinePort]]:
+        """The machines that do something of their own accord."""
+        machines = self.parts.machines
+        if self.is_retired:  # what was begun ends
+            return [(Machine.COORDINATOR, machines[Machine.COORDINATOR])]
+        return list(machines.items())
+
+    def _take_outputs(self, now: Now) -> None:
+        parts = self.parts
+        for found in parts.antientropy.take_outputs():
+            if isinstance(found, Met):
+                self._give(RECOVERY, parts.recovery.met(now, found.partition, found.peer))
+                parts.confirming.met(found.partition, found.peer)
+            elif isinstance(found, HandedOver):
+                parts.handover.given(found.partition, found.peer)
+        newer = self._traffic.take_newer()
+        if newer is not None:
+            self._give(Machine.TOPOLOGY, parts.keeper.heard_epoch(now, *newer))
+        for output in parts.keeper.take_outputs():
+            if isinstance(output, Adopting):
+                self._adopting = output.document
+                self._give(RECOVERY, parts.prepare(now, output.document))
+            elif isinstance(output, Adopted):
+                self._adopt(now, output.document)
+            else:
+                assert isinstance(output.token, int)
+                reply = AdminReply(output.token, output.outcome, output.epoch, output.text)
+                self._out.append(reply)
+        if self._adopting is not None and parts.recovery.is_prepared:
+            self._adopting = None
+            self._give(Machine.TOPOLOGY, parts.keeper.prepared(now))
+
+    # --- documents
+
+    def _adopt(self, now: Now, document: Topology) -> None:
+        """It is durable here."""
+        if self.me not in document.voters:
+            self.parts.topology = document
+            self._retire_if_removed()
+            return
+        refused: dict[int, list[Stored]] = {}
+        for passed in self._lost_dots.refuse():
+            self._pass_on(now, passed, refused)
+        for machine, results in refused.items():
+            self._give(machine, self.parts.machines[machine].stored(now, results))
+        for machine, effects in self.parts.follow(now, document):
+            self._give(machine, effects)
+        early = Incoming({}, {})
+        for peer in self.parts.gone:
+            self._traffic.lost(peer, early)
+        self._traffic.adopt(document.epoch, early)
+        self._dispatch(now, early)
+
+    def _retire_if_removed(self) -> None:
+        """Nobody listens to this node any more, and it serves nobody. Its data stays where it is,
+        and never comes back into a cluster."""
+        if self.me not in self.topology.voters and not self.is_retired:
+            self.is_retired = True
+            self._out.append(Alarm("this node has been removed from the cluster"))
+
     def next_deadline(self) -> int:
         """When the next step is due, even if nothing happens."""
         return self._due_ms
 
     def _next_deadline(self) -> int:  # once a step, as it takes a while
-        due = [part.next_deadline() for part in self._machines.values()]
+        due = [part.next_deadline() for _, part in self._active()]
         due.append(self._traffic.next_deadline())
         return min([ms for ms in due if ms is not None] + [self._describe_ms])
 
     def _describe(self, now: Now) -> None:
-        """Tell others how far this store is, and note how far theirs are."""
         self._describe_ms = now.ms + self.settings.describe_interval_ms
-        oldest_ms = self.hints.report.oldest_ms  # 0 while nobody knows, None where there are none
-        effects = self.membership.describe(
-            now,
-            load=Load.FILLING if self.recovery.is_filling else 0,
-            sequence=self._durable_sequence(),
-            oldest_hint_ms=1 if oldest_ms == 0 else oldest_ms or 0,
-        )
-        self._give(Machine.MEMBERSHIP, effects)
-        for row in self.membership.report(now):
-            if row.vitals is not None and row.member != self.me:
-                vitals = row.vitals
-                self.starting.heard_sequence(row.member, vitals.start_number, vitals.sequence)
-                if (told := self._clocks.look(row.member, row.clock)) is not None:
-                    name = self.topology.members_by_id[row.member].name
-                    self._out.append(Alarm(f"{name}: {told}"))
+        self._give(Machine.MEMBERSHIP, self.parts.describe(now, self._durable_sequence()))
 
     # --- sleep
 
@@ -308,8 +284,8 @@ class Node:
 
     def _wake(self, now: Now, inputs: Sequence[Input], incoming: Incoming) -> list[Input]:
         """What is left of the inputs: results of the store, and calls to be refused."""
-        self.coordinator.woke()
-        for peer in self._peers:
+        self.parts.coordinator.woke()
+        for peer in self.parts.peers:
             self._traffic.lost(peer, incoming)
         self._out.append(DropConnections())
         kept: list[Input] = []
@@ -322,17 +298,26 @@ class Node:
 
     # --- inputs
 
+    def _take_frame(self, now: Now, event: FrameIn, incoming: Incoming) -> None:
+        """Of one who is not a member only the question for the document is taken."""
+        if event.peer in self.topology.voters and not self.is_retired:
+            effects = self.parts.membership.heard_from(now, event.peer)
+            self._give(Machine.MEMBERSHIP, effects)
+        elif any(operation.opcode != FETCH for operation in event.frame.operations):
+            return
+        self._traffic.receive(now, event.peer, event.frame, incoming)
+
     def _take_datagram(self, now: Now, data: bytes) -> None:
         try:
             datagram = self._opener.open(data)
         except ProtocolError:
             return
         sender = datagram.node_id
-        if sender not in self.topology.members_by_id or sender == self.me:
+        if sender not in self.topology.voters or sender == self.me or self.is_retired:
             return
         verdict = self._window.judge(sender, datagram.boot_number, datagram.sequence)
         if verdict is Verdict.FRESH:
-            effects = self.membership.received(now, sender, datagram.operations)
+            effects = self.parts.membership.received(now, sender, datagram.operations)
             self._give(Machine.MEMBERSHIP, effects)
 
     def _take_result(self, now: Now, event: Stored, results: dict[int, list[Stored]]) -> None:
@@ -341,17 +326,20 @@ class Node:
             return
         passed = self._lost_dots.stored(event)
         if passed is not None:
-            assert isinstance(passed.token, int)
-            machine, token, order = self._orders.pop(passed.token)
-            results.setdefault(machine, []).append(Stored(token, passed.result))
-            self._look_for_damage(now, order, passed.result)
+            self._pass_on(now, passed, results)
+
+    def _pass_on(self, now: Now, passed: Stored, results: dict[int, list[Stored]]) -> None:
+        assert isinstance(passed.token, int)
+        machine, token, order = self._orders.pop(passed.token)
+        results.setdefault(machine, []).append(Stored(token, passed.result))
+        self._look_for_damage(now, order, passed.result)
 
     def _look_for_damage(self, now: Now, order: Order, result: Result) -> None:
         for space, partition in unreadable_partitions(self.topology.partitioning, order, result):
             if space is Space.DATA:
-                effects = self.recovery.unreadable(now, partition)
+                effects = self.parts.recovery.unreadable(now, partition)
             else:
-                effects = self.recovery.unreadable_hints(partition)
+                effects = self.parts.recovery.unreadable_hints(partition)
             self._give(RECOVERY, effects)
 
     def _persisted(self, now: Now, token: _Persisting, result: object) -> None:
@@ -359,8 +347,9 @@ class Node:
             self._persist_again_ms = now.ms + self.settings.describe_interval_ms
             self._out.append(Alarm("the identity of the store could not be written"))
             return
-        self.actors.persisted(token.identity)
-        if self.actors.durable_trusted_epoch == self.actors.identity.trusted_epoch:
+        actors = self.parts.actors
+        actors.persisted(token.identity)
+        if actors.durable_trusted_epoch == actors.identity.trusted_epoch:
             self._out += self._lost_dots.persisted()
 
     # --- effects
@@ -383,14 +372,16 @@ class Node:
                 self._out.append(effect)
 
     def _persist_identity(self, now: Now) -> None:
-        if self.starting.is_stale and not self._was_stale:
+        parts, actors = self.parts, self.parts.actors
+        if parts.starting.is_stale and not self._was_stale:
             self._was_stale = True
-            self._give(RECOVERY, self.recovery.lost_everything())
-        if self.actors.effects or (self._persist_again_ms or now.ms + 1) <= now.ms:
-            self.actors.effects.clear()
+            self._give(RECOVERY, parts.recovery.lost_everything())
+            self._give(Machine.TOPOLOGY, parts.keeper.distrust(now))
+        if actors.effects or (self._persist_again_ms or now.ms + 1) <= now.ms:
+            actors.effects.clear()
             self._persist_again_ms = None
-            identity = self.actors.identity
+            identity = actors.identity
             self._out.append(StoreOrder(_Persisting(identity), PersistOrder(identity)))
-        if self.actors.identity.start_number != self._announced:
-            self._announce(self.actors.identity.start_number)
-            self._machines[Machine.MEMBERSHIP] = self.membership
+        if actors.identity.start_number != self._announced:
+            self._seal_as(actors.identity.start_number)
+            parts.announced_again(self._announced)

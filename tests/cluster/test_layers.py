@@ -16,27 +16,29 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
-assignment hlc local_health member_status refusals replay_window suspicion timers vclock
+assignment hlc keeper_settings local_health member_status refusals replay_window suspicion
+    timers vclock
 errors membership_settings record
 coding keyspaces members operations slots visible
-antientropy_messages datagram dissemination engine_key gossip_messages hint_budget latency
-    owners quorum record_format ring site start_messages wire
+antientropy_messages antientropy_sync_messages datagram dissemination engine_key
+    gossip_messages hint_budget latency owners quorum record_format ring site start_messages
+    wire
 antientropy_exchange balance context fair handshake own_state repair_rounds topology
-actor evidence minting savings topology_format view
-firsts
-crdt planner storage_orders
-damage hint_pass hint_survey partition_trees ports replica_messages resolve store_failures
-    store_marks
-antientropy_repair_messages hints merging peer_clocks peers recovery replica requests
-    starting store write_back
-calls changes clock_watch driver_ports member_table repair_records store_opening
-    token_listing
-antientropy_answers gossip member_report minter prober read_state repair repair_schedule
-    traffic
-asking membership scrub writing
-antientropy reading
+actor evidence handover minting paxos_messages repair_pairs savings topology_format view
+acceptor crdt firsts proposer storage_orders
+damage hint_pass hint_survey partition_trees planner ports replica_messages resolve
+    store_failures store_marks
+adoption antientropy_repair_messages copies hints merging peer_clocks peers recovery replica
+    requests revoting starting topology_changes voter write_back
+calls changes clock_watch document_fetch member_table paxos_answers proposals repair_records
+    store token_listing transition_rules
+antientropy_answers conductor confirming driver_ports gossip member_report minter prober
+    read_state repair repair_schedule store_opening
+asking document_keeper handing_over hearsay scrub traffic writing
+antientropy membership reading
 coordinator
 boot
+parts
 node
 """
 LAYERS: Layers = tuple(
@@ -74,7 +76,16 @@ FILE_LINES_MAX = 400
 
 
 # Lowest first. What lies in none of them (errors, coding, ports, node) may be below or above.
-PACKAGES = ("placement", "versions", "transport", "storage", "swim", "coordination", "healing")
+PACKAGES = (
+    "placement",
+    "versions",
+    "transport",
+    "storage",
+    "swim",
+    "coordination",
+    "reconfiguration",
+    "healing",
+)
 
 
 def dotted(path: Path) -> str:

@@ -142,7 +142,7 @@ def test_a_wild_clock_of_another_is_told_once(trio: Trio) -> None:
 
 def test_datagrams_that_nobody_of_the_cluster_sent_change_nothing(trio: Trio) -> None:
     a = trio.ids[0]
-    before = trio.nodes[a].membership.report(trio.now())
+    before = trio.nodes[a].parts.membership.report(trio.now())
     for data in (b"", b"x" * 100, b"LSMD" + bytes(1196)):
         trio.step(a, [DatagramIn(data)])
-    assert trio.nodes[a].membership.report(trio.now()) == before
+    assert trio.nodes[a].parts.membership.report(trio.now()) == before

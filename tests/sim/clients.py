@@ -30,7 +30,7 @@ class Clients:
         self._world = world
         self._random = random
         self._workload: Workload | None = None
-        self._blocked = [0] * world.options.nodes
+        self._blocked = [0] * world.options.machines
         self._held: list[dict[int, Call]] = [{} for _ in self._blocked]  # by machine, not answered
         self._replied: set[int] = set()
         self._sessions: dict[int, Session] = {}  # of calls under way
@@ -133,6 +133,16 @@ class Clients:
             if ending in (Ending.UNKNOWN, Ending.NOT_SENT):
                 self._workload.failed(session)
             self._think(session)
+
+    # --- membership
+
+    def serves(self, machine: int) -> None:
+        if self._workload is not None:
+            self._workload.use(machine)
+
+    def leaves(self, machine: int) -> None:
+        if self._workload is not None:
+            self._workload.avoid(machine)
 
     # --- faults
 

@@ -136,11 +136,15 @@ class Nemesis:
 
     def _look(self) -> None:
         for machine in sorted(self.damaged):
-            if has_all(self.world, machine):
+            if not self._is_named(machine) or has_all(self.world, machine):
                 self.damaged.discard(machine)
                 self.world.trace.add("", "whole again", machine)
         if not self.is_healing:
             self.world.loop.after(CHECK_US, self._look)
+
+    def _is_named(self, number: int) -> bool:
+        """Whether somebody may still count on what the machine had."""
+        return self.world.ids[number] in self.world.document.members_by_id
 
     # --- whom to strike
 
@@ -152,6 +156,7 @@ class Nemesis:
             if machine.process is not None
             and not machine.process.is_paused
             and machine.number not in self.reserved
+            and not machine.is_out
         ]
 
     def one_running(self) -> int | None:

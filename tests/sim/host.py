@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 import lsmkv
 from lsmkv_cluster.coordination.requests import ClientRequest
 from lsmkv_cluster.driver_ports import (
+    AdminCall,
+    AdminReply,
     ClientCall,
     ClientReply,
     DatagramIn,
@@ -34,6 +36,7 @@ from lsmkv_cluster.driver_ports import (
 from lsmkv_cluster.operations import Machine as Part
 from lsmkv_cluster.operations import opcode
 from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
+from lsmkv_cluster.reconfiguration.topology_changes import Change
 from lsmkv_cluster.storage.storage_orders import Merge, Mint, Order, Result, Sync
 from lsmkv_cluster.transport.wire import Frame, FrameKind
 from tests.sim.ledger import is_broken
@@ -96,6 +99,9 @@ class Host:
     def call(self, call_id: int, request: ClientRequest) -> None:
         """The deadline is set when the call is read."""
         self._receive(ClientCall(call_id, request, 0))
+
+    def admin(self, call_id: int, change: Change) -> None:
+        self._receive(AdminCall(call_id, change))
 
     def _receive(self, given: Input) -> None:
         self._inbox.append(given)
@@ -193,6 +199,9 @@ class Host:
                     self._spring_trap()
                     return
                 world.clients.replied(self.machine.number, effect.call_id, effect.answer)
+            elif isinstance(effect, AdminReply):
+                text = f"{effect.outcome} {effect.epoch} {effect.text}"
+                self._trace.add(self.machine.name, "admin reply", effect.call_id, text)
             elif isinstance(effect, DropConnections):
                 self._drop_connections()
             elif isinstance(effect, Alarm):

@@ -1,10 +1,10 @@
-"""The kinds of faults, by name."""
+"""The kinds of faults and of changes, by name."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["DESTRUCTIVE", "FAULT_KINDS", "FaultKind"]
+__all__ = ["CHANGE_KINDS", "DESTRUCTIVE", "FAULT_KINDS", "ChangeKind", "FaultKind"]
 
 
 class FaultKind(Enum):
@@ -45,6 +45,20 @@ class FaultKind(Enum):
     IN_TURN = "owners ill in turn"
 
 
+class ChangeKind(Enum):
+    """What operators do (changes.py)."""
+
+    JOIN = "a node joins"
+    JOIN_TWO = "two nodes join"
+    LEAVE = "a node leaves"
+    REPLACE = "a dead node is replaced"
+    RETURN = "a removed node comes back"
+    REWEIGH = "another weight"
+    REPLICAS = "another number of copies"
+    RIVALS = "two operators at once"
+
+
+CHANGE_KINDS = tuple(ChangeKind)
 FAULT_KINDS = tuple(FaultKind)
 
 # Those after which a machine may lack what was synced there.

@@ -303,7 +303,7 @@ class Lab:
         if process is None:
             return False
         node: Any = process.node
-        return bool(node.actors.may_mint)
+        return bool(node.parts.actors.may_mint)
 
     def states(self, name: str) -> dict[str, str]:
         """How a machine sees the others."""

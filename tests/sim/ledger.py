@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lsmkv_cluster.placement.topology_format import decode_topology
 from lsmkv_cluster.storage.storage_orders import (
     Discard,
     Drop,
@@ -28,12 +29,14 @@ from lsmkv_cluster.storage.storage_orders import (
     Order,
     Persist,
     Read,
+    Release,
     Remember,
     Result,
     Space,
     Sync,
     Values,
 )
+from lsmkv_cluster.storage.store_opening import TOPOLOGY_NOTE
 from lsmkv_cluster.versions.record import Item, Record
 from lsmkv_cluster.versions.record_format import decode
 from lsmkv_cluster.versions.vclock import Dot
@@ -84,12 +87,13 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A hint as it was when it was dropped."""
+    """A hint as it was when it was dropped, and who was to keep its key, as the machine knew."""
 
     number: int
     machine: int
     key: bytes
     record: Record
+    keepers: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Ledger:
         trace: Trace,
         fail: Callable[[str, str, str], None],
         partition_of: Callable[[bytes], int],
+        keepers_of: Callable[[int, bytes], frozenset[int]],
     ) -> None:
         self.number = 0
         self.mints: list[MintEvent] = []
@@ -124,10 +129,12 @@ class Ledger:
         self.lookups: list[Lookup] = []
         self.changes: list[tuple[int, int, bytes]] = []  # (time, machine, key), by merges
         self.syncs: list[list[int]] = [[] for _ in range(machine_count)]  # when, ascending
+        self.documents: dict[int, bytes] = {}  # by epoch
         self._synced = [0] * machine_count
         self._trace = trace
         self._fail = fail
         self._partition_of = partition_of
+        self._keepers_of = keepers_of
         self._decoded: dict[bytes, Record] = {}
         self._known: set[tuple[bytes, bytes]] = set()  # pairs that `checked` has passed
 
@@ -149,14 +156,32 @@ class Ledger:
                 self._merged(machine, order, result)
             elif isinstance(order, Read) and order.durable and order.space is Space.DATA:
                 self._looked_up(machine, order, result)
+        if isinstance(order, Remember) and order.name == TOPOLOGY_NOTE:
+            self._adopted(machine, order.value)
         if _makes_durable(order) and _was_done(result):
             self.synced(machine.number)
+        elif isinstance(order, Release):
+            self._released(machine.number, order)
         elif isinstance(order, Discard):
             loss = Loss(self.number, 0, "discarded", order.partition, order.space)
             self.losses[machine.number].append(loss)
         keys = getattr(order, "keys", None) or [key for key, _ in getattr(order, "records", ())]
         self._trace.add(machine.name, type(order).__name__, tuple(keys), repr(result))
         return result
+
+    def _released(self, machine: int, order: Release) -> None:
+        """What is not kept there any more; checks/loss.py looks who has it."""
+        partitions = {self._partition_of(held.key) for held in self.holdings[machine]}
+        for partition in sorted(partitions - order.kept):
+            loss = Loss(self.number, 0, "released", partition, Space.DATA)
+            self.losses[machine].append(loss)
+
+    def _adopted(self, machine: Machine, document: bytes) -> None:
+        topology = decode_topology(document)
+        known = self.documents.setdefault(topology.epoch, document)
+        if known != document:
+            text = f"two documents of epoch {topology.epoch}"
+            self._fail("C13 documents differ", machine.name, text)
 
     def synced(self, machine: int) -> None:
         self._synced[machine] = self.number
@@ -259,8 +284,9 @@ class Ledger:
         if order.space is Space.HINT and isinstance(before, Values) and isinstance(after, Values):
             for key, old, new in zip(read.keys, before.values, after.values, strict=True):
                 if isinstance(old, bytes) and new is None:
-                    dropped = Dropped(self.number, machine.number, key, self.record(old))
-                    self.drops.append(dropped)
+                    keepers = self._keepers_of(machine.number, key)
+                    record = self.record(old)
+                    self.drops.append(Dropped(self.number, machine.number, key, record, keepers))
         return result
 
     def _looked_up(self, machine: Machine, order: Read, result: Result) -> None:

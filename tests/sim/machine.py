@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import lsmkv
 from lsmkv import CorruptionError
 from lsmkv._native.vfs import MemoryFileSystem
+from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Now
 from tests.sim.disk import Disk
 from tests.sim.host import Host
@@ -39,7 +40,11 @@ class Machine:
         self.world = world
         self.number = number
         self.name = world.names[number]
-        self.id = world.ids[number]
+        self.member = world.members[number]
+        self.id = self.member.id
+        self.document: Topology | None = None  # that it was first started with
+        self.is_dead = False  # for good
+        self.is_out = False  # of the cluster, which does not count on it any more
         self.disk = Disk(Random(random.getrandbits(64)), dict(world.options.engine))
         self.process: Host | None = None
         self.is_powered = True
@@ -61,12 +66,25 @@ class Machine:
     def virtual_us(self, monotonic_ms: int) -> int:
         return (monotonic_ms - self._base_ms) * MS
 
+    # --- membership
+
+    def join(self, document: Topology) -> None:
+        """Start for the first time, as a member of this cluster."""
+        self.document = document
+        self.start()
+
+    @property
+    def is_serving(self) -> bool:
+        """A process runs that takes requests."""
+        return not self.is_out and self.process is not None and not self.process.is_paused
+
     # --- starting
 
     def start(self) -> None:
         """REQUIRES: nothing runs here. Tries again later when the disk does not allow it."""
         world = self.world
-        if self.process is not None or not self.is_powered:
+        is_startable = self.document is not None and self.is_powered and not self.is_dead
+        if self.process is not None or not is_startable:
             return
         self.start_number += 1
         try:
@@ -85,8 +103,9 @@ class Machine:
     def _open(self) -> tuple[NodeLike, StoreLike]:
         """What is damaged is repaired first."""
         world = self.world
+        assert self.document is not None
         start = Start(
-            world.topology,
+            self.document,
             self.id,
             is_log_sound=not self.disk.is_repaired,
             is_founding=world.is_founding,

@@ -60,7 +60,7 @@ def _pause(nemesis: Nemesis) -> Active | None:
 
 def _slow(kind: FaultKind, attribute: str, factors: tuple[int, int]) -> Callable[..., Active]:
     def begin(nemesis: Nemesis) -> Active:
-        number = nemesis.random.randrange(nemesis.world.options.nodes)
+        number = nemesis.random.randrange(nemesis.world.options.machines)
         machine = nemesis.world.machines[number]
         setattr(machine, attribute, nemesis.random.randint(*factors))
         nemesis.hit(kind)
@@ -71,7 +71,7 @@ def _slow(kind: FaultKind, attribute: str, factors: tuple[int, int]) -> Callable
 
 def _clock_jump(nemesis: Nemesis) -> Active:
     random = nemesis.random
-    number = random.randrange(nemesis.world.options.nodes)
+    number = random.randrange(nemesis.world.options.machines)
     machine = nemesis.world.machines[number]
     jump_ms = random.choice(JUMPS_MS) * random.choice((-1, 1))
     machine.wall_offset_ms += jump_ms
@@ -118,7 +118,7 @@ def _back(nemesis: Nemesis, machine: Machine) -> None:
 
 
 def _full_disk(nemesis: Nemesis) -> Active:
-    number = nemesis.random.randrange(nemesis.world.options.nodes)
+    number = nemesis.random.randrange(nemesis.world.options.machines)
     disk = nemesis.world.machines[number].disk
     disk.set_full(True)
     nemesis.hit(FaultKind.FULL_DISK)

@@ -25,7 +25,7 @@ def _nothing() -> None:
 
 
 def _everybody(nemesis: Nemesis) -> frozenset[int]:
-    return frozenset(range(nemesis.world.options.nodes))
+    return frozenset(range(nemesis.world.options.machines))
 
 
 def _worse(kind: FaultKind, quality: Callable[[Random], Quality]) -> Callable[[Nemesis], Active]:
@@ -33,7 +33,9 @@ def _worse(kind: FaultKind, quality: Callable[[Random], Quality]) -> Callable[[N
 
     def begin(nemesis: Nemesis) -> Active:
         random, world = nemesis.random, nemesis.world
-        machines = random.sample(range(world.options.nodes), random.randint(1, world.options.nodes))
+        machines = random.sample(
+            range(world.options.machines), random.randint(1, world.options.machines)
+        )
         chosen = quality(random)
         for machine in machines:
             world.paths.worsen(machine, chosen)
@@ -61,7 +63,7 @@ def _cut(kind: FaultKind, shape: Callable[[Nemesis], Pairs]) -> Callable[[Nemesi
 
 
 def _shuffled(nemesis: Nemesis) -> list[int]:
-    order = list(range(nemesis.world.options.nodes))
+    order = list(range(nemesis.world.options.machines))
     nemesis.random.shuffle(order)
     return order
 
@@ -73,7 +75,7 @@ def _halves(nemesis: Nemesis) -> Pairs:
 
 
 def _isolated(nemesis: Nemesis) -> Pairs:
-    nodes = nemesis.world.options.nodes
+    nodes = nemesis.world.options.machines
     return links.isolated(nemesis.random.randrange(nodes), nodes)
 
 
@@ -84,8 +86,12 @@ def _one_way(nemesis: Nemesis) -> Pairs:
 
 
 def _centre(nemesis: Nemesis) -> Pairs:
-    first = nemesis.world.options.centres[0].nodes
-    return links.cut_between(range(first), range(first, nemesis.world.options.nodes))
+    here = nemesis.world.options.centres[0].name
+    members = list(enumerate(nemesis.world.members))
+    return links.cut_between(
+        [number for number, member in members if member.dc == here],
+        [number for number, member in members if member.dc != here],
+    )
 
 
 def _flapping(nemesis: Nemesis) -> Active:
@@ -128,7 +134,7 @@ def _reset(nemesis: Nemesis) -> Active:
     world, random = nemesis.world, nemesis.random
 
     def strike() -> None:
-        one, other = random.sample(range(world.options.nodes), 2)
+        one, other = random.sample(range(world.options.machines), 2)
         if random.random() < 0.3:
             world.streams.lose_lane(one, other, Lane(random.randint(1, 3)))
         else:

@@ -16,11 +16,11 @@ from lsmkv_cluster.placement.members import Member
 from lsmkv_cluster.placement.owners import no_owners
 from lsmkv_cluster.placement.planner import plan
 from lsmkv_cluster.placement.topology import DataCentre, Topology
-from tests.sim.kinds import FAULT_KINDS, FaultKind
+from tests.sim.kinds import CHANGE_KINDS, FAULT_KINDS, ChangeKind, FaultKind
 from tests.sim.paths import Quality
 from tests.support.members import make_member, member_id
 
-__all__ = ["Centre", "Options", "draw", "make_topology"]
+__all__ = ["Centre", "Options", "draw", "make_spares", "make_topology"]
 
 QUORUM = Consistency(Level.QUORUM)
 ONE = Consistency(Level.ONE)
@@ -64,11 +64,19 @@ class Options:
     fault_gap_ms: int  # on average, between the beginnings of two faults
     begin_ms: int  # until the first fault
     encode_every: int
+    changes: tuple[ChangeKind, ...] = ()  # of the topology
+    spares: tuple[str, ...] = ()  # machines that may join, by data centre
+    change_gap_ms: int = 0  # on average
     is_one_down: bool = False  # one long illness of one machine instead of the swarm (one_down.py)
 
     @property
     def nodes(self) -> int:
         return sum(centre.nodes for centre in self.centres)
+
+    @property
+    def machines(self) -> int:
+        """Those of the founders and the spare ones."""
+        return self.nodes + len(self.spares)
 
     @property
     def replicas(self) -> int:
@@ -80,7 +88,7 @@ class Options:
             value = getattr(self, field.name)
             if field.name == "keyspaces":
                 value = "; ".join(_keyspace_text(keyspace) for keyspace in value)
-            elif field.name == "kinds":
+            elif field.name in ("kinds", "changes"):
                 value = ", ".join(kind.value for kind in value)
             lines.append(f"  {field.name:<14} {value}")
         return "\n".join(lines)
@@ -95,7 +103,22 @@ def _keyspace_text(keyspace: Keyspace) -> str:
 
 def draw(seed: int) -> Options:
     options = _draw_swarm(seed)
-    return _one_down(options) if seed % ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1 else options
+    if seed % ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1:
+        return _one_down(options)
+    return _changing(options) if seed % 3 else options
+
+
+def _changing(options: Options) -> Options:
+    """Nodes come and go. Drawn by itself, so that the rest of the run is what it would be."""
+    random = Random(f"changes of {options.seed}")
+    centres = [centre.name for centre in options.centres]
+    kinds = random.sample(CHANGE_KINDS, random.randint(2, 5))
+    return replace(
+        options,
+        changes=tuple(sorted(kinds, key=CHANGE_KINDS.index)),
+        spares=tuple(random.choice(centres) for _ in range(random.randint(1, 3))),
+        change_gap_ms=random.choice((2000, 4000, 8000)),
+    )
 
 
 def _one_down(options: Options) -> Options:
@@ -186,6 +209,15 @@ def _engine(random: Random) -> tuple[tuple[str, Any], ...]:
         ("block_cache_size", 0),
         ("compression", random.choice((None, "zstd"))),
     )
+
+
+def make_spares(options: Options) -> list[Member]:
+    """Members that no document names at first, each in a rack of its data centre."""
+    racks = {centre.name: centre.racks for centre in options.centres}
+    return [
+        make_member(f"n{number}", dc=dc, rack=f"{dc}-r{number % racks[dc]}")
+        for number, dc in enumerate(options.spares, options.nodes)
+    ]
 
 
 def make_topology(options: Options) -> Topology:

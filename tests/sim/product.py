@@ -8,8 +8,9 @@ from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.node import Node
 from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Now
-from lsmkv_cluster.storage.store_opening import open_store
+from lsmkv_cluster.storage.store_opening import open_store, stored_topology
 from lsmkv_cluster.swim.member_status import Status
 from tests.sim.program import NodeLike, Start, StoreLike
 
@@ -44,20 +45,26 @@ class Product:
         self._settings = settings or SETTINGS
 
     def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
-        opened = open_store(database, start.topology, start.me, is_log_sound=start.is_log_sound)
+        topology = stored_topology(database) or start.topology
+        opened = open_store(database, topology, start.me, is_log_sound=start.is_log_sound)
         boot = Boot.of(
             opened,
             is_log_sound=start.is_log_sound,
             is_founding=start.is_founding,
         )
-        node = Node(boot, start.topology, start.me, SECRETS, start.random, self._settings)
+        node = Node(boot, topology, start.me, SECRETS, start.random, self._settings)
         return node, opened.store
 
     def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:
         assert isinstance(node, Node)
-        members = [member.id for member in node.topology.members]
-        return {id: STATES[node.membership.status(id)] for id in members}
+        membership = node.parts.membership
+        return {id: STATES[membership.status(id)] for id in node.topology.voters}
+
+    def document(self, node: NodeLike) -> Topology | None:
+        assert isinstance(node, Node)
+        return node.topology
 
     def is_ready(self, node: NodeLike) -> bool:
         assert isinstance(node, Node)
-        return node.starting.is_settled and node.actors.may_mint and not node.recovery.is_filling
+        parts = node.parts
+        return parts.starting.is_settled and parts.actors.may_mint and not parts.recovery.is_filling

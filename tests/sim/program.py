@@ -55,6 +55,10 @@ class Program(Protocol):
         """How a node sees the other members: "alive", "suspect", "unreachable" or "dead"."""
         ...
 
+    def document(self, node: NodeLike) -> Topology | None:
+        """The topology that a node has adopted; None for one that knows only one."""
+        ...
+
     def is_ready(self, node: NodeLike) -> bool:
         """Whether it serves reads of all that it owns, and mints."""
         ...

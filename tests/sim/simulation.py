@@ -3,7 +3,7 @@
 found     all machines start, with empty disks
 load      clients call, faults come and go, until all calls have ended
 heal      all faults end
-settle    hints drain and copies become equal, within two settling periods
+settle    changes of the topology end; hints drain and copies become equal, within two periods
 quiet     for another period nothing is repaired any more
 judge     the checkers look at everything
 """
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from tests.sim.changes import Changes
 from tests.sim.checks.causality import (
     nothing_is_hidden_without_right,
     outcomes_are_true,
@@ -35,7 +36,7 @@ from tests.sim.one_down import OneDown
 from tests.sim.options import Options
 from tests.sim.program import Program
 from tests.sim.staged_faults import STAGED_INJECTORS
-from tests.sim.views import copies, disagreements, hint_count
+from tests.sim.views import copies, disagreements, hint_count, strays
 from tests.sim.workload import Workload
 from tests.sim.world import World
 
@@ -60,6 +61,7 @@ LOAD_US = 30 * SECOND  # then no call begins any more
 LOAD_LIMIT_US = LOAD_US + 10 * SECOND
 EVENTS_MAX = 200_000  # many times what a run needs: somebody works for nothing
 STEP_US = 250 * MS
+CHANGE_LIMIT_US = 60 * SECOND  # until all that was begun has been done
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Simulation:
         self.world = World(options, program, echo)
         self.verdict = Verdict(options.seed)
         self.nemesis: Nemesis | None = None
+        self.changes: Changes | None = None
         self.one_down: OneDown | None = None
         self.findings: list[Finding] = []
 
@@ -125,6 +128,9 @@ class Simulation:
             injectors = NETWORK_INJECTORS | MACHINE_INJECTORS | STAGED_INJECTORS
             nemesis = self.nemesis = Nemesis(world, injectors, world.random("faults"))
             nemesis.begin()
+            if options.changes:
+                self.changes = Changes(world, nemesis, world.random("changes"))
+                self.changes.begin()
         world.clients.begin(workload, options.calls)
         world.loop.run_while(self._is_loaded, LOAD_US, STEP_US)
         world.clients.calls_left = 0
@@ -141,7 +147,7 @@ class Simulation:
         return bool(world.violations)
 
     def _heal(self) -> None:
-        for fault in (self.nemesis, self.one_down):
+        for fault in (self.changes, self.nemesis, self.one_down):
             if fault is not None:
                 fault.heal()
 
@@ -149,6 +155,11 @@ class Simulation:
         world = self.world
         began_us = world.loop.now_us
         limit_us = began_us + 2 * world.program.settle_period_ms * MS
+        if self.changes is not None:
+            changed_us = began_us + CHANGE_LIMIT_US
+            if not world.loop.run_while(lambda: self._is_changing, changed_us, STEP_US):
+                world.fail("C12 changes do not end", "", str(self._open_changes()))
+            limit_us = world.loop.now_us + 2 * world.program.settle_period_ms * MS
         if not world.loop.run_while(self._is_unsettled, limit_us, STEP_US):
             self._report_unsettled()
         settled_s = (world.loop.now_us - began_us) / SECOND
@@ -158,14 +169,29 @@ class Simulation:
         world = self.world
         if self._has_failed():
             return False
-        for machine in world.machines:
+        for machine in world.in_cluster():
             if machine.process is None or not world.program.is_ready(machine.process.node):
                 return True
+        if strays(world, self.options.keys):
+            return True
         return hint_count(world) > 0 or bool(disagreements(world, self.options.keys))
+
+    @property
+    def _is_changing(self) -> bool:
+        assert self.changes is not None
+        return not (self.changes.is_done or self._has_failed())
+
+    def _open_changes(self) -> list[str]:
+        document = self.world.document
+        states = [f"{m.name} {m.state.name}" for m in document.members]
+        moves = [f"{move.partition} {move.phase.name}" for move in document.transitions]
+        return [f"epoch {document.epoch}", *states, *moves]
 
     def _report_unsettled(self) -> None:
         world = self.world
-        for machine in world.machines:
+        for text in strays(world, self.options.keys):
+            world.fail("C12 left behind", "", text)
+        for machine in world.in_cluster():
             if machine.process is None:
                 world.fail("C9 not running", machine.name, "long after all faults have ended")
             elif not world.program.is_ready(machine.process.node):
@@ -226,7 +252,10 @@ class Simulation:
         verdict.excused = sum(finding.excuse is not None for finding in self.findings)
         verdict.virtual_s = world.loop.now_us / SECOND
         if self.nemesis is not None:
-            verdict.hits = {kind.value: n for kind, n in sorted(self.nemesis.hits.items(), key=str)}
+            hits = {kind.value: n for kind, n in self.nemesis.hits.items()}
+            if self.changes is not None:
+                hits |= {kind.value: n for kind, n in self.changes.hits.items()}
+            verdict.hits = dict(sorted(hits.items()))
             verdict.touched = self.nemesis.count_touched(calls)
         if self.one_down is not None and not world.violations:
             verdict.had_to_succeed, verdict.succeeded = self.one_down.judged()

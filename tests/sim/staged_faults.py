@@ -56,9 +56,9 @@ class _InTurn:
         """This one, and no longer the one before."""
         world = self._nemesis.world
         if self._cut is not None:
-            world.links.unblock(isolated(self._cut, world.options.nodes))
+            world.links.unblock(isolated(self._cut, world.options.machines))
         if machine is not None:
-            world.links.block(isolated(machine, world.options.nodes))
+            world.links.block(isolated(machine, world.options.machines))
         self._cut = machine
 
     def _end(self) -> None:

@@ -84,7 +84,13 @@ class Story:
         self.loop = Loop()
         self.broken: list[str] = []  # what the ledger saw
         self.calls: list[Call] = []
-        self.ledger = Ledger(machines, Trace(self.loop), self._fail, lambda key: 0)
+        self.ledger = Ledger(
+            machines,
+            Trace(self.loop),
+            self._fail,
+            lambda key: 0,
+            lambda machine, key: frozenset(range(3)),
+        )
         world = SimpleNamespace(loop=self.loop)
         self._machines: list[Any] = [
             SimpleNamespace(number=n, name=f"n{n}", world=world) for n in range(machines)

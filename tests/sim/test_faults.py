@@ -30,7 +30,13 @@ class Bench:
     def __init__(self, *kinds: FaultKind, write: Level = Level.QUORUM) -> None:
         strict = Keyspace(b"", write=Consistency(write), mode=Mode.STRICT)
         options = replace(
-            draw(SEED), centres=CENTRES, kinds=kinds, keyspaces=(strict,), fault_gap_ms=200
+            draw(SEED),
+            centres=CENTRES,
+            kinds=kinds,
+            keyspaces=(strict,),
+            fault_gap_ms=200,
+            changes=(),
+            spares=(),
         )
         self.world = World(options, ToyProgram())
         self.world.found()

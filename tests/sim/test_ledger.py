@@ -72,7 +72,11 @@ class Book:
         loop = Loop()
         self.found: list[str] = []
         self.ledger = Ledger(
-            2, Trace(loop), lambda promise, where, text: self.found.append(promise), lambda key: 0
+            2,
+            Trace(loop),
+            lambda promise, where, text: self.found.append(promise),
+            lambda key: 0,
+            lambda machine, key: frozenset([0, 1]),
         )
         world = SimpleNamespace(loop=loop)
         self.machines: list[Any] = [

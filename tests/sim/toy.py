@@ -360,5 +360,8 @@ class ToyProgram:
     def states_seen(self, node: NodeLike, now: Now) -> dict[MemberId, str]:
         return {}
 
+    def document(self, node: NodeLike) -> None:
+        return None
+
     def is_ready(self, node: NodeLike) -> bool:
         return True

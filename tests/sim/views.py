@@ -11,7 +11,7 @@ from tests.sim.world import World
 
 HINTS = (Space.HINT, space_tokens(Space.HINT).first, space_tokens(Space.HINT).end)
 
-__all__ = ["copies", "disagreements", "has_all", "hint_count", "stored"]
+__all__ = ["copies", "disagreements", "has_all", "hint_count", "stored", "strays"]
 
 
 def stored(world: World, machine: int, keys: tuple[bytes, ...], space: Space) -> Values | None:
@@ -43,6 +43,19 @@ def disagreements(world: World, keys: Iterable[bytes]) -> list[str]:
     return found
 
 
+def strays(world: World, keys: Iterable[bytes]) -> list[str]:
+    """What members have and are not to keep."""
+    found = []
+    for key in keys:
+        document = world.document
+        keepers = document.keepers(document.partition_of(key))
+        for machine in world.in_cluster():
+            values = stored(world, machine.number, (key,), Space.DATA)
+            if machine.id not in keepers and values is not None and values.values[0] is not None:
+                found.append(f"{key!r} at {machine.name}, which does not keep it")
+    return found
+
+
 def has_all(world: World, machine: int) -> bool:
     """Whether a machine runs and its copies show all that those of all its co-owners show, or any
     stand-in keeps for them."""
@@ -52,7 +65,7 @@ def has_all(world: World, machine: int) -> bool:
             continue
         joined: Record | None = None
         own: Record | None = None
-        for number in range(world.options.nodes):
+        for number in (other.number for other in world.in_cluster()):
             for space in (Space.DATA, Space.HINT):
                 values = stored(world, number, (key,), space)
                 if values is None:
@@ -74,7 +87,7 @@ def has_all(world: World, machine: int) -> bool:
 def hint_count(world: World, number: int | None = None) -> int:
     """Records that stand-ins still keep for owners, on one machine or all that run."""
     total = 0
-    for machine in world.machines if number is None else [world.machines[number]]:
+    for machine in world.in_cluster() if number is None else [world.machines[number]]:
         if machine.process is None:
             continue
         result = machine.process.store.carry_out(ListEntries(*HINTS))

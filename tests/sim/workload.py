@@ -68,6 +68,9 @@ class Workload:
             request = ClientRequest(Verb.GET, key, context=context, read=self._level())
         return Planned(request, session.home)
 
+    def use(self, machine: int) -> None:
+        self._machines.append(machine)
+
     def avoid(self, machine: int) -> None:
         """No session talks to it from now on."""
         self._machines.remove(machine)

@@ -14,7 +14,7 @@ from tests.sim.ledger import Ledger
 from tests.sim.links import Links
 from tests.sim.loop import Loop
 from tests.sim.machine import Machine
-from tests.sim.options import Options, make_topology
+from tests.sim.options import Options, make_spares, make_topology
 from tests.sim.paths import Paths, Quality
 from tests.sim.program import Program
 from tests.sim.streams import StreamLimits, Streams
@@ -60,11 +60,13 @@ class World:
         self.loop = Loop()
         self.trace = Trace(self.loop, echo)
         self.topology = topology or make_topology(options)
-        members = members or sorted(self.topology.members, key=lambda m: int(m.name[1:]))
-        self.ids = [member.id for member in members]
-        self.names = [member.name for member in members]
+        founders = members or sorted(self.topology.members, key=lambda m: int(m.name[1:]))
+        self.members = [*founders, *make_spares(options)]
+        self.ids = [member.id for member in self.members]
+        self.names = [member.name for member in self.members]
+        self._document = self.topology
         self.numbers = {id: number for number, id in enumerate(self.ids)}
-        self.links = Links(options.nodes)
+        self.links = Links(options.machines)
         self.paths = self._make_paths()
         self.datagrams = Datagrams(self.loop, self.random("datagrams"), self.links, self.paths)
         self.streams = Streams(
@@ -74,11 +76,13 @@ class World:
             self.paths,
             StreamLimits(encode_every=options.encode_every),
         )
-        self.ledger = Ledger(options.nodes, self.trace, self.fail, self.topology.partition_of)
+        self.ledger = Ledger(
+            options.machines, self.trace, self.fail, self.topology.partition_of, self._keepers_of
+        )
         self.clients = Clients(self, self.random("clients"))
         self.machines = [
             Machine(self, number, self.random(f"machine {number}"))
-            for number in range(options.nodes)
+            for number in range(options.machines)
         ]
         self.datagrams.receivers.extend(self.machines)
         self.streams.sites.extend(self.machines)
@@ -93,8 +97,8 @@ class World:
 
     def _make_paths(self) -> Paths:
         options = self.options
-        paths = Paths(options.nodes, options.quality)
-        centres = [self.topology.members_by_id[id].dc for id in self.ids]
+        paths = Paths(options.machines, options.quality)
+        centres = [member.dc for member in self.members]
         far = Quality(options.far_delay_us)
         for source, here in enumerate(centres):
             for target, there in enumerate(centres):
@@ -104,15 +108,38 @@ class World:
 
     # --- questions of the simulator, which nodes cannot ask
 
+    @property
+    def document(self) -> Topology:
+        """The newest that any running node has adopted."""
+        for machine in self.machines:
+            if machine.process is not None:
+                found = self.program.document(machine.process.node)
+                if found is not None and found.epoch > self._document.epoch:
+                    self._document = found
+        return self._document
+
+    def _keepers_of(self, number: int, key: bytes) -> frozenset[int]:
+        """As the document says that a machine works by."""
+        process = self.machines[number].process
+        known = self.program.document(process.node) if process is not None else None
+        document = known or self.topology
+        keepers = document.keepers(document.partition_of(key))
+        return frozenset(self.numbers[id] for id in keepers)
+
+    def in_cluster(self) -> list[Machine]:
+        """The machines of the members."""
+        return [self.machines[self.numbers[id]] for id in sorted(self.document.voters)]
+
     def owners(self, key: bytes) -> list[int]:
-        return [self.numbers[id] for id in self.topology.owners[self.topology.partition_of(key)]]
+        document = self.document
+        return [self.numbers[id] for id in document.owners[document.partition_of(key)]]
 
     # --- beginning and end
 
     def found(self) -> None:
-        """All machines start for the first time."""
-        for machine in self.machines:
-            machine.start()
+        """All members start for the first time."""
+        for machine in self.machines[: self.options.nodes]:
+            machine.join(self.topology)
         self.is_founding = False
 
     def close(self) -> None:

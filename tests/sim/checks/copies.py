@@ -76,7 +76,7 @@ def _shows(evidence: Evidence, lookup: Lookup, promise: _Promise) -> bool:
 
 def hints_stay_until_all_have_them(evidence: Evidence) -> Iterator[Finding]:
     for drop in evidence.ledger.drops:
-        for owner in evidence.copies[drop.key]:
+        for owner in sorted(drop.keepers):
             if evidence.synced_at(owner, drop.key, drop.record, drop.number) is None:
                 text = f"n{drop.machine} dropped a hint that n{owner} does not have"
                 yield Finding("C1 hint dropped early", drop.key, text)

@@ -6,8 +6,9 @@ and show no item that it had superseded. Of strict reads the same holds, for the
 they return.
 
 Excuse, for default writes alone: every replica that held the record when it was acknowledged has
-lost it since, by a loss of power before the next sync, or with its disk or a part of it. Strict
-writes have none: faults are budgeted so that a synced copy is left.
+lost it since, by a loss of power before the next sync, or with its disk or a part of it; or has
+handed it over to somebody of whom that is true. Strict writes have none: faults are budgeted so
+that a synced copy is left.
 """
 
 from __future__ import annotations
@@ -40,17 +41,45 @@ def acknowledged_writes_are_kept(evidence: Evidence) -> Iterator[Finding]:
 
 def _excuse(evidence: Evidence, call: Call, record: Record) -> str | None:
     """What happened to everybody who held it."""
-    assert call.replied is not None
     reasons = []
     for machine, holdings in enumerate(evidence.holdings_of(call.key)):
         held = _held(evidence, holdings, call, record)
-        if held is None:
-            continue
-        loss = evidence.ledger.loss_of(machine, held)
-        if loss is None:
-            return None
-        reasons.append(f"n{machine} {loss.kind}")
+        if held is not None:
+            reason = _reason(evidence, record, machine, held)
+            if reason is None:
+                return None
+            reasons.append(reason)
     return ", ".join(reasons) if reasons else None
+
+
+def _reason(evidence: Evidence, record: Record, machine: int, held: Holding) -> str | None:
+    """What happened to it there; of what was handed over, what happened to those who had it."""
+    loss = evidence.ledger.loss_of(machine, held)
+    if loss is None:
+        return None
+    if loss.kind != "released":
+        return f"n{machine} {loss.kind}"
+    reasons = [
+        _reason(evidence, record, other, found)
+        for other, found in _holders(evidence, record, held.key, loss.number)
+        if other != machine
+    ]
+    if not reasons or None in reasons:
+        return None
+    return f"n{machine} released to {', '.join(map(str, reasons))}"
+
+
+def _holders(
+    evidence: Evidence, record: Record, key: bytes, number: int
+) -> Iterator[tuple[int, Holding]]:
+    """Who had all of the record at that moment, and since when at the latest."""
+    for machine, holdings in enumerate(evidence.holdings_of(key)):
+        for holding in reversed(holdings):
+            if holding.number < number and includes(holding.record, record) is None:
+                loss = evidence.ledger.loss_of(machine, holding)
+                if loss is None or loss.number > number:
+                    yield machine, holding
+                break
 
 
 def _held(

@@ -130,7 +130,7 @@ def test_merkle_repair_after_a_long_absence():
         changed = lab.world.ledger.changes[before:]
         assert sorted(key for _, _, key in changed) == sorted(keys[:20])
         assert {machine for _, machine, _ in changed} == {2}
-        moved = [lab.node(name).antientropy.report for name in "ABC"]
+        moved = [lab.node(name).parts.antientropy.report for name in "ABC"]
         assert sum(report.pulled + report.pushed for report in moved) <= 2 * 20
         lab.settle()
 
@@ -220,7 +220,7 @@ def test_gossip_needs_accusers_who_have_looked_themselves():
 
 
 def _accuse(lab: Lab, accuser: str, accused: str) -> None:
-    membership = lab.node(accuser).membership
+    membership = lab.node(accuser).parts.membership
     record = membership._table.records[lab.world.ids[lab.world.names.index(accused)]]
     now = lab.world.machines[lab.world.names.index(accuser)].now()
     if membership._table.accuse(now.ms, record):

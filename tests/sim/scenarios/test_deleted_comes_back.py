@@ -205,7 +205,7 @@ def test_silent_divergence():
 
 
 def _reports(lab: Lab) -> list[AntiEntropyReport]:
-    return [lab.node(name).antientropy.report for name in "ABC"]
+    return [lab.node(name).parts.antientropy.report for name in "ABC"]
 
 
 def _questions(lab: Lab, act: Callable[[], None]) -> list[Frame]:
@@ -313,7 +313,7 @@ def _departed(number: int) -> Actor:
 
 def _limit_clocks(lab: Lab) -> None:
     for name in "ABC":
-        lab.node(name).minter.limits = Limits(clock_threshold=3)
+        lab.node(name).parts.minter.limits = Limits(clock_threshold=3)
 
 
 def _changes(lab: Lab) -> int:
@@ -353,7 +353,7 @@ def test_prune_repair_loop():
         assert _changes(lab) == before
         assert len(lab.record("C").clock) == 4
         assert lab.put("B", b"v6", v5.context, w=3).is_done
-        assert lab.node("B").minter.counters.clock_entries_cut == 3
+        assert lab.node("B").parts.minter.counters.clock_entries_cut == 3
         for name in "ABC":
             assert (len(lab.record(name).clock), shown(lab, name)) == (2, {"v6": "B'1"})
         before = _changes(lab)

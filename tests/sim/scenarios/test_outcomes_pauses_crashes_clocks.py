@@ -37,7 +37,7 @@ def _trapped(lab: Lab, where: str) -> Told:
         lab.pause("A")
     x2 = lab.put("A", b"x2", first.context, wait=False)
     if where == "read":
-        step_until(lab, lambda: lab.node("A").coordinator.in_flight > 0)
+        step_until(lab, lambda: lab.node("A").parts.coordinator.in_flight > 0)
         assert len(minted(lab)) == 1
         lab.pause("A")
     elif where == "minted":
@@ -100,7 +100,7 @@ def test_late_frame_is_shed(skew_ms: int):
         first = lab.put("D", b"x1")
         lab.world.request_timeout_ms = 500  # less than a connection stalls before it is given up
         x2 = lab.put("D", b"x2", first.context, wait=False)
-        step_until(lab, lambda: lab.node("D").coordinator.in_flight > 0)
+        step_until(lab, lambda: lab.node("D").parts.coordinator.in_flight > 0)
         lab.cut("D>A")
         lab.wait_until(lambda: x2.call.ending is not None)
         assert x2.call.ending is Ending.UNKNOWN
@@ -350,13 +350,13 @@ def test_one_wild_clock_takes_no_other_with_it():
         read_modify_write(lab, "A", b"v2")
         node = lab.node("A")
         now = lab.world.machines[0].now()
-        assert node.minter.clock.ahead_ms(now.wall_ms) <= node.minter.clock.skew_limit_ms
-        assert node.minter.clock.refused_count > 0
-        offset = node.membership.clock_offset_ms(lab.world.ids[1])
+        assert node.parts.minter.clock.ahead_ms(now.wall_ms) <= node.minter.clock.skew_limit_ms
+        assert node.parts.minter.clock.refused_count > 0
+        offset = node.parts.membership.clock_offset_ms(lab.world.ids[1])
         assert abs(offset.offset_ms - HOUR_MS) <= 10
         lab.put("A", b"w1", key=b"another")
         written = lab.record("A", b"another").items[0].stamp >> 16
-        assert written <= now.wall_ms + node.minter.clock.skew_limit_ms
+        assert written <= now.wall_ms + node.parts.minter.clock.skew_limit_ms
         lab.settle()
 
 

@@ -1,0 +1,237 @@
+"""What a node is made of: its machines, and what they ask of each other.
+
+The node (node.py) brings them what has happened and carries away what they want done. Here they are
+put together, and follow a document that was adopted, all in one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from lsmkv.kernel import RecordMerger, entry_hash
+from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
+from lsmkv_cluster.coordination.coordinator import Coordinator
+from lsmkv_cluster.coordination.latency import Latencies
+from lsmkv_cluster.coordination.minter import Minter
+from lsmkv_cluster.coordination.reading import Reading
+from lsmkv_cluster.coordination.replica import Replica
+from lsmkv_cluster.coordination.view import View
+from lsmkv_cluster.coordination.writing import Writing
+from lsmkv_cluster.driver_ports import ClientReply
+from lsmkv_cluster.healing.antientropy import AntiEntropy
+from lsmkv_cluster.healing.confirming import Confirming
+from lsmkv_cluster.healing.handover import Handover
+from lsmkv_cluster.healing.hints import HintedHandoff
+from lsmkv_cluster.healing.recovery import Recovery
+from lsmkv_cluster.healing.starting import Starting
+from lsmkv_cluster.operations import Machine
+from lsmkv_cluster.placement.members import MemberId, actor_number
+from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.ports import Alarm, Effect, Now, Random
+from lsmkv_cluster.ports import Machine as MachinePort
+from lsmkv_cluster.reconfiguration.document_keeper import DocumentKeeper
+from lsmkv_cluster.reconfiguration.paxos_messages import MemberReport
+from lsmkv_cluster.reconfiguration.transition_rules import is_filled
+from lsmkv_cluster.reconfiguration.voter import PAXOS_NOTE
+from lsmkv_cluster.storage.engine_key import KeyScheme
+from lsmkv_cluster.swim.clock_watch import ClockWatch
+from lsmkv_cluster.swim.gossip_messages import Load
+from lsmkv_cluster.swim.membership import Membership
+from lsmkv_cluster.versions.actor import ActorSource, Identity
+from lsmkv_cluster.versions.hlc import HybridClock
+
+__all__ = ["RECOVERY", "Parts"]
+
+RECOVERY = 0  # is asked nothing by others, and so has no opcodes
+
+Given = tuple[int, Sequence[Effect | ClientReply]]  # a machine's number, and what it wants done
+
+
+class Parts:
+    def __init__(
+        self,
+        boot: Boot,
+        topology: Topology,
+        me: MemberId,
+        secrets: Secrets,
+        rng: Random,
+        settings: NodeSettings,
+    ) -> None:
+        self.me = me
+        self.topology = topology
+        self.settings = settings
+        self.gone: set[MemberId] = set()  # peers that the last document has removed
+        self._rng = rng
+        self._clocks = ClockWatch()
+        stored = boot.identity or Identity(actor_number(me), rng.getrandbits(32))
+        peers = self.peers
+        self.actors = ActorSource(stored, ended_cleanly=boot.ended_cleanly, peers_needed=len(peers))
+        self.announce(self.actors.identity.start_number)
+        self.hints = HintedHandoff(topology, me, self.is_reachable, settings.hints)
+        self.starting = Starting(
+            self.actors, peers, boot.sequence, boot.notes, rng, settings.starting
+        )
+        self.recovery = Recovery(self._co_owners(), self.is_reachable, self._is_filled, self.actors)
+        self.handover = Handover(topology, me, self.is_reachable)
+        self.confirming = Confirming(topology, me, self.is_reachable)
+        self.antientropy = AntiEntropy(
+            topology,
+            me,
+            trees=boot.tree,
+            reachable=self.is_reachable,
+            not_ready=lambda: self.recovery.wanting() + self.confirming.wanting(),
+            random=rng,
+            settings=settings.antientropy,
+        )
+        self.keeper = DocumentKeeper(
+            topology,
+            me,
+            self.is_reachable,
+            rng,
+            boot.notes.get(PAXOS_NOTE),
+            settings.topology,
+            report=self._report,
+            may_vote=lambda: self.starting.is_settled,
+        )
+        self._make_coordinator(secrets.contexts)
+        self.machines: dict[int, MachinePort] = {
+            Machine.CONNECTION: self.starting,
+            Machine.MEMBERSHIP: self.membership,
+            Machine.REPLICA: self.replica,
+            Machine.HINTS: self.hints,
+            Machine.ANTIENTROPY: self.antientropy,
+            Machine.TOPOLOGY: self.keeper,
+            RECOVERY: self.recovery,
+            Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
+        }
+
+    def _make_coordinator(self, secret: bytes) -> None:
+        """What serves clients and replicas."""
+        settings = self.settings
+        tree_key = KeyScheme(self.topology.key_seed).tree_key
+
+        def digest(key: bytes, record: bytes) -> int:
+            return entry_hash(tree_key, key, record)
+
+        self.view = View(self.topology, self.me, self.is_reachable, self.is_ready)
+        self.minter = Minter(self.actors, HybridClock())
+        self.latencies = Latencies()
+        join = RecordMerger().merge
+        self.reading = Reading(self.view, secret, digest, join, self.latencies, settings.reading)
+        self.writing = Writing(self.view, self.minter, secret, self._take_hint, settings.writing)
+        self.coordinator = Coordinator(
+            self.view,
+            self.reading,
+            self.writing,
+            secret,
+            lambda: self.actors.may_mint,
+            settings.coordinator,
+        )
+        self.replica = Replica(self.view, digest, self._take_hint)
+
+    def announce(self, start_number: int) -> None:
+        """Take part in the membership as this run: to the others a new one, if there was another
+        number before."""
+        members = tuple(sorted(self.topology.voters | {self.me}))
+        settings = self.settings.membership
+        self.membership = Membership(members, self.me, start_number, self._rng, settings)
+
+    def announced_again(self, start_number: int) -> None:
+        self.announce(start_number)
+        self.machines[Machine.MEMBERSHIP] = self.membership
+
+    # --- what they ask of each other
+
+    @property
+    def peers(self) -> tuple[MemberId, ...]:
+        return tuple(m.id for m in self.topology.members if m.votes and m.id != self.me)
+
+    def is_reachable(self, member: MemberId) -> bool:
+        return member in self.topology.voters and self.membership.is_reachable(member)
+
+    def is_ready(self, partition: int) -> bool:
+        return self.starting.is_settled and self.recovery.is_ready(partition)
+
+    def clock_offset_ms(self, member: MemberId) -> int:
+        if member not in self.topology.voters:
+            return 0
+        offset = self.membership.clock_offset_ms(member)
+        return offset.offset_ms if offset is not None else 0
+
+    def _co_owners(self) -> dict[int, frozenset[MemberId]]:
+        """Of each partition that this node keeps, the others that are read."""
+        topology, me = self.topology, self.me
+        return {p: frozenset(topology.owners[p]) - {me} for p in topology.kept_by(me)}
+
+    def _is_filled(self, partition: int, met: Collection[MemberId]) -> bool | None:
+        if not self.topology.is_filling(partition, self.me):
+            return None
+        return is_filled(self.topology, partition, met, self.is_reachable)
+
+    def _take_hint(self, now: Now, key: bytes, size: int) -> bool:
+        if not self.hints.accepts(size):
+            return False
+        self.hints.keep(now, key, size)
+        return True
+
+    def _report(self) -> MemberReport:
+        topology, me, recovery = self.topology, self.me, self.recovery
+        coming = [m.partition for m in topology.transitions if topology.is_filling(m.partition, me)]
+        filled = [p for p in coming if recovery.is_ready(p)] + self.confirming.confirmed()
+        return MemberReport(
+            epoch=topology.epoch,
+            filled=tuple(sorted(filled)),
+            handed_over=tuple(sorted(self.handover.handed_over())),
+            has_hints=self.hints.report.count > 0 or not self.hints.report.is_counted,
+        )
+
+    def describe(self, now: Now, sequence: int) -> list[Effect]:
+        """Tell others how far this store is, and note how far theirs are."""
+        oldest_ms = self.hints.report.oldest_ms  # 0 while nobody knows, None where there are none
+        effects = self.membership.describe(
+            now,
+            load=Load.FILLING if self.recovery.is_filling else 0,
+            sequence=sequence,
+            oldest_hint_ms=1 if oldest_ms == 0 else oldest_ms or 0,
+        )
+        for row in self.membership.report(now):
+            if row.vitals is not None and row.member != self.me:
+                vitals = row.vitals
+                self.starting.heard_sequence(row.member, vitals.start_number, vitals.sequence)
+                if (told := self._clocks.look(row.member, row.clock)) is not None:
+                    name = self.topology.members_by_id[row.member].name
+                    effects.append(Alarm(f"{name}: {told}"))
+        return effects
+
+    # --- the next document
+
+    def prepare(self, now: Now, document: Topology) -> list[Effect]:
+        """Make room for what is coming, before the document may be adopted."""
+        return self.recovery.prepare(self._coming(document))
+
+    def _coming(self, document: Topology) -> list[int]:
+        """The copies that this node is to have and has not, or cannot go on with."""
+        now, me = self.topology, self.me
+        kept = set(now.kept_by(me))
+        return [
+            p
+            for p in document.kept_by(me)
+            if p not in kept or (document.is_filling(p, me) and now.placed[p] != document.placed[p])
+        ]
+
+    def follow(self, now: Now, document: Topology) -> list[Given]:
+        """The document is durable. REQUIRES: this node is a member of it."""
+        before = self.peers
+        self.topology = document
+        self.gone = set(before) - set(self.peers)
+        given: list[Given] = [
+            (Machine.MEMBERSHIP, self.membership.follow(now, sorted(document.voters)))
+        ]
+        self.view.follow(document)
+        self.hints.follow(now, document)
+        self.handover.follow(document)
+        self.confirming.follow(document)
+        given.append((RECOVERY, self.recovery.follow(self._co_owners())))
+        given.append((Machine.ANTIENTROPY, self.antientropy.follow(now, document)))
+        given.append((Machine.COORDINATOR, self.coordinator.adopted(now)))
+        return given
