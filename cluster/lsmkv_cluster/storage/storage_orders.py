@@ -11,6 +11,9 @@ store makes engine keys of them (engine_key.py).
     Sync         Done         everything merged before this order is on stable storage
     ListEntries  Entries      keys and hashes of a range of tokens, for repair
     Drop         Done         forget hints that are still what they were
+    ListDeleted  DeletedEntries  records of a range that say nothing any more, or have expired
+    Confirm      Confirmed    which records are still what they were; those are on stable storage
+    Collect      Merged       forget records that are still what they were
     Persist      Done         the identity of the store (actor.py), synced
     Remember     Done         a note of the node, synced; Recall reads it at the start
     Scrub        Scrubbed     compare a part of a partition's tree with what is on disk
@@ -34,7 +37,12 @@ from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.versions.actor import Identity
 
 __all__ = [
+    "Collect",
     "Complete",
+    "Confirm",
+    "Confirmed",
+    "DeletedEntries",
+    "DeletedEntry",
     "Discard",
     "Done",
     "Drop",
@@ -43,6 +51,7 @@ __all__ = [
     "Failed",
     "Failure",
     "Lack",
+    "ListDeleted",
     "ListEntries",
     "Merge",
     "Merged",
@@ -148,6 +157,42 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class ListDeleted:
+    """Of Space.DATA, the records with tokens in [first, end) behind the engine key `after`; looks
+    at so many of them, or so many bytes, as said, at one at least."""
+
+    first: int
+    end: int
+    after: bytes
+    count_max: int
+    size_max_bytes: int
+    expired_by_ms: int  # what expires until then counts as expired
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedEntry:
+    """A record that says nothing any more (deletion.py)."""
+
+    key: bytes
+    digest: int  # as in Entry
+    newest_ms: int  # no write that it has seen is newer
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """`entries` of Space.DATA: (key, digest)."""
+
+    entries: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """`entries` of Space.DATA: (key, digest); one that has changed since stays."""
+
+    entries: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     identity: Identity
 
@@ -204,6 +249,9 @@ Order = (
     | Sync
     | ListEntries
     | Drop
+    | ListDeleted
+    | Confirm
+    | Collect
     | Persist
     | Remember
     | Scrub
@@ -240,6 +288,23 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedEntries:
+    """`expired`: keys of records with items that have expired. `after` is where to go on; None at
+    the end of the range."""
+
+    entries: tuple[DeletedEntry, ...]
+    expired: tuple[bytes, ...]
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """One for each entry."""
+
+    same: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scrubbed:
     """`corrected`: leaves whose digest in memory was not that of the entries."""
 
@@ -257,4 +322,4 @@ class Failed:
     failure: Failure
 
 
-Result = Values | Merged | Entries | Scrubbed | Done | Failed
+Result = Values | Merged | Entries | DeletedEntries | Confirmed | Scrubbed | Done | Failed

@@ -27,6 +27,7 @@ from lsmkv.kernel import MerkleTree, RecordMerger, entry_hash, merge_batch, sequ
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.storage.copies import Copies
+from lsmkv_cluster.storage.deletions import Deletions
 from lsmkv_cluster.storage.engine_key import (
     KeyScheme,
     Space,
@@ -35,7 +36,9 @@ from lsmkv_cluster.storage.engine_key import (
 )
 from lsmkv_cluster.storage.partition_trees import PartitionTrees
 from lsmkv_cluster.storage.storage_orders import (
+    Collect,
     Complete,
+    Confirm,
     Discard,
     Done,
     Drop,
@@ -44,6 +47,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Failed,
     Failure,
     Lack,
+    ListDeleted,
     ListEntries,
     Merge,
     Merged,
@@ -88,6 +92,7 @@ class Store:
         kept = topology.kept_by(me)
         self.trees = PartitionTrees(self._scheme, self._partitioning, kept)
         self._copies = Copies(db, self._partitioning, self.trees)
+        deletions = Deletions(db, self._scheme)
         self._identity = identity
         self._mergers = {space: self._new_merger(space) for space in (Space.DATA, Space.HINT)}
         self._checker = RecordMerger()
@@ -98,6 +103,9 @@ class Store:
             Sync: self._sync,
             ListEntries: self._list_entries,
             Drop: self._drop,
+            ListDeleted: deletions.listed,
+            Confirm: deletions.confirmed,
+            Collect: self._collect,
             Persist: self._persist,
             Remember: self._remember,
             Scrub: self._scrub,
@@ -210,10 +218,17 @@ class Store:
         return self._merged(outcomes, order.sync)
 
     def _drop(self, order: Drop) -> Done | Failed:
-        space = order.space
+        outcomes = self._drop_same(order.space, order.entries)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        return Failed(failures[0]) if failures else Done()
+
+    def _collect(self, order: Collect) -> Merged:
+        return Merged(tuple(self._drop_same(Space.DATA, order.entries)))
+
+    def _drop_same(self, space: Space, entries: Iterable[tuple[bytes, int]]) -> Outcomes:
         pairs = [
             (self._scheme.engine_key(space, key), digest.to_bytes(8, "big"))
-            for key, digest in order.entries
+            for key, digest in entries
         ]
 
         def unless_changed(key: bytes, old: bytes | None, digest: bytes) -> bytes | None:
@@ -223,9 +238,7 @@ class Store:
         def drop_one(index: int) -> bool | Failure:
             return self._one(space, pairs[index], unless_changed)
 
-        outcomes = self._all(space, pairs, unless_changed, drop_one)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-        return Failed(failures[0]) if failures else Done()
+        return self._all(space, pairs, unless_changed, drop_one)
 
     def _all(
         self, space: Space, pairs: Pairs, function: Any, do_one: Callable[[int], bool | Failure]

@@ -7,7 +7,8 @@ The new record knows all that the local one knew and all that the client had see
 dot for each item that was added. What holds:
 - an item is superseded only if the coordinator holds it, or the client has seen it;
 - along a key stamps ascend: a new item is newer than all that it supersedes, even where a clock
-  elsewhere ran ahead. The node's own clock is not moved by that;
+  elsewhere ran ahead. The node's own clock is not moved by that. Only the tombstone of what has
+  expired is as old as that was;
 - the entries of those who wrote what is now superseded are touched, so that no cut can fall
   between a version and what it replaces;
 - the time of an entry never goes back, nor behind the start of its actor;
@@ -62,10 +63,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
+    """`stamp` 0: that of the write."""
+
     kind: Kind
     name: bytes = b""
     value: bytes = b""
     expiry_ms: int = 0
+    stamp: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,19 @@ def delete(local: Record | None, seen: Context | None = None) -> Change:
 
 
 def expire(local: Record, now_ms: int) -> Change | None:
-    """A tombstone instead of exactly the items that have expired; None when there are none."""
+    """A tombstone instead of exactly the items that have expired; None when there are none.
+
+    Readers see no difference, whatever stands beside it: the tombstone has the stamp of the newest
+    value whose place it takes, so it hides no later write from a last writer, and shows no earlier
+    one. Parts of a set or map only go. Tombstones that are not newer go along: they would pile up.
+    """
     expired = [item for item in local.items if 0 < item.expiry_ms <= now_ms]
-    return Change((Payload(Kind.TOMBSTONE),), dots_of(expired)) if expired else None
+    stamp = max((item.stamp for item in expired if item.kind is Kind.VALUE), default=0)
+    if not stamp:
+        return Change((), dots_of(expired)) if expired else None
+    tombstones = [item for item in local.items if item.kind is Kind.TOMBSTONE]
+    superseded = [*expired, *(item for item in tombstones if item.stamp <= stamp)]
+    return Change((Payload(Kind.TOMBSTONE, stamp=stamp),), dots_of(superseded))
 
 
 def _seen_dots(local: Record | None, seen: Context) -> frozenset[Dot]:
@@ -154,7 +168,14 @@ def mint(
         clock = clock.increment(actor, time_s, len(dots))
     item_stamp = min(max(stamp, local.newest_stamp() + 1, seen.stamp + 1), STAMP_MAX)
     added = [
-        Item(dot, payload.kind, item_stamp, payload.name, payload.value, payload.expiry_ms)
+        Item(
+            dot,
+            payload.kind,
+            payload.stamp or item_stamp,
+            payload.name,
+            payload.value,
+            payload.expiry_ms,
+        )
         for dot, payload in zip(dots, change.payloads, strict=True)
     ]
     items = ordered([*local.without(change.superseded), *added])

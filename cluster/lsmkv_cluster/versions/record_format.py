@@ -27,6 +27,7 @@ __all__ = [
     "decode_clock",
     "encode",
     "encode_entry",
+    "is_plain",
     "minted_size_max",
 ]
 
@@ -49,6 +50,7 @@ ITEM_SIZE_MAX = ITEM.size + 8 + 2 * 5  # without name and value: expiry, and the
 NAMED = frozenset({Kind.ELEMENT, Kind.FIELD})
 VALUED = frozenset({Kind.VALUE, Kind.FIELD})
 KINDS = {int(kind): kind for kind in Kind}
+PLAIN = bytes([Kind.VALUE, 0])  # kind and flags of an item
 
 
 def encode(record: Record) -> bytes:
@@ -73,6 +75,16 @@ def minted_size_max(values: Sequence[bytes], context_size: int) -> int:
     a client's context (context.py)."""
     overhead = HEADER.size + ENTRY_SIZE + max(1, len(values)) * ITEM_SIZE_MAX
     return overhead + sum(map(len, values)) + context_size
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a record is one value that never expires, as most are. Told by three fields, a
+    hundred times faster than by decoding; of a damaged record it says nothing."""
+    if len(data) < HEADER.size:
+        return False
+    _, _, _, entry_count, item_count, _ = HEADER.unpack_from(data)
+    kind_at = HEADER.size + entry_count * ENTRY_SIZE + 2
+    return item_count == 1 and data[kind_at : kind_at + 2] == PLAIN
 
 
 def encode_entry(actor: Actor, entry: Entry) -> bytes:

@@ -8,9 +8,13 @@ from lsmkv_cluster.healing.damage import unreadable_partitions
 from lsmkv_cluster.placement.slots import Partitioning, slot_of
 from lsmkv_cluster.storage.engine_key import Space, partition_tokens
 from lsmkv_cluster.storage.storage_orders import (
+    Collect,
+    Confirm,
+    Confirmed,
     Done,
     Failed,
     Failure,
+    ListDeleted,
     ListEntries,
     Merge,
     Merged,
@@ -28,6 +32,8 @@ KEYS = (b"a", b"b", b"c")
 RECORDS = tuple((key, b"record") for key in KEYS)
 BAD = Failure.CORRUPT
 A, B, C = (PARTITIONS.partition_of(slot_of(key)) for key in KEYS)
+ENTRIES = tuple((key, 1) for key in KEYS)
+DATA = partition_tokens(Space.DATA, PARTITIONS, 5)
 TOKENS = partition_tokens(Space.HINT, PARTITIONS, 5)
 
 
@@ -42,6 +48,10 @@ TOKENS = partition_tokens(Space.HINT, PARTITIONS, 5)
         (Mint(Space.HINT, KEYS, lambda i, old: old), Merged((BAD, True, False)), [(Space.HINT, A)]),
         (ListEntries(Space.HINT, TOKENS.first, TOKENS.end), Failed(BAD), [(Space.HINT, 5)]),
         (ListEntries(Space.HINT, TOKENS.first, TOKENS.end), Failed(Failure.BROKEN), []),
+        (ListDeleted(DATA.first, DATA.end, b"", 1, 1, 0), Failed(BAD), [(Space.DATA, 5)]),
+        (Confirm(ENTRIES), Failed(BAD), [(Space.DATA, A)]),
+        (Confirm(ENTRIES), Confirmed((True,) * 3), []),
+        (Collect(ENTRIES), Merged((True, BAD, False)), [(Space.DATA, B)]),
         (Scrub(7, 0, 1), Failed(BAD), [(Space.DATA, 7)]),
         (Sync(), Failed(BAD), []),
         (Sync(), Done(), []),
