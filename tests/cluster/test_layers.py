@@ -19,7 +19,7 @@ ORDER = """
 assignment hlc keeper_settings local_health member_status refusals replay_window suspicion
     timers vclock
 errors membership_settings record
-coding keyspaces members operations slots visible
+coding deletion keyspaces members operations slots visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key
     gossip_messages hint_budget latency owners quorum record_format ring site start_messages
     wire
@@ -28,14 +28,15 @@ actor evidence handover minting paxos_messages repair_pairs savings topology_for
 acceptor crdt firsts proposer storage_orders
 damage hint_pass hint_survey partition_trees planner ports replica_messages resolve
     store_failures store_marks
-adoption antientropy_repair_messages copies hints merging peer_clocks peers recovery replica
-    requests revoting starting topology_changes voter write_back
-calls changes clock_watch document_fetch member_table paxos_answers proposals repair_records
-    store token_listing transition_rules
-antientropy_answers conductor confirming driver_ports gossip member_report minter prober
-    read_state repair repair_schedule store_opening
-asking document_keeper handing_over hearsay scrub traffic writing
-antientropy membership reading
+adoption antientropy_repair_messages copies deletions hints merging peer_clocks peers
+    recovery replica requests revoting starting tombstone_messages topology_changes voter
+    write_back
+calls changes clock_watch collect_answers document_fetch member_table paxos_answers
+    proposals repair_records store token_listing tombstone_limits transition_rules
+antientropy_answers collecting conductor confirming driver_ports gossip member_report minter
+    prober read_state repair repair_schedule store_opening
+asking document_keeper expiring handing_over hearsay scrub traffic writing
+antientropy membership reading tombstones
 coordinator
 boot
 parts
