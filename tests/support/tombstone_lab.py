@@ -2,9 +2,8 @@
 
 Disks are in memory and forget what was not synced when the power goes. Clients mint where a test
 says, records travel when it says, and arrive later if it says so; `meet` is what anti-entropy does.
-Nodes know the documents that they have adopted, and hear each other's hints while they can reach
-each other, as by gossip. Rules of the product can be switched off by patching it, and those of its
-surroundings here.
+Nodes know the documents that they have adopted. Rules of the product can be switched off by patching
+it, and those of its surroundings here.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.coordination.minter import Minter
 from lsmkv_cluster.healing.collecting import Phase
+from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.healing.hints import HintedHandoff
-from lsmkv_cluster.healing.tombstone_limits import HintNews, TombstoneReport, TombstoneSettings
+from lsmkv_cluster.healing.tombstone_limits import TombstoneReport, TombstoneSettings
 from lsmkv_cluster.healing.tombstones import TombstoneCollector
 from lsmkv_cluster.operations import Machine
 from lsmkv_cluster.placement.members import MemberId, actor_number
@@ -28,6 +28,7 @@ from lsmkv_cluster.storage.engine_key import Space, client_key, space_tokens
 from lsmkv_cluster.storage.storage_orders import (
     Confirm,
     Confirmed,
+    Done,
     Failure,
     Merge,
     Merged,
@@ -63,6 +64,7 @@ class DiskStore:
         self._disk = MemoryFileSystem()
         self._identity = Identity(actor_number(me), incarnation)
         self.confirms_synced = True
+        self.ignored: type[Order] | None = None  # orders that are answered and not carried out
         self._open(was_clean=True)
 
     def _open(self, *, was_clean: bool) -> None:
@@ -89,6 +91,8 @@ class DiskStore:
             digests = [None if pair is None else self._store._digest(*pair) for pair in found]
             wanted = [digest for _, digest in order.entries]
             return Confirmed(tuple(a == b for a, b in zip(digests, wanted, strict=True)))
+        if self.ignored is not None and isinstance(order, self.ignored):
+            return Done()
         result = self._store.carry_out(order)
         if isinstance(result, Merged) and Failure.LOST_DOT in result.outcomes:
             self.actors.distrust_epochs()
@@ -129,15 +133,16 @@ class TombstoneLab(HealLab):
         topology: Topology | None = None,
         settings: TombstoneSettings = GC,
         seed: int = 1,
+        hints: HintSettings | None = None,
     ) -> None:
         topology = topology or heal_topology()
         super().__init__(topology, lambda node: {}, seed)
         self._settings = settings
+        self._hints = hints
         self._build = self._machines
         self.documents = dict.fromkeys(self.nodes, topology)
         self.refuses_removed = True
         self.clock_agrees = True
-        self._heard: dict[tuple[MemberId, MemberId], HintNews] = {}
         for number, node in enumerate(self.nodes.values()):
             node.store = DiskStore(topology, node.id, number + 1)  # type: ignore[assignment]
         for node in self.nodes.values():
@@ -156,13 +161,15 @@ class TombstoneLab(HealLab):
     def _machines(self, node: LabNode) -> dict[Machine, Any]:
         topology = self.documents[node.id]
         return {
-            Machine.HINTS: HintedHandoff(topology, node.id, self.reachable_from(node.id)),
+            Machine.HINTS: HintedHandoff(
+                topology, node.id, self.reachable_from(node.id), self._hints
+            ),
             Machine.TOMBSTONES: TombstoneCollector(
                 topology,
                 node.id,
                 node.store.minter,
                 is_ready=lambda partition: partition not in node.not_ready,
-                oldest_hint=lambda member: self.oldest_hint(node.id, member),
+                oldest_hint_ms=lambda: node.machines[Machine.HINTS].report.oldest_ms,
                 clock_agrees=lambda: self.clock_agrees,
                 random=self.random,
                 settings=self._settings,
@@ -171,12 +178,7 @@ class TombstoneLab(HealLab):
 
     # --- who is there
 
-    def stop(self, node: LabNode, *, power: bool = False) -> None:
-        self._hear_all()
-        super().stop(node, power=power)
-
     def cut_off(self, node: LabNode) -> None:
-        self._hear_all()
         self.cut |= {frozenset((node.id, id)) for id in self.nodes if id != node.id}
 
     def heal(self) -> None:
@@ -186,20 +188,6 @@ class TombstoneLab(HealLab):
         for node in nodes:
             self.documents[node.id] = document
             self.collector(node).follow(self.now, document)
-
-    def oldest_hint(self, me: MemberId, member: MemberId) -> HintNews | None:
-        """What was heard last: now, if they reach each other."""
-        node = self.nodes[member]
-        if node.is_up and (me == member or self.reachable_from(me)(member)):
-            oldest_ms = node.machines[Machine.HINTS].report.oldest_ms
-            news = HintNews(self.now_ms, self.now.wall_ms, 1 if oldest_ms == 0 else oldest_ms)
-            self._heard[me, member] = news
-        return self._heard.get((me, member))
-
-    def _hear_all(self) -> None:
-        for me in self.nodes:
-            for member in self.nodes:
-                self.oldest_hint(me, member)
 
     def _arrive(self, sender: MemberId, serial: int, ask: Ask) -> None:
         node, document = self.nodes[ask.to], self.documents[sender]
@@ -260,23 +248,28 @@ class TombstoneLab(HealLab):
     def ship(
         self, key: bytes, sender: LabNode, *receivers: LabNode, after_ms: int = 0, sync: bool = True
     ) -> None:
-        """What is stored now arrives then, unless they cannot reach each other at either time."""
+        """What is stored now arrives then, unless they cannot reach each other now."""
         record = sender.store.get(key)
         if record is None:
             return
+        for receiver in receivers:
+            if sender.is_up and frozenset((sender.id, receiver.id)) not in self.cut:
+                self.carry(key, record, receiver, after_ms=after_ms, sync=sync)
+
+    def carry(
+        self, key: bytes, record: bytes, receiver: LabNode, *, after_ms: int = 0, sync: bool = True
+    ) -> None:
+        """What was read or sent before arrives, if somebody is there."""
         order = Merge(Space.DATA, ((key, record),), sync)
 
-        def arrive(receiver: LabNode) -> None:
-            if receiver.is_up and frozenset((sender.id, receiver.id)) not in self.cut:
+        def arrive() -> None:
+            if receiver.is_up:
                 receiver.store.carry_out(order)
 
-        for receiver in receivers:
-            if frozenset((sender.id, receiver.id)) in self.cut or not sender.is_up:
-                continue
-            if after_ms == 0:
-                arrive(receiver)
-            else:
-                self._at(after_ms, lambda to=receiver: arrive(to))  # type: ignore[misc]
+        if after_ms == 0:
+            arrive()
+        else:
+            self._at(after_ms, arrive)
 
     def keep_hint(self, key: bytes, sender: LabNode, holder: LabNode, *, after_ms: int = 0) -> None:
         """Of what `sender` has now."""

@@ -3,7 +3,7 @@
     LISTING      records that are deleted and old enough, page by page; what has expired is minted
     CONFIRMING   every owner has the very same records, on stable storage
     AGING        wait: whatever was under way then has arrived or never will
-    HEARING      every member has told, since then, that it keeps no hint from before it
+    HEARING      every member says that it keeps no hint from before that, durably
     RESTING      wait: so have the last of the hints
     COLLECTING   every owner forgets those that are still the same
 
@@ -27,18 +27,13 @@ from enum import Enum
 
 from lsmkv_cluster.coordination.replica_messages import ReplicaStatus
 from lsmkv_cluster.errors import Malformed
-from lsmkv_cluster.healing.tombstone_limits import (
-    OF_HINTS,
-    OF_OWNERS,
-    Blockers,
-    HintNews,
-    TombstoneSettings,
-    Why,
-)
+from lsmkv_cluster.healing.tombstone_limits import Blockers, TombstoneSettings, Why
 from lsmkv_cluster.healing.tombstone_messages import (
     COLLECT,
     CONFIRM,
+    HINTS,
     Question,
+    decode_hint_age,
     decode_same,
     encode_question,
 )
@@ -51,11 +46,13 @@ from lsmkv_cluster.storage.storage_orders import (
     Confirm,
     Confirmed,
     DeletedEntries,
+    Done,
     ListDeleted,
     Merged,
     Mint,
     Order,
     Result,
+    Sync,
 )
 from lsmkv_cluster.transport.wire import Lane
 
@@ -69,6 +66,9 @@ WHY: dict[int, Why] = {
     ReplicaStatus.NOT_OWNER: Why.MOVED,
     ReplicaStatus.FAILED: Why.FAILED,
 }
+
+
+ANSWERED = frozenset(Why) - {Why.DIFFERS, Why.HINTS, Why.HINTS_UNKNOWN}  # those are over
 
 
 class Phase(Enum):
@@ -97,8 +97,8 @@ class SweepPlan:
 class Sweep:
     """Made, then fed until the phase is OVER. Tokens are (sweep_id, serial).
 
-    `oldest_hint` says what was heard last of a member, None if nothing was; `members` those that
-    must have told; `expire(now, keys)` gives the order that mints for what has expired, or None.
+    `members` are those that may keep hints; `hint_age_ms` is of the oldest one here, as in
+    collect_answers.py; `expire(now, keys)` gives the order that mints for what has expired, or None.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Sweep:
         settings: TombstoneSettings,
         blockers: Blockers,
         members: Callable[[], Iterable[MemberId]],
-        oldest_hint: Callable[[MemberId], HintNews | None],
+        hint_age_ms: Callable[[Now], int | None],
         expire: Callable[[Now, tuple[bytes, ...]], Mint | None],
     ) -> None:
         self.plan = plan
@@ -119,11 +119,14 @@ class Sweep:
         self._settings = settings
         self._blockers = blockers
         self._members = members
-        self._oldest_hint = oldest_hint
+        self._hint_age_ms = hint_age_ms
         self._expire = expire
         self._due_ms: int | None = 0
         self._given_up_ms = 0  # when HEARING ends
         self._old_ms = 0  # hints must be younger
+        self._asked_ms = 0  # for hints
+        self._own_age_ms: int | None = None
+        self._missing: dict[MemberId, Why] = {}  # who has not told
         self._candidates: list[tuple[bytes, int]] = []
         self._candidate_bytes = 0
         self._proven: list[tuple[bytes, int]] = []
@@ -144,18 +147,18 @@ class Sweep:
         if self.phase is Phase.LISTING:
             return [self._order(self._page(now))]
         if self.phase is Phase.AGING:
-            self.phase = Phase.HEARING
-            self._given_up_ms = now.ms + self._settings.news_timeout_ms
+            return self._hear(now)
         if self.phase is Phase.RESTING:
             return self._rested(now)
-        if self.phase is Phase.HEARING:
-            self._listen(now)
-        return []
+        return self._ask_for_hints(now)
 
     def answered(self, now: Now, serial: int, answer: Answered | Unanswered) -> list[Effect]:
         member = self._waiting.pop(serial, None)
         if member is None:
             return []
+        if self.phase is Phase.HEARING:
+            self._member_told(member, answer)
+            return self._heard_from_all(now)
         same, why = self._told(answer)
         if self.phase is Phase.CONFIRMING:
             self._owner_told(now, member, same, why)
@@ -169,6 +172,10 @@ class Sweep:
             return self._minted(now, result)
         if member is None:
             return []
+        if self.phase is Phase.HEARING:
+            is_done = isinstance(result, Done)
+            self._judge(member, self._own_age_ms if is_done else -1)
+            return self._heard_from_all(now)
         if self.phase is Phase.COLLECTING and isinstance(result, Merged):
             self.collected += sum(outcome is True for outcome in result.outcomes)
         elif self.phase is Phase.CONFIRMING:
@@ -293,7 +300,7 @@ class Sweep:
             self._blockers.found(member, why, now.ms)
             return
         self._same = [a and b for a, b in zip(self._same, same, strict=True)]
-        self._blockers.cleared(member, OF_OWNERS - {Why.DIFFERS})
+        self._blockers.cleared(member, ANSWERED)
         if all(same):
             self._blockers.cleared(member, [Why.DIFFERS])
         else:
@@ -301,38 +308,65 @@ class Sweep:
 
     # --- hints
 
-    def _listen(self, now: Now) -> None:
-        missing = {}
+    def _hear(self, now: Now) -> list[Effect]:
+        self.phase = Phase.HEARING
+        self._given_up_ms = now.ms + self._settings.hints_timeout_ms
         self._heard = set(self._members())
-        for member in self._heard:
-            why = self._why_not(member)
-            if why is None:
-                self._blockers.cleared(member, OF_HINTS)
+        self._missing = dict.fromkeys(self._heard, Why.SILENT)
+        return self._ask_for_hints(now)
+
+    def _ask_for_hints(self, now: Now) -> list[Effect]:
+        """Those who have not told, or had some that may be older."""
+        self._asked_ms = now.ms
+        deadline_ms = now.ms + self._settings.answer_timeout_ms
+        effects: list[Effect] = []
+        for member in sorted(self._missing):
+            if member == self.plan.me:
+                self._own_age_ms = self._hint_age_ms(now)
+                effects.append(self._order(Sync()))
             else:
-                missing[member] = why
-        if not missing:
+                token = self._token(member)
+                effects.append(Ask(member, Lane.BULK, HINTS, b"", deadline_ms, token))
+        return effects or self._heard_from_all(now)
+
+    def _member_told(self, member: MemberId, answer: Answered | Unanswered) -> None:
+        if isinstance(answer, Answered) and answer.is_done:
+            try:
+                self._judge(member, decode_hint_age(answer.payload))
+            except Malformed:
+                self._missing[member] = Why.FAILED
+        elif isinstance(answer, Answered) and answer.status == OperationStatus.NOT_READY:
+            self._missing[member] = Why.HINTS_UNKNOWN
+        else:
+            self._missing[member] = self._told(answer)[1]
+
+    def _judge(self, member: MemberId, age_ms: int | None) -> None:
+        """An age was measured after the question: a hint is at least as young as it seems."""
+        if age_ms is not None and age_ms < 0:
+            self._missing[member] = Why.HINTS_UNKNOWN
+        elif age_ms is not None and self._asked_ms - age_ms < self._old_ms:
+            self._missing[member] = Why.HINTS
+        else:
+            self._missing.pop(member, None)
+            self._blockers.cleared(member, [*ANSWERED, Why.HINTS, Why.HINTS_UNKNOWN])
+
+    def _heard_from_all(self, now: Now) -> list[Effect]:
+        if self._waiting:
+            return []
+        if not self._missing:
             self.phase = Phase.RESTING
             self._due_ms = now.ms + self._settings.lifetime_ms
         elif now.ms < self._given_up_ms:
-            self._due_ms = min(now.ms + self._settings.news_poll_ms, self._given_up_ms)
+            self._due_ms = now.ms + self._settings.hints_again_ms
         else:
-            for member, why in missing.items():
+            for member, why in self._missing.items():
                 self._blockers.found(member, why, now.ms)
             self._end()
-
-    def _why_not(self, member: MemberId) -> Why | None:
-        news = self._oldest_hint(member)
-        if news is None or news.heard_ms < self._old_ms:
-            return Why.UNHEARD
-        oldest_ms = news.oldest_here_ms
-        return Why.HINTS if oldest_ms is not None and oldest_ms < self._old_ms else None
+        return []
 
     def _rested(self, now: Now) -> list[Effect]:
         if not self._heard.issuperset(self._members()):  # somebody has joined
-            self.phase = Phase.HEARING
-            self._given_up_ms = now.ms + self._settings.news_timeout_ms
-            self._listen(now)
-            return []
+            return self._hear(now)
         self.phase = Phase.COLLECTING
         self._chunks = self._in_chunks(self._proven)
         return self._ask_all(now)

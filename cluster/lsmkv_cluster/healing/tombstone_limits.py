@@ -1,10 +1,11 @@
 """Limits of collecting what is deleted, and what operators see of it. Pure.
 
-TombstoneSettings   all limits
-HintNews            what a member has said of its hints
-Why, Blocker        who keeps tombstones from being collected, and since when
-Blockers            the table of them
-TombstoneReport     what there is, and what has happened
+    TombstoneSettings   all limits
+    Why, Blocker        who keeps tombstones from being collected, and since when
+    Blockers            the table of them
+    TombstoneReport     what there is, and what has happened
+
+Times are monotonic milliseconds of this node.
 """
 
 from __future__ import annotations
@@ -18,11 +19,8 @@ from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.versions.hlc import SKEW_LIMIT_MS
 
 __all__ = [
-    "OF_HINTS",
-    "OF_OWNERS",
     "Blocker",
     "Blockers",
-    "HintNews",
     "TombstoneReport",
     "TombstoneSettings",
     "Why",
@@ -46,8 +44,8 @@ class TombstoneSettings:
     question_count_max: int = 256  # entries
     question_max_bytes: int = 256 << 10  # of their keys; a single one may be larger
     answer_timeout_ms: int = 10_000
-    news_timeout_ms: int = 60_000  # for all members to tell of their hints
-    news_poll_ms: int = 1_000
+    hints_timeout_ms: int = 60_000  # for all members to be rid of older hints
+    hints_again_ms: int = 5_000  # from one question to the next
     answer_open_max: int = 16  # questions of others that wait for the store
 
     def __post_init__(self) -> None:
@@ -63,30 +61,12 @@ class TombstoneSettings:
             self.candidate_max_bytes,
             self.question_max_bytes,
             self.answer_timeout_ms,
-            self.news_timeout_ms,
-            self.news_poll_ms,
+            self.hints_timeout_ms,
+            self.hints_again_ms,
             self.answer_open_max,
         )
         if min(positive) < 1 or min(self.age_min_ms, self.skew_limit_ms) < 0:
             raise ValueError("limits must be positive")
-
-
-@dataclass(frozen=True, slots=True)
-class HintNews:
-    """`heard_ms`: monotonic time of this node at which it came from the member itself; what others
-    pass on may be old. `said_ms` and `oldest_ms` are the member's own clock: when it said so, and a
-    time before which no hint of it was written; None without hints."""
-
-    heard_ms: int
-    said_ms: int
-    oldest_ms: int | None
-
-    @property
-    def oldest_here_ms(self) -> int | None:
-        """The same in monotonic time of this node: no two clocks are compared."""
-        if self.oldest_ms is None:
-            return None
-        return self.heard_ms - max(0, self.said_ms - self.oldest_ms)
 
 
 # --- who is in the way ---------------------------------------------------------------------------
@@ -99,12 +79,8 @@ class Why(Enum):
     NOT_READY = "its copy is being filled"
     MOVED = "knows another place of the partition"
     DIFFERS = "has another record"
-    UNHEARD = "has not said whether it keeps hints"
+    HINTS_UNKNOWN = "has not counted its hints"
     HINTS = "keeps hints that may be older"
-
-
-OF_HINTS = frozenset({Why.UNHEARD, Why.HINTS})
-OF_OWNERS = frozenset(Why) - OF_HINTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from lsmkv_cluster.healing.collecting import Phase, Sweep, SweepPlan
 from lsmkv_cluster.healing.expiring import expiry_order
 from lsmkv_cluster.healing.tombstone_limits import (
     Blockers,
-    HintNews,
     TombstoneReport,
     TombstoneSettings,
 )
@@ -34,9 +33,10 @@ __all__ = ["TombstoneCollector"]
 
 
 class TombstoneCollector:
-    """`is_ready` says whether the own copy of a partition is whole; `oldest_hint` what was heard
-    last from a member of its hints, also of this node itself, None if nothing was; `clock_agrees`
-    whether the wall clock of this node is believed: nothing expires by one that is not."""
+    """`is_ready` says whether the own copy of a partition is whole; `oldest_hint_ms` is what hints.py
+    reports: a wall-clock time before which no hint of this node is, 0 while that is not known, None
+    without hints. `clock_agrees`: whether the wall clock of this node is that of the others; nothing
+    expires by one that is not."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class TombstoneCollector:
         minter: Minter,
         *,
         is_ready: Callable[[int], bool],
-        oldest_hint: Callable[[MemberId], HintNews | None],
+        oldest_hint_ms: Callable[[], int | None],
         clock_agrees: Callable[[], bool],
         random: Random,
         settings: TombstoneSettings | None = None,
@@ -54,11 +54,13 @@ class TombstoneCollector:
         self._me = me
         self._minter = minter
         self._is_ready = is_ready
-        self._oldest_hint = oldest_hint
+        self._oldest_hint_ms = oldest_hint_ms
         self._clock_agrees = clock_agrees
         self._random = random
         self._settings = settings or TombstoneSettings()
-        self._answers = CollectAnswers(topology, me, is_ready, self._settings.answer_open_max)
+        self._answers = CollectAnswers(
+            topology, me, is_ready, self._hint_age_ms, self._settings.answer_open_max
+        )
         self._blockers = Blockers()
         self._own = self._first_owned()
         self._next = 0  # index in _own
@@ -160,7 +162,7 @@ class TombstoneCollector:
                     self._settings,
                     self._blockers,
                     self._members,
-                    self._oldest_hint,
+                    self._hint_age_ms,
                     self._expire,
                 )
                 return
@@ -211,6 +213,13 @@ class TombstoneCollector:
     def _members(self) -> Iterable[MemberId]:
         """All that may keep hints; what those who are removed may send nobody takes."""
         return self._topology.voters
+
+    def _hint_age_ms(self, now: Now) -> int | None:
+        """Negative while it is not known."""
+        oldest_ms = self._oldest_hint_ms()
+        if not oldest_ms:
+            return None if oldest_ms is None else -1
+        return max(0, now.wall_ms - oldest_ms)
 
     def _expire(self, now: Now, keys: tuple[bytes, ...]) -> Mint | None:
         if not self._clock_agrees():

@@ -19,8 +19,9 @@ from lsmkv_cluster.placement.members import MemberState
 from lsmkv_cluster.placement.owners import Phase as Moving
 from lsmkv_cluster.placement.owners import Transition
 from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.ports import Effect, Now
 from lsmkv_cluster.storage.engine_key import Space
-from lsmkv_cluster.storage.storage_orders import Confirm, Discard, Failed, Failure
+from lsmkv_cluster.storage.storage_orders import Confirm, Discard, Failed, Failure, Sync
 from lsmkv_cluster.versions.minting import delete
 from lsmkv_cluster.versions.record import Kind
 from tests.support.heal_lab import LabNode, heal_topology, keys_of
@@ -80,7 +81,7 @@ def ask_who_can_be_reached(patch: Patch, lab: TombstoneLab) -> None:
 
 
 def believe_that_there_are_no_hints(patch: Patch) -> None:
-    patch.setattr(Sweep, "_why_not", lambda *_: None)
+    patch.setattr(TombstoneCollector, "_members", lambda _: ())
 
 
 # --- the plain case ------------------------------------------------------------------------------
@@ -340,7 +341,7 @@ def test_nothing_is_collected_while_the_partition_moves(lab):
 def test_collected_during_the_move_it_comes_back(lab, monkeypatch):
     """Two rules overlap: C, whom nobody asks as an owner, has not told of its hints either."""
     monkeypatch.setattr(Topology, "transitions_by_partition", {})
-    monkeypatch.setattr(Sweep, "_why_not", lambda *_: None)
+    monkeypatch.setattr(TombstoneCollector, "_members", lambda _: ())
     play_move(lab)
     assert lab.is_gone(KEY, lab.a, lab.b, lab.d)
     lab.heal()
@@ -640,7 +641,7 @@ def test_a_hint_that_was_under_way_is_waited_for(lab):
 
 
 def test_who_tells_of_its_hints_too_early_has_said_nothing(lab, monkeypatch):
-    def go_on(self: Sweep, now: object) -> list[object]:
+    def go_on(self: Sweep, now: Now) -> list[Effect]:
         effects = proven(self, now)
         if self.phase is Phase.AGING:
             self._old_ms, self._due_ms = 0, now.ms + 1
@@ -649,6 +650,61 @@ def test_who_tells_of_its_hints_too_early_has_said_nothing(lab, monkeypatch):
     proven = Sweep._go_on
     monkeypatch.setattr(Sweep, "_go_on", go_on)
     play_late_hint(lab)
+    assert lab.shown(KEY, *lab.owners3) == {b"v"}
+
+
+def play_hint_that_is_sent_twice(lab: TombstoneLab) -> None:
+    """D delivers its hint and drops it, while the same lies in some queue on its way to A."""
+    put_everywhere(lab)
+    lab.keep_hint(KEY, lab.a, lab.d)
+    lab.cut_off(lab.d)
+    v = lab.a.store.get(KEY)
+    assert v is not None
+    delete_everywhere(lab)
+    assert lab.run(10 * MINUTE_MS, until=lambda: lab.phase(lab.a) is Phase.HEARING)
+    lab.heal()
+    lab.carry(KEY, v, lab.a, after_ms=29_000)
+    assert lab.run(MINUTE_MS, until=lambda: not lab.d.store.contents(Space.HINT))
+    lab.run(GC_MS)
+
+
+def test_a_hint_that_was_sent_twice_is_waited_for(lab):
+    play_hint_that_is_sent_twice(lab)
+    assert lab.is_gone(KEY, *lab.owners3)
+
+
+def test_without_rest_after_the_last_hint_it_comes_back(lab, monkeypatch):
+    def go_on_at_once(self: Sweep, now: Now) -> list[Effect]:
+        effects = heard(self, now)
+        if self.phase is Phase.RESTING:
+            self._due_ms = now.ms + 1
+        return effects
+
+    heard = Sweep._heard_from_all
+    monkeypatch.setattr(Sweep, "_heard_from_all", go_on_at_once)
+    play_hint_that_is_sent_twice(lab)
+    assert lab.shown(KEY, lab.a) == {b"v"}
+
+
+def play_dropped_hint_that_is_back(lab: TombstoneLab) -> None:
+    """D has delivered and dropped its hint, and says so; then it loses its power."""
+    put_everywhere(lab)
+    lab.keep_hint(KEY, lab.a, lab.d)
+    delete_everywhere(lab)
+    lab.run(10 * MINUTE_MS, until=lambda: lab.is_gone(KEY, *lab.owners3))
+    lab.stop(lab.d, power=True)
+    lab.start(lab.d)
+    lab.run(MINUTE_MS)
+
+
+def test_a_hint_that_was_dropped_stays_so(lab):
+    play_dropped_hint_that_is_back(lab)
+    assert lab.is_gone(KEY, *lab.owners3)
+
+
+def test_hints_told_before_they_are_durably_dropped_come_back(lab, monkeypatch):
+    monkeypatch.setattr(lab.d.store, "ignored", Sync)
+    play_dropped_hint_that_is_back(lab)
     assert lab.shown(KEY, *lab.owners3) == {b"v"}
 
 
@@ -705,7 +761,6 @@ def test_a_member_that_joins_at_the_end_must_have_told_of_its_hints_too(lab):
     lab.adopt(without, *lab.nodes.values())
     assert lab.run(10 * MINUTE_MS, until=lambda: lab.phase(lab.a) is Phase.RESTING)
     lab.stop(lab.e)
-    lab._heard.clear()
     lab.adopt(changed(without, members=TOPOLOGY.members), *lab.nodes.values())
     lab.run(GC_MS)
     assert not lab.is_gone(KEY, lab.a)
