@@ -50,6 +50,7 @@ from lsmkv_cluster.healing.antientropy_sync_messages import (
     encode_sync_question,
 )
 from lsmkv_cluster.healing.start_messages import Announcement
+from lsmkv_cluster.healing.tombstone_messages import Question, decode_question, encode_question
 from lsmkv_cluster.operations import Machine, Operation
 from lsmkv_cluster.placement.keyspaces import Consistency, Level
 from lsmkv_cluster.ports import Ask, Now
@@ -302,3 +303,10 @@ def test_record_and_context():
     given = b"".join(hexadecimal(block("77 1b")).values())
     assert len(given) == 48
     assert context.decode(given, b"k", b"s") == context.seen_in(record)
+
+
+def test_question_about_deleted_records():
+    data = b"".join(hexadecimal(block("02000300 00000000 0001016b")).values())
+    question = Question(2, 3, ((b"k", 0x1122334455667788),))
+    assert decode_question(data) == question
+    assert encode_question(question) == data

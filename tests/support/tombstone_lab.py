@@ -26,6 +26,7 @@ from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Ask, Asked, Now
 from lsmkv_cluster.storage.engine_key import Space, client_key, space_tokens
 from lsmkv_cluster.storage.storage_orders import (
+    Collect,
     Confirm,
     Confirmed,
     Done,
@@ -56,15 +57,18 @@ GC = TombstoneSettings(interval_ms=5_000)
 
 
 class DiskStore:
-    """What a LabNode has in the place of a FakeStore."""
+    """What a LabNode has in the place of a FakeStore. Orders of the type `ignored` are answered and
+    not carried out."""
+
+    confirms_synced = True
+    ignored: type[Order] | None = None
 
     def __init__(self, topology: Topology, me: MemberId, incarnation: int) -> None:
         self._topology = topology
         self._me = me
         self._disk = MemoryFileSystem()
         self._identity = Identity(actor_number(me), incarnation)
-        self.confirms_synced = True
-        self.ignored: type[Order] | None = None  # orders that are answered and not carried out
+        self.collected = 0  # records, also before a restart
         self._open(was_clean=True)
 
     def _open(self, *, was_clean: bool) -> None:
@@ -98,6 +102,9 @@ class DiskStore:
             self.actors.distrust_epochs()
             self._persist()
             result = self._store.carry_out(order)
+        if isinstance(order, Collect):
+            assert isinstance(result, Merged)
+            self.collected += sum(outcome is True for outcome in result.outcomes)
         self._persist()
         return result
 

@@ -9,17 +9,17 @@ Payloads, in terms of coding.py:
     varint count, then for each                            1 = this record is here, and synced
            sized key, u64 entry hash            FAILED: u8 why, as in replica_messages.py
 
-    hints, opcode 0x0903                        answer, the same opcode
-    nothing                                     DONE:
-                                                u8     0 = no hint is here
-                                                       1 = some are: u64 age of the oldest, ms
-                                                FAILED: u8 why, as in replica_messages.py
-
     collect, opcode 0x0902                      answer, the same opcode
     u16    partition                            DONE: for each entry, in their order,
     u64    epoch in which it was placed                u8  0 = another record is here, or none
     varint count, then for each                            1 = it was here, and is dropped
            sized key, u64 entry hash            FAILED: u8 why, as in replica_messages.py
+
+    hints, opcode 0x0903                        answer, the same opcode
+    nothing                                     DONE:
+                                                u8     0 = no hint is here
+                                                       1 = some are: u64 age of the oldest, ms
+                                                FAILED: u8 why, as in replica_messages.py
 
 The entry hash is that of the Merkle tree, keyed alike in the whole cluster: equal hashes are equal
 records. All keys lie in the partition, and who knows another place of it refuses (STALE_EPOCH).
@@ -28,7 +28,7 @@ Hints that are not there were gone durably; who has not counted them yet is NOT_
 Example: of partition 2, placed in epoch 3, the key "k" with the entry hash 0x1122334455667788; and
 the answer that it is here:
 
-    02000300 00000000 0000016b 88776655
+    02000300 00000000 0001016b 88776655
     44332211
     01
 """
