@@ -306,7 +306,7 @@ def test_record_and_context():
 
 
 def test_question_about_deleted_records():
-    data = b"".join(hexadecimal(block("02000300 00000000 0001016b")).values())
+    data = b"".join(hexadecimal(block("02000300 00000000 00000101")).values())
     question = Question(2, 3, ((b"k", 0x1122334455667788),))
     assert decode_question(data) == question
     assert encode_question(question) == data

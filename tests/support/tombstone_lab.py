@@ -1,19 +1,18 @@
 """A HealLab of the product's stores, in which tombstones are collected and hints handed over.
 
 Disks are in memory and forget what was not synced when the power goes. Clients mint where a test
-says, records travel when it says, and arrive later if it says so; `meet` is what anti-entropy does.
-Nodes know the documents that they have adopted. Rules of the product can be switched off by patching
-it, and those of its surroundings here.
+says, records travel when it says, and arrive later if it says so; `meet` is anti-entropy. Nodes
+know the documents that they have adopted. Rules of the product can be switched off by patching it,
+and those of its surroundings here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import lsmkv
 from lsmkv._native.vfs import MemoryFileSystem
-from lsmkv.kernel import MerkleTree
+from lsmkv.kernel import MerkleTree, entry_hash
 from lsmkv_cluster.coordination.minter import Minter
 from lsmkv_cluster.healing.collecting import Phase
 from lsmkv_cluster.healing.hint_budget import HintSettings
@@ -23,12 +22,13 @@ from lsmkv_cluster.healing.tombstones import TombstoneCollector
 from lsmkv_cluster.operations import Machine
 from lsmkv_cluster.placement.members import MemberId, actor_number
 from lsmkv_cluster.placement.topology import Topology
-from lsmkv_cluster.ports import Ask, Asked, Now
-from lsmkv_cluster.storage.engine_key import Space, client_key, space_tokens
+from lsmkv_cluster.ports import Ask
+from lsmkv_cluster.storage.engine_key import KeyScheme, Space, client_key, space_tokens
 from lsmkv_cluster.storage.storage_orders import (
     Collect,
     Confirm,
     Confirmed,
+    Discard,
     Done,
     Failure,
     Merge,
@@ -36,6 +36,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Mint,
     Order,
     Persist,
+    Release,
     Result,
 )
 from lsmkv_cluster.storage.store_opening import open_store
@@ -65,6 +66,7 @@ class DiskStore:
 
     def __init__(self, topology: Topology, me: MemberId, incarnation: int) -> None:
         self._topology = topology
+        self._scheme = KeyScheme(topology.key_seed)
         self._me = me
         self._disk = MemoryFileSystem()
         self._identity = Identity(actor_number(me), incarnation)
@@ -90,11 +92,7 @@ class DiskStore:
     def carry_out(self, order: Order) -> Result:
         """As a node does it: what shows a lost write is merged once that is written down."""
         if isinstance(order, Confirm) and not self.confirms_synced:
-            keys = [self._store._scheme.engine_key(Space.DATA, key) for key, _ in order.entries]
-            found = [None if data is None else (key, data) for key, data in self._pairs(keys)]
-            digests = [None if pair is None else self._store._digest(*pair) for pair in found]
-            wanted = [digest for _, digest in order.entries]
-            return Confirmed(tuple(a == b for a, b in zip(digests, wanted, strict=True)))
+            return Confirmed(tuple(self._digest(key) == digest for key, digest in order.entries))
         if self.ignored is not None and isinstance(order, self.ignored):
             return Done()
         result = self._store.carry_out(order)
@@ -108,8 +106,18 @@ class DiskStore:
         self._persist()
         return result
 
-    def _pairs(self, keys: list[bytes]) -> Iterable[tuple[bytes, bytes | None]]:
-        return zip(keys, self._db.get_many(keys), strict=True)
+    def _digest(self, key: bytes) -> int | None:
+        record = self.get(key)
+        name = self._scheme.engine_key(Space.DATA, key)
+        return None if record is None else entry_hash(self._scheme.tree_key, name, record)
+
+    def follow(self, topology: Topology) -> None:
+        """A copy that is gained begins empty; what is not kept any more is dropped."""
+        gained = set(topology.kept_by(self._me)).difference(self._topology.kept_by(self._me))
+        for partition in sorted(gained):
+            self._store.carry_out(Discard(partition))
+        self._topology = topology
+        self._store.carry_out(Release(frozenset(topology.kept_by(self._me))))
 
     def lose_power(self) -> None:
         image = self._disk.crash()
@@ -126,7 +134,7 @@ class DiskStore:
             return {client_key(key): record for key, record in scan}
 
     def get(self, key: bytes, space: Space = Space.DATA) -> bytes | None:
-        return self._db.get(self._store._scheme.engine_key(space, key))
+        return self._db.get(self._scheme.engine_key(space, key))
 
     def tree(self, partition: int) -> MerkleTree:
         return self._store.tree(partition)
@@ -147,7 +155,6 @@ class TombstoneLab(HealLab):
         self._settings = settings
         self._hints = hints
         self._build = self._machines
-        self.documents = dict.fromkeys(self.nodes, topology)
         self.refuses_removed = True
         self.clock_agrees = True
         for number, node in enumerate(self.nodes.values()):
@@ -166,7 +173,7 @@ class TombstoneLab(HealLab):
             node.store.close()
 
     def _machines(self, node: LabNode) -> dict[Machine, Any]:
-        topology = self.documents[node.id]
+        topology = node.topology
         return {
             Machine.HINTS: HintedHandoff(
                 topology, node.id, self.reachable_from(node.id), self._hints
@@ -191,30 +198,14 @@ class TombstoneLab(HealLab):
     def heal(self) -> None:
         self.cut.clear()
 
-    def adopt(self, document: Topology, *nodes: LabNode) -> None:
+    def adopted(self, document: Topology, *nodes: LabNode) -> None:
+        self.publish(document)
         for node in nodes:
-            self.documents[node.id] = document
-            self.collector(node).follow(self.now, document)
+            self.adopt(node)
 
-    def _arrive(self, sender: MemberId, serial: int, ask: Ask) -> None:
-        node, document = self.nodes[ask.to], self.documents[sender]
-        if self.refuses_removed and sender not in self.documents[node.id].voters:
-            return
-        if not node.is_up or ask.opcode >> 8 != Machine.TOMBSTONES:
-            super()._arrive(sender, serial, ask)
-            return
-        if not self.reachable_from(sender)(ask.to):
-            return
-        if document.epoch > self.documents[node.id].epoch:
-            self.adopt(document, node)
-        self._count += 1
-        reply_to = (serial, self._count)
-        self._replies[reply_to] = (node, node.run, sender)
-        asked = Asked(
-            sender, ask.opcode, ask.payload, ask.flags, ask.deadline_ms, reply_to, document.epoch
-        )
-        effects = self.collector(node).asked(self.now, [asked])
-        self._carry_out(node, Machine.TOMBSTONES, effects)
+    def _arrive(self, sender: MemberId, serial: int, ask: Ask, epoch: int) -> None:
+        if not self.refuses_removed or sender in self.nodes[ask.to].topology.voters:
+            super()._arrive(sender, serial, ask, epoch)
 
     # --- what clients do
 

@@ -98,7 +98,7 @@ class Sweep:
     """Made, then fed until the phase is OVER. Tokens are (sweep_id, serial).
 
     `members` are those that may keep hints; `hint_age_ms` is of the oldest one here, as in
-    collect_answers.py; `expire(now, keys)` gives the order that mints for what has expired, or None.
+    collect_answers.py; `expire(now, keys)` gives the order that mints for what has expired, if any.
     """
 
     def __init__(

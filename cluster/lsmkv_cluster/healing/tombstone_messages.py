@@ -28,8 +28,8 @@ Hints that are not there were gone durably; who has not counted them yet is NOT_
 Example: of partition 2, placed in epoch 3, the key "k" with the entry hash 0x1122334455667788; and
 the answer that it is here:
 
-    02000300 00000000 0001016b 88776655
-    44332211
+    02000300 00000000 00000101 6b887766
+    55443322 11
     01
 """
 

@@ -1,4 +1,4 @@
-"""Deletes are collected on proof: a tombstone goes when nothing is left that it could be needed for.
+"""Deletes are collected on proof: a tombstone goes when nothing is left that needs it.
 
 Of each partition it is the first owner that looks for what is deleted, one partition after the
 other, for ever; if it cannot be reached, nobody does until it can. What it does then, and why that
@@ -33,10 +33,10 @@ __all__ = ["TombstoneCollector"]
 
 
 class TombstoneCollector:
-    """`is_ready` says whether the own copy of a partition is whole; `oldest_hint_ms` is what hints.py
-    reports: a wall-clock time before which no hint of this node is, 0 while that is not known, None
-    without hints. `clock_agrees`: whether the wall clock of this node is that of the others; nothing
-    expires by one that is not."""
+    """`is_ready` says whether the own copy of a partition is whole; `oldest_hint_ms` is what hints
+    report: a wall-clock time before which no hint of this node is, 0 while that is not known, None
+    without hints. `clock_agrees`: whether the wall clock of this node is that of the others; by one
+    that is not nothing expires."""
 
     def __init__(
         self,

@@ -74,6 +74,7 @@ class History:
         """How many deleted records the first owner has collected."""
         acts, weights = zip(*self.acts, strict=True)
         with self.lab as lab:
+            lab.loss, lab.doubling = 0.03, 0.1
             for _ in range(STEPS):
                 self.random.choices(acts, weights)[0]()
                 lab.run(self.random.choice(PAUSES_MS))
@@ -181,6 +182,7 @@ class History:
     def settle(self) -> None:
         """Everybody is there, hints arrive, and owners meet until nothing is left to collect."""
         lab = self.lab
+        lab.loss = lab.doubling = 0.0
         self.everybody_is_back()
         lab.run(10_000)
         for _ in range(5):

@@ -101,7 +101,8 @@ def test_only_the_very_same_record_is_confirmed_and_that_survives_a_loss_of_powe
     disk = MemoryFileSystem()
     with StoreLab(disk) as lab:
         gone, _ = fill(lab)
-        key, other, absent = [*gone][0], [*gone][1], key_in(0, 50)
+        key, other, *_ = gone
+        absent = key_in(0, 50)
         right = digest(lab, key, gone[key])
         entries = ((key, right), (other, right), (absent, right))
         assert lab.do(Confirm(entries)) == Confirmed((True, False, False))
