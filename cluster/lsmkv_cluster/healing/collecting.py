@@ -12,7 +12,8 @@ or request under way, or in a hint. From CONFIRMING on no owner has one. After A
 one that was read or written before. So a hint that has one was there before the end of AGING, and
 there is none in HEARING; what was sent of hints until then is over after RESTING. From then on the
 tombstone covers nothing that is left, whoever drops it when. Ages are measured, and clocks of two
-nodes never compared; that the newest write must be old, too, only saves work.
+nodes never compared. That the newest write must be old, by its stamp, is for what is written after:
+it gets a later stamp, so a tombstone that somebody kept hides it from no reader.
 
 Who misses COLLECT, or loses it with the power, keeps a tombstone. It may go back to the others, and
 the next sweep finds it. A sweep that cannot go on ends, and says who is in the way.

@@ -65,8 +65,10 @@ class TombstoneSettings:
             self.hints_again_ms,
             self.answer_open_max,
         )
-        if min(positive) < 1 or min(self.age_min_ms, self.skew_limit_ms) < 0:
+        if min(positive) < 1 or self.skew_limit_ms < 0:
             raise ValueError("limits must be positive")
+        if self.age_min_ms < self.skew_limit_ms:
+            raise ValueError(f"age_min_ms must be {self.skew_limit_ms} at least")
 
 
 # --- who is in the way ---------------------------------------------------------------------------

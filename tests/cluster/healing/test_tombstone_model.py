@@ -254,13 +254,13 @@ def with_expiries_of_all_that_is_held(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("switch_off", "first_seed"),
     [
-        (without_waiting, 17),
+        (without_waiting, 65),
         (without_owners, 0),
         (without_hints, 29),
         (without_durable_hints, 45),
         (with_expiries_of_all_that_is_held, 1),
     ],
-    ids=lambda each: getattr(each, "__name__", ""),
+    ids=lambda each: getattr(each, "__name__", "from"),
 )
 def test_some_history_needs_each_rule(
     monkeypatch: pytest.MonkeyPatch,
