@@ -12,10 +12,12 @@ from lsmkv_cluster.coordination.writing import WriteSettings
 from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.healing.starting import StartSettings
+from lsmkv_cluster.healing.tombstone_limits import TombstoneSettings
 from lsmkv_cluster.reconfiguration.keeper_settings import KeeperSettings
 from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.storage.store_opening import Opened
 from lsmkv_cluster.swim.membership_settings import MembershipSettings
+from lsmkv_cluster.transport.traffic import REQUEST_LIFETIME_MAX_MS
 from lsmkv_cluster.versions.actor import Identity
 
 __all__ = ["Boot", "NodeSettings", "Secrets"]
@@ -24,6 +26,7 @@ __all__ = ["Boot", "NodeSettings", "Secrets"]
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
     asleep_after_ms: int = 1_000  # late by so much: this node was stopped
+    request_lifetime_max_ms: int = REQUEST_LIFETIME_MAX_MS  # of what others ask
     describe_interval_ms: int = 1_000  # what it says of itself to others
     membership: MembershipSettings = field(default_factory=MembershipSettings)
     reading: ReadSettings = field(default_factory=ReadSettings)
@@ -32,6 +35,7 @@ class NodeSettings:
     starting: StartSettings = field(default_factory=StartSettings)
     hints: HintSettings = field(default_factory=HintSettings)
     topology: KeeperSettings = field(default_factory=KeeperSettings)
+    tombstones: TombstoneSettings = field(default_factory=TombstoneSettings)
     antientropy: AntiEntropySettings = field(default_factory=AntiEntropySettings)
 
 

@@ -113,6 +113,7 @@ class Node:
             parts.machines,
             parts.clock_offset_ms,
             rng.getrandbits(48) << 15,
+            self.settings.request_lifetime_max_ms,
         )
         self._durable_sequence = boot.durable_sequence
         self._persist_again_ms: int | None = None

@@ -24,6 +24,7 @@ from lsmkv_cluster.healing.handover import Handover
 from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.healing.starting import Starting
+from lsmkv_cluster.healing.tombstones import TombstoneCollector
 from lsmkv_cluster.operations import Machine
 from lsmkv_cluster.placement.members import MemberId, actor_number
 from lsmkv_cluster.placement.topology import Topology
@@ -38,7 +39,7 @@ from lsmkv_cluster.swim.clock_watch import ClockWatch
 from lsmkv_cluster.swim.gossip_messages import Load
 from lsmkv_cluster.swim.membership import Membership
 from lsmkv_cluster.versions.actor import ActorSource, Identity
-from lsmkv_cluster.versions.hlc import HybridClock
+from lsmkv_cluster.versions.hlc import SKEW_LIMIT_MS, HybridClock
 
 __all__ = ["RECOVERY", "Parts"]
 
@@ -94,6 +95,16 @@ class Parts:
             may_vote=lambda: self.starting.is_settled,
         )
         self._make_coordinator(secrets.contexts)
+        self.tombstones = TombstoneCollector(
+            topology,
+            me,
+            self.minter,
+            is_ready=self.is_ready,
+            oldest_hint_ms=lambda: self.hints.report.oldest_ms,
+            clock_agrees=self._clock_agrees,
+            random=rng,
+            settings=settings.tombstones,
+        )
         self.machines: dict[int, MachinePort] = {
             Machine.CONNECTION: self.starting,
             Machine.MEMBERSHIP: self.membership,
@@ -101,6 +112,7 @@ class Parts:
             Machine.HINTS: self.hints,
             Machine.ANTIENTROPY: self.antientropy,
             Machine.TOPOLOGY: self.keeper,
+            Machine.TOMBSTONES: self.tombstones,
             RECOVERY: self.recovery,
             Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
         }
@@ -157,6 +169,13 @@ class Parts:
             return 0
         offset = self.membership.clock_offset_ms(member)
         return offset.offset_ms if offset is not None else 0
+
+    def _clock_agrees(self) -> bool:
+        """With those of most members whose clocks are known."""
+        clocks = [self.membership.clock_offset_ms(peer) for peer in self.peers]
+        known = [clock.offset_ms for clock in clocks if clock is not None]
+        near = sum(abs(offset_ms) <= SKEW_LIMIT_MS for offset_ms in known)
+        return not self.peers or 2 * near > len(known)
 
     def _co_owners(self) -> dict[int, frozenset[MemberId]]:
         """Of each partition that this node keeps, the others that are read."""
@@ -230,6 +249,7 @@ class Parts:
         self.view.follow(document)
         self.hints.follow(now, document)
         self.handover.follow(document)
+        self.tombstones.follow(now, document)
         self.confirming.follow(document)
         given.append((RECOVERY, self.recovery.follow(self._co_owners())))
         given.append((Machine.ANTIENTROPY, self.antientropy.follow(now, document)))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from lsmkv_cluster.placement.topology_format import decode_topology
 from lsmkv_cluster.storage.storage_orders import (
+    Collect,
     Discard,
     Drop,
     Failed,
@@ -46,7 +47,17 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
     from tests.sim.program import StoreLike
 
-__all__ = ["FAILED", "Dropped", "Holding", "Ledger", "Lookup", "Loss", "MintEvent", "is_broken"]
+__all__ = [
+    "FAILED",
+    "Collected",
+    "Dropped",
+    "Holding",
+    "Ledger",
+    "Lookup",
+    "Loss",
+    "MintEvent",
+    "is_broken",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,16 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """A deleted record as it was when a machine collected it."""
+
+    number: int
+    machine: int
+    key: bytes
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """What a store answered to a read that asked for what is on stable storage, as strict readers
     do and nobody else. `record` None: there is nothing."""
@@ -126,6 +147,7 @@ class Ledger:
         self.holdings: list[list[Holding]] = [[] for _ in range(machine_count)]
         self.losses: list[list[Loss]] = [[] for _ in range(machine_count)]
         self.drops: list[Dropped] = []
+        self.collected: list[Collected] = []
         self.lookups: list[Lookup] = []
         self.changes: list[tuple[int, int, bytes]] = []  # (time, machine, key), by merges
         self.syncs: list[list[int]] = [[] for _ in range(machine_count)]  # when, ascending
@@ -148,7 +170,7 @@ class Ledger:
         self.number += 1
         if isinstance(order, Mint):
             result = self._mint(machine, store, order)
-        elif isinstance(order, Drop):
+        elif isinstance(order, Drop | Collect):
             result = self._drop(machine, store, order)
         else:
             result = store.carry_out(order)
@@ -276,18 +298,24 @@ class Ledger:
             if outcome and order.space is Space.DATA:
                 self.changes.append((machine.world.loop.now_us, machine.number, key))
 
-    def _drop(self, machine: Machine, store: StoreLike, order: Drop) -> Result:
-        read = Read(order.space, tuple([key for key, _ in order.entries]))
+    def _drop(self, machine: Machine, store: StoreLike, order: Drop | Collect) -> Result:
+        space = order.space if isinstance(order, Drop) else Space.DATA
+        read = Read(space, tuple([key for key, _ in order.entries]))
         before = store.carry_out(read)
         result = store.carry_out(order)
         after = store.carry_out(read)
-        if order.space is Space.HINT and isinstance(before, Values) and isinstance(after, Values):
+        if isinstance(before, Values) and isinstance(after, Values):
             for key, old, new in zip(read.keys, before.values, after.values, strict=True):
                 if isinstance(old, bytes) and new is None:
-                    keepers = self._keepers_of(machine.number, key)
-                    record = self.record(old)
-                    self.drops.append(Dropped(self.number, machine.number, key, record, keepers))
+                    self._dropped(machine.number, read.space, key, self.record(old))
         return result
+
+    def _dropped(self, machine: int, space: Space, key: bytes, record: Record) -> None:
+        if space is Space.HINT:
+            keepers = self._keepers_of(machine, key)
+            self.drops.append(Dropped(self.number, machine, key, record, keepers))
+        else:
+            self.collected.append(Collected(self.number, machine, key, record))
 
     def _looked_up(self, machine: Machine, order: Read, result: Result) -> None:
         if not isinstance(result, Values):

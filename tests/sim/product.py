@@ -6,6 +6,7 @@ from lsmkv import DB
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
 from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
+from lsmkv_cluster.healing.tombstone_limits import TombstoneSettings
 from lsmkv_cluster.node import Node
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
@@ -21,6 +22,16 @@ SECRETS = Secrets(
 )
 # Shorter than in earnest, so that a run of a few virtual minutes has many periods.
 SETTINGS = NodeSettings(
+    request_lifetime_max_ms=3_000,
+    tombstones=TombstoneSettings(
+        lifetime_ms=5_000,
+        age_min_ms=1_000,
+        skew_limit_ms=1_000,
+        interval_ms=300,
+        answer_timeout_ms=1_000,
+        hints_timeout_ms=10_000,
+        hints_again_ms=500,
+    ),
     hints=HintSettings(
         settle_ms=300, poll_ms=500, answer_timeout_ms=1000, retry_ms=500, retry_max_ms=4000
     ),

@@ -19,8 +19,8 @@ from typing import Any
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Verb
 from lsmkv_cluster.placement.keyspaces import Mode
 from lsmkv_cluster.storage.engine_key import Space
-from lsmkv_cluster.storage.storage_orders import Done as StoreDone
 from lsmkv_cluster.storage.storage_orders import (
+    Collect,
     Drop,
     Merge,
     Merged,
@@ -30,6 +30,9 @@ from lsmkv_cluster.storage.storage_orders import (
     Result,
     Sync,
     Values,
+)
+from lsmkv_cluster.storage.storage_orders import (
+    Done as StoreDone,
 )
 from lsmkv_cluster.versions import context, minting
 from lsmkv_cluster.versions.record import Record, merge
@@ -71,7 +74,7 @@ class _Store:
             return Merged((True,))
         if isinstance(order, Read):
             return Values((self._stored,))
-        if isinstance(order, Drop):
+        if isinstance(order, Drop | Collect):
             self._stored = None
         return Merged((True,)) if isinstance(order, Merge) else StoreDone()
 
@@ -202,6 +205,11 @@ class Story:
     def drop_hint(self, machine: int, record: Record) -> None:
         order = Drop(Space.HINT, ((KEY, 0),))
         self.ledger.carried_out(self._machines[machine], _Store(encode(record)), order)
+
+    def collect(self, machine: int, record: Record) -> None:
+        """The machine drops a deleted record for good."""
+        store = _Store(encode(record))
+        self.ledger.carried_out(self._machines[machine], store, Collect(((KEY, 0),)))
 
     def look_up(self, machine: int, record: Record | None) -> None:
         """A strict reader gets this from the machine."""

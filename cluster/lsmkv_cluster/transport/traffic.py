@@ -102,12 +102,14 @@ class Traffic:
         machines: Collection[int],
         clock_offset_ms: Callable[[MemberId], int],
         first_call_id: int,
+        lifetime_max_ms: int = REQUEST_LIFETIME_MAX_MS,
     ) -> None:
         self._cluster_id = cluster_id
         self._epoch = epoch
         self._machines = frozenset(machines)
         self._clock_offset_ms = clock_offset_ms
         self._next_call_id = first_call_id
+        self._lifetime_max_ms = lifetime_max_ms
         self._pending: dict[int, _Pending] = {}
         self._timers = Timers()
         self._too_large: set[int] = set()  # calls that no frame can carry
@@ -204,7 +206,7 @@ class Traffic:
 
     def _deadline_here(self, now: Now, peer: MemberId, sent_ms: int) -> int:
         left_ms = sent_ms - self._clock_offset_ms(peer) - now.wall_ms
-        return now.ms + min(left_ms, REQUEST_LIFETIME_MAX_MS)
+        return now.ms + min(left_ms, self._lifetime_max_ms)
 
     def _take_request(
         self,

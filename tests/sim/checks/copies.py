@@ -71,7 +71,8 @@ def _promises(evidence: Evidence, key: bytes) -> Iterator[_Promise]:
 
 
 def _shows(evidence: Evidence, lookup: Lookup, promise: _Promise) -> bool:
-    return lookup.record is not None and evidence.shows(lookup.record, promise.record)
+    shown = evidence.with_collected(lookup.key, lookup.record, lookup.number)
+    return shown is not None and evidence.shows(shown, promise.record)
 
 
 def hints_stay_until_all_have_them(evidence: Evidence) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from lsmkv_cluster.versions.record import Item, Kind, Record, merge
 from lsmkv_cluster.versions.record_format import decode, decode_clock
 from lsmkv_cluster.versions.vclock import Clock, Dot
 from tests.sim.history import Call
-from tests.sim.ledger import Holding, Ledger, Lookup, MintEvent
+from tests.sim.ledger import Collected, Holding, Ledger, Lookup, MintEvent
 
 __all__ = ["Copies", "Evidence", "Finding", "clock_of_context", "includes", "newly_hidden"]
 
@@ -67,6 +67,20 @@ class Evidence:
                 record = decode(data)
                 joined = record if joined is None else merge(joined, record).record
         return joined
+
+    def collected_of(self, key: bytes) -> list[Collected]:
+        """Deleted records that machines have collected, on proof that nobody needs them."""
+        return self._collected_by_key.get(key, [])
+
+    def with_collected(
+        self, key: bytes, record: Record | None, until: int | None = None
+    ) -> Record | None:
+        """What a record says, together with what was collected up to that moment."""
+        for collected in self.collected_of(key):
+            if until is None or collected.number <= until:
+                other = collected.record
+                record = other if record is None else merge(record, other).record
+        return record
 
     def answer_record(self, call: Call) -> Record | None:
         if call.answer is None or call.answer.record is None:
@@ -137,6 +151,13 @@ class Evidence:
         found: dict[bytes, list[MintEvent]] = {}
         for mint in self.ledger.mints:
             found.setdefault(mint.key, []).append(mint)
+        return found
+
+    @cached_property
+    def _collected_by_key(self) -> dict[bytes, list[Collected]]:
+        found: dict[bytes, list[Collected]] = {}
+        for collected in self.ledger.collected:
+            found.setdefault(collected.key, []).append(collected)
         return found
 
     @cached_property

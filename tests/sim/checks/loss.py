@@ -26,6 +26,8 @@ __all__ = ["acknowledged_writes_are_kept", "acknowledgements_are_true"]
 def acknowledged_writes_are_kept(evidence: Evidence) -> Iterator[Finding]:
     for key in evidence.keys:
         final = evidence.final(key)
+        yield from _came_back(evidence, key, final)
+        final = evidence.with_collected(key, final)
         for call in evidence.calls_of(key):
             if not call.is_done or not (call.request.is_write or call.is_strict):
                 continue
@@ -37,6 +39,17 @@ def acknowledged_writes_are_kept(evidence: Evidence) -> Iterator[Finding]:
                 excuse = None if call.is_strict else _excuse(evidence, call, record)
                 promise = "C4 resurrected" if missing.endswith("came back") else "C1 lost write"
                 yield Finding(promise, key, f"{call}: {missing}", excuse)
+
+
+def _came_back(evidence: Evidence, key: bytes, final: Record | None) -> Iterator[Finding]:
+    """What was collected with the tombstone that it had been deleted by must not show again."""
+    for collected in evidence.collected_of(key):
+        record = collected.record
+        kept = {item.dot for item in record.items}
+        for item in final.items if final is not None else ():
+            if record.clock.covers(item.dot) and item.dot not in kept:
+                text = f"{item.kind.name} at {item.dot}, whose tombstone was collected"
+                yield Finding("C4 resurrected", key, text)
 
 
 def _excuse(evidence: Evidence, call: Call, record: Record) -> str | None:

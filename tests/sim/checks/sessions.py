@@ -27,7 +27,7 @@ def contexts_grow(evidence: Evidence) -> Iterator[Finding]:
         if call.request.verb is Verb.GET or call.answer.context:
             given, _ = clock_of_context(call.request.context)
             returned, cut_s = clock_of_context(call.answer.context)
-            if not cut_s and not returned.descends(given):
+            if not cut_s and not _known(evidence, call, returned).descends(given):
                 yield Finding("C5 context went back", call.key, str(call))
 
 
@@ -40,12 +40,21 @@ def strict_reads_see_what_ended_before(evidence: Evidence) -> Iterator[Finding]:
             shown, cut_s = _returned(read)
             if cut_s:
                 continue
+            shown = _known(evidence, read, shown)
             for other in calls:
                 if other.ended is None or other.ended_us is None or other is read:
                     continue
                 if other.ended_us < read.invoked_us and not shown.descends(_returned(other)[0]):
                     yield Finding("C5 stale strict read", key, f"{read} after {other}")
                     break
+
+
+def _known(evidence: Evidence, call: Call, returned: Clock) -> Clock:
+    """Together with what had been collected: of that nothing is left to be returned."""
+    for collected in evidence.collected_of(call.key):
+        if call.replied is None or collected.number <= call.replied:
+            returned = returned.merge(collected.record.clock)
+    return returned
 
 
 def _returned(call: Call) -> tuple[Clock, int]:

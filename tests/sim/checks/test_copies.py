@@ -69,6 +69,17 @@ def test_what_was_held_and_not_synced_was_not_promised():
     assert names(story, copies_show_what_they_have_promised) == []
 
 
+def test_a_copy_need_not_show_what_it_has_collected():
+    story = Story()
+    phil = story.put(0, b"phil", is_strict=True)
+    gone = story.delete(0, seen=phil, is_strict=True)
+    story.hold(0, gone.record)
+    story.sync(0)
+    story.collect(0, gone.record)
+    story.look_up(0, None)
+    assert names(story, copies_show_what_they_have_promised) == []
+
+
 def test_sloppy_and_open_calls_promise_nothing():
     story = Story()
     story.put(0, b"phil")

@@ -66,6 +66,26 @@ def test_a_deleted_value_that_shows_again():
     assert promises(other, back) == [("C4 resurrected", None)]
 
 
+def test_what_was_collected_is_kept_in_memory():
+    """A delete that all owners had, and have collected, is not lost; nor is what it covered."""
+    story = Story()
+    phil = story.put(0, b"phil")
+    gone = story.delete(1, seen=phil)
+    for machine in range(3):
+        story.collect(machine, gone.record)
+    assert promises(story, None) == []
+    bob = story.put(2, b"bob", is_strict=True)
+    assert promises(story, bob.record) == []
+
+
+def test_a_value_that_shows_again_after_its_tombstone_was_collected():
+    story = Story()
+    phil = story.put(0, b"phil")
+    gone = story.delete(1, seen=phil)
+    story.collect(0, gone.record)
+    assert promises(story, phil.record) == [("C4 resurrected", None)]
+
+
 def test_a_strict_read_promises_what_it_returned():
     story = Story()
     phil = story.put(0, b"phil", ending=Ending.UNKNOWN)
