@@ -142,6 +142,8 @@ class Node:
         recovery = self.parts.recovery
         effects = recovery.start(now, boot.lack, boot.incomplete, damaged, damaged_hints)
         self._give(RECOVERY, effects + recovery.release())
+        if boot.identity is not None and not boot.is_log_sound:
+            self._give(Machine.TOPOLOGY, self.parts.keeper.distrust(now))
         self._retire_if_removed()
         return self.step(now, ())
 

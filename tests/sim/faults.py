@@ -7,7 +7,8 @@ next turn.
 Budget: a strict write that was acknowledged is on W synced disks, so at most W - 1 machines may
 have lost synced data at a time. A machine counts until it runs and has again all that its co-owners
 have, which the simulator sees for itself. Default writes need no budget: their losses are judged by
-what their holders suffered (checks/loss.py).
+what their holders suffered (checks/loss.py). Where the topology changes, a majority of its members
+keeps its memory.
 """
 
 from __future__ import annotations
@@ -132,7 +133,23 @@ class Nemesis:
     # --- the budget
 
     def may_destroy(self) -> bool:
-        return len(self.damaged | self.reserved) < copies_to_spare(self.world)
+        struck = self.damaged | self.reserved
+        if len(struck) >= copies_to_spare(self.world):
+            return False
+        return not self.world.options.changes or self._leaves_a_majority(struck)
+
+    def _leaves_a_majority(self, struck: set[int]) -> bool:
+        """Who loses its disk has no vote for a while, and without a majority nothing changes."""
+        world = self.world
+        voters = {world.numbers[id] for id in world.document.voters}
+        silent = {
+            number
+            for number in voters - struck
+            if (process := world.machines[number].process) is not None
+            and not world.program.has_vote(process.node)
+        }
+        left = len(voters) - len(silent | (struck & voters)) - 1
+        return 2 * left > len(voters)
 
     def _look(self) -> None:
         for machine in sorted(self.damaged):

@@ -75,6 +75,10 @@ class Product:
         assert isinstance(node, Node)
         return node.topology
 
+    def has_vote(self, node: NodeLike) -> bool:
+        assert isinstance(node, Node)
+        return node.parts.keeper.has_vote
+
     def is_ready(self, node: NodeLike) -> bool:
         assert isinstance(node, Node)
         parts = node.parts

@@ -59,6 +59,10 @@ class Program(Protocol):
         """The topology that a node has adopted; None for one that knows only one."""
         ...
 
+    def has_vote(self, node: NodeLike) -> bool:
+        """On the next topology."""
+        ...
+
     def is_ready(self, node: NodeLike) -> bool:
         """Whether it serves reads of all that it owns, and mints."""
         ...

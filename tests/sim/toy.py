@@ -363,5 +363,8 @@ class ToyProgram:
     def document(self, node: NodeLike) -> None:
         return None
 
+    def has_vote(self, node: NodeLike) -> bool:
+        return True
+
     def is_ready(self, node: NodeLike) -> bool:
         return True
