@@ -186,6 +186,7 @@ class Changes:
         world, number = self._world, victim.number
         victim.kill()
         victim.is_dead = True
+        world.ledger.lost(number, "dead", 0)
         self._nemesis.damaged.add(number)
         self._add(spare[0].member)
         self._want(f"remove {victim.name}", _until_gone(victim.id, Remove(victim.id)))
