@@ -100,8 +100,8 @@ class Host:
         """The deadline is set when the call is read."""
         self._receive(ClientCall(call_id, request, 0))
 
-    def admin(self, call_id: int, change: Change) -> None:
-        self._receive(AdminCall(call_id, change))
+    def admin(self, call_id: int, change: Change, *, is_forced: bool = False) -> None:
+        self._receive(AdminCall(call_id, change, is_forced))
 
     def _receive(self, given: Input) -> None:
         self._inbox.append(given)
@@ -202,6 +202,7 @@ class Host:
             elif isinstance(effect, AdminReply):
                 text = f"{effect.outcome} {effect.epoch} {effect.text}"
                 self._trace.add(self.machine.name, "admin reply", effect.call_id, text)
+                world.admin_replies[effect.call_id] = effect
             elif isinstance(effect, DropConnections):
                 self._drop_connections()
             elif isinstance(effect, Alarm):

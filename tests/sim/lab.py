@@ -26,8 +26,11 @@ from lsmkv_cluster.coordination.requests import ClientRequest, Outcome, Reason, 
 from lsmkv_cluster.operations import Machine as Part
 from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Level, Mode, Resolution
 from lsmkv_cluster.placement.members import Member
+from lsmkv_cluster.placement.owners import Owners, no_owners
+from lsmkv_cluster.placement.planner import plan
 from lsmkv_cluster.placement.ring import Ring, position_of_slot
 from lsmkv_cluster.placement.topology import DataCentre, Topology
+from lsmkv_cluster.reconfiguration.transition_rules import is_open
 from lsmkv_cluster.storage.engine_key import Space, partition_tokens
 from lsmkv_cluster.transport.wire import Frame, FrameKind, Lane
 from lsmkv_cluster.versions.record import Kind, Record
@@ -41,7 +44,7 @@ from tests.sim.paths import Quality
 from tests.sim.product import Product
 from tests.sim.program import Program
 from tests.sim.simulation import CHECKERS
-from tests.sim.views import copies, disagreements, hint_count, stored
+from tests.sim.views import copies, disagreements, hint_count, stored, strays
 from tests.sim.workload import Session
 from tests.sim.world import World
 from tests.support.members import make_member, member_id
@@ -115,13 +118,17 @@ class Lab:
         program: Program | None = None,
         echo: Callable[[str], None] | None = None,
         key: bytes = KEY,
+        spares: str = "",
+        partitions: int = 1,
     ) -> None:
         self.key = key
         keyspace = Keyspace(b"", level(read), level(write), mode, resolution)
-        members, topology = _placed(owners, stand_ins, west, keyspace)
-        self.world = World(
-            _options(members, keyspace, key), program or Product(), echo, members, topology
-        )
+        labels = "ABC"[:owners] + "XYZ"[:west] + "DEFGHI"[:stand_ins]
+        members = _members(labels + spares)
+        founders, others = members[: len(labels)], members[len(labels) :]
+        topology = _placed(founders, owners, west, partitions, keyspace)
+        options = _options(founders, others, partitions, keyspace, key)
+        self.world = World(options, program or Product(), echo, founders, topology, others)
         self._session = Session(0, 0, gives_context=False)
         self._cuts: list[links.Pairs] = []
         self._let_through: Numbers | None = set()  # whose background work is; None: everybody's
@@ -382,7 +389,7 @@ class Lab:
         self._let_through = None
         keys = {call.key for call in world.clients.history.calls} | {self.key}
         self.wait_until(
-            lambda: self.all_ready() and not hint_count(world) and not disagreements(world, keys),
+            lambda: self._is_settled(keys),
             "for copies to become equal",
         )
         self.advance(world.program.settle_period_ms // 2)
@@ -400,8 +407,14 @@ class Lab:
     def all_ready(self) -> bool:
         return all(
             machine.process is not None and self.world.program.is_ready(machine.process.node)
-            for machine in self.world.machines
+            for machine in self.world.in_cluster()
         )
+
+    def _is_settled(self, keys: set[bytes]) -> bool:
+        world = self.world
+        if not self.all_ready() or hint_count(world) or disagreements(world, keys):
+            return False
+        return not (is_open(world.document) or strays(world, keys))
 
     def _assert_sound(self) -> None:
         if self.world.violations:
@@ -419,11 +432,8 @@ class Lab:
         return [self._number(name) for name in names.replace(",", "")]
 
 
-def _placed(
-    owners: int, stand_ins: int, west: int, keyspace: Keyspace
-) -> tuple[list[Member], Topology]:
-    """Members named in the ring's order, so that stand-ins come as their names do."""
-    labels = "ABC"[:owners] + "XYZ"[:west] + "DEFGHI"[:stand_ins]
+def _members(labels: str) -> list[Member]:
+    """Named in the ring's order, so that stand-ins come as their names do."""
     ids = [member_id(f"laboratory {number}") for number in range(len(labels))]
     strangers = [make_member(id.hex()) for id in ids]
     walk = Ring(strangers).walk(position_of_slot(0))
@@ -431,27 +441,41 @@ def _placed(
     for label, id in zip(labels, walk, strict=True):
         dc = "west" if label in "XYZ" else "east"
         members.append(Member(id, label, dc, f"{dc}-rack", label))
-    row = tuple(member.id for member in members[: owners + west])
-    centres = [DataCentre("east", owners)] + ([DataCentre("west", west)] if west else [])
-    topology = Topology(
+    return members
+
+
+def _placed(
+    members: list[Member], owners: int, west: int, partitions: int, keyspace: Keyspace
+) -> Topology:
+    """One partition belongs to the first members; several, to whom they are planned for."""
+    rows: Owners = (tuple(member.id for member in members[: owners + west]),)
+    replicas = {"east": owners} | ({"west": west} if west else {})
+    if partitions > 1:
+        rows = plan(no_owners(partitions), members, replicas).owners
+    return Topology(
         cluster_id=member_id("laboratory"),
         epoch=1,
         parent=bytes(32),
         feature_level=1,
         key_seed=7,
-        data_centres=tuple(centres),
+        data_centres=tuple(DataCentre(dc, copies) for dc, copies in replicas.items()),
         members=tuple(sorted(members, key=lambda member: member.id)),
         keyspaces=(keyspace,),
-        owners=(row,),
+        owners=rows,
     )
-    return members, topology
 
 
-def _options(members: list[Member], keyspace: Keyspace, key: bytes) -> Options:
+def _options(
+    members: list[Member],
+    spares: list[Member],
+    partitions: int,
+    keyspace: Keyspace,
+    key: bytes,
+) -> Options:
     return Options(
         seed=0,
         centres=(Centre("all", len(members), 1, 3),),
-        partitions=1,
+        partitions=partitions,
         keyspaces=(keyspace,),
         keys=(key,),
         sessions=1,
@@ -468,4 +492,5 @@ def _options(members: list[Member], keyspace: Keyspace, key: bytes) -> Options:
         fault_gap_ms=1,
         begin_ms=0,
         encode_every=1,
+        spares=tuple(spare.dc for spare in spares),
     )

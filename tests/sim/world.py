@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from lsmkv_cluster.driver_ports import AdminReply
 from lsmkv_cluster.placement.members import Member
 from lsmkv_cluster.placement.topology import Topology
 from tests.sim.clients import Clients
@@ -50,18 +51,20 @@ class World:
         echo: Callable[[str], None] | None = None,
         members: Sequence[Member] = (),
         topology: Topology | None = None,
+        spares: Sequence[Member] = (),
     ) -> None:
         self.options = options
         self.program = program
         self.request_timeout_ms = REQUEST_TIMEOUT_MS
         self.violations: list[Violation] = []
         self.alarms: list[tuple[int, str, str]] = []
+        self.admin_replies: dict[int, AdminReply] = {}
         self.is_founding = True
         self.loop = Loop()
         self.trace = Trace(self.loop, echo)
         self.topology = topology or make_topology(options)
         founders = members or sorted(self.topology.members, key=lambda m: int(m.name[1:]))
-        self.members = [*founders, *make_spares(options)]
+        self.members = [*founders, *(spares or make_spares(options))]
         self.ids = [member.id for member in self.members]
         self.names = [member.name for member in self.members]
         self._document = self.topology
