@@ -5,7 +5,7 @@ Each is a context manager that patches the product while it lasts, and says what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,9 +23,11 @@ from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.node import Node
 from lsmkv_cluster.ports import Unanswered
+from lsmkv_cluster.storage.copies import Copies
 from lsmkv_cluster.storage.partition_trees import PartitionTrees
 from lsmkv_cluster.storage.storage_orders import Entries, Failed, Failure, Scrubbed
 from lsmkv_cluster.storage.store import Store
+from lsmkv_cluster.storage.store_marks import incomplete_key
 from lsmkv_cluster.swim import member_table
 from lsmkv_cluster.swim.suspicion import Verdict, judge
 from lsmkv_cluster.transport.traffic import Traffic
@@ -295,9 +297,15 @@ def nothing_is_synced() -> Iterator[None]:
         else:
             self._db.put(key, value)
 
+    def remove_marks(self: Copies, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            self._db.delete(incomplete_key(self._partitioning.slots_of(partition)))
+            self.incomplete.pop(partition, None)
+
     with (
         replaced(Store, "_made_durable", lambda self: None),
         replaced(Store, "_note", note),
+        replaced(Copies, "_remove_marks", remove_marks),
     ):
         yield
 
