@@ -218,7 +218,8 @@ class Node:
         for found in parts.antientropy.take_outputs():
             if isinstance(found, Met):
                 self._give(RECOVERY, parts.recovery.met(now, found.partition, found.peer))
-                parts.confirming.met(found.partition, found.peer)
+                if found.is_whole:
+                    parts.confirming.met(found.partition, found.peer)
             elif isinstance(found, HandedOver):
                 parts.handover.given(found.partition, found.peer)
         newer = self._traffic.take_newer()

@@ -81,6 +81,7 @@ class Parts:
             trees=boot.tree,
             reachable=self.is_reachable,
             not_ready=lambda: self.recovery.wanting() + self.confirming.wanting(),
+            is_whole=self.is_ready,
             random=rng,
             settings=settings.antientropy,
         )
@@ -178,9 +179,9 @@ class Parts:
         return not self.peers or 2 * near > len(known)
 
     def _co_owners(self) -> dict[int, frozenset[MemberId]]:
-        """Of each partition that this node keeps, the others that are read."""
-        topology, me = self.topology, self.me
-        return {p: frozenset(topology.owners[p]) - {me} for p in topology.kept_by(me)}
+        """Of each partition that this node keeps, the others that are read, and not removed."""
+        topology, others = self.topology, self.topology.voters - {self.me}
+        return {p: others.intersection(topology.owners[p]) for p in topology.kept_by(self.me)}
 
     def _is_filled(self, partition: int, met: Collection[MemberId]) -> bool | None:
         if not self.topology.is_filling(partition, self.me):
@@ -196,7 +197,8 @@ class Parts:
     def _report(self) -> MemberReport:
         topology, me, recovery = self.topology, self.me, self.recovery
         coming = [m.partition for m in topology.transitions if topology.is_filling(m.partition, me)]
-        filled = [p for p in coming if recovery.is_ready(p)] + self.confirming.confirmed()
+        confirmed = [*coming, *self.confirming.confirmed()]
+        filled = [p for p in confirmed if recovery.is_ready(p)]
         return MemberReport(
             epoch=topology.epoch,
             filled=tuple(sorted(filled)),

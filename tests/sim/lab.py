@@ -255,13 +255,24 @@ class Lab:
         self.world.machines[self._number(name)].disk.fail_reads(on)
 
     @contextmanager
-    def swallow(self, path: str, lane: Lane | None = None) -> Iterator[None]:
-        """Frames from A to B ("A>B") get lost, one by one and unnoticed."""
+    def swallow(
+        self, path: str, lane: Lane | None = None, part: Part | None = None
+    ) -> Iterator[None]:
+        """Frames from A to B ("A>B") get lost, one by one and unnoticed; those of one part of the
+        node alone."""
         sources, targets = (set(self._numbers(names)) for names in path.split(">"))
 
         def is_swallowed(source: int, target: int, frame: Frame) -> bool:
-            return source in sources and target in targets and lane in (None, frame.lane)
+            if source not in sources or target not in targets or lane not in (None, frame.lane):
+                return False
+            return part is None or frame.operations[0].opcode >> 8 == part
 
+        with self.watching(is_swallowed):
+            yield
+
+    @contextmanager
+    def watching(self, is_swallowed: Callable[[int, int, Frame], bool]) -> Iterator[None]:
+        """Asked of every frame that leaves, with its source and target: whether it gets lost."""
         self._swallowed.append(is_swallowed)
         try:
             yield

@@ -43,6 +43,9 @@ from tests.sim.program import NodeLike, Start, StoreLike
 __all__ = ["MovingLab"]
 
 
+STEPS_MAX = 8
+
+
 @dataclass(frozen=True)
 class _Wish:
     """What one conductor is to propose after this epoch, whatever the reports say."""
@@ -193,8 +196,11 @@ class MovingLab(Lab):
 
     def until_phase(self, phase: Phase | None) -> None:
         """Steps until the partition of the key has come to it."""
-        while self.phase is not phase:
+        for _ in range(STEPS_MAX):
+            if self.phase is phase:
+                return
             self.step()
+        raise AssertionError(f"the partition does not come to {phase}")
 
     def move(self, row: str, via: str = "A") -> None:
         """The partition of the key is to have these owners: it is FILLING."""
@@ -219,3 +225,9 @@ class MovingLab(Lab):
     def settle(self) -> None:
         self.free()
         super().settle()
+
+    def finish(self) -> None:
+        """Everything that is open ends, with nobody looking."""
+        self.free()
+        with self.letting(None):
+            self.wait_until(lambda: self._is_settled({self.key}), "for moves to end")

@@ -46,6 +46,7 @@ from lsmkv_cluster.ports import (
     StoreOrder,
     Unanswered,
 )
+from lsmkv_cluster.reconfiguration.transition_rules import confirming
 from lsmkv_cluster.storage.engine_key import partition_tokens
 from lsmkv_cluster.storage.storage_orders import Space, Sync
 
@@ -66,6 +67,7 @@ class Met:
 
     partition: int
     peer: MemberId
+    is_whole: bool = False  # the peer's copy lacked nothing: what counts for a move
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class AntiEntropyReport:
 
 
 class AntiEntropy:
-    """`not_ready` says which kept partitions are not ready now."""
+    """`not_ready` says which kept partitions are to be met with all now; `is_whole`, whether the
+    copy here lacks nothing."""
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class AntiEntropy:
         trees: Callable[[int], MerkleTree],
         reachable: Callable[[MemberId], bool],
         not_ready: Callable[[], Collection[int]],
+        is_whole: Callable[[int], bool] = lambda partition: True,
         random: Random,
         settings: AntiEntropySettings | None = None,
     ) -> None:
@@ -125,12 +129,13 @@ class AntiEntropy:
         self._trees = trees
         self._reachable = reachable
         self._not_ready = not_ready
+        self._is_whole = is_whole
         self._random = random
         self._settings = settings or AntiEntropySettings()
         kept = topology.kept_by(me)
         pairs = pairs_of(topology, me, kept)
         self._schedule = RepairSchedule(pairs, me, random, self._settings)
-        self._answers = Answers(topology, me, trees, random, self._settings.list_open_max)
+        self._answers = Answers(topology, me, trees, random, self._settings.list_open_max, is_whole)
         self._scrubber = Scrubber(kept, random, self._settings)
         self._rounds: dict[int, tuple[Repair | HandOver, Pair]] = {}
         self._round_id = 0
@@ -279,12 +284,20 @@ class AntiEntropy:
             cursor=tokens.first if pair.cursor is None else pair.cursor,
             exchange_id=self._random.getrandbits(64),
             must_sync=partition in self._not_ready(),
+            wants_whole=self._counts_for_a_move(partition),
         )
         settings = self._settings.repair
         repair = Repair(plan, self._trees(partition), settings)
         begun = HandOver(repair, settings.answer_timeout_ms) if pair.gives else repair
         self._rounds[plan.round_id] = begun, pair
         return [*begun.start(now)]
+
+    def _counts_for_a_move(self, partition: int) -> bool:
+        """Whether this copy is to confirm, and can: one that lacks something though it is read is
+        filled by whatever there is, and confirms when it is whole."""
+        topology, me = self._topology, self._me
+        is_coming = topology.is_filling(partition, me)
+        return me in confirming(topology, partition) and (is_coming or self._is_whole(partition))
 
     def _go_on(self, now: Now, touched: Collection[int]) -> list[Effect]:
         effects: list[Effect] = []
@@ -312,7 +325,7 @@ class AntiEntropy:
         totals["invalid"] += report.invalid
         if report.knows_all:
             pair.was_met = True
-            self._outputs.append(Met(report.partition, report.peer))
+            self._outputs.append(Met(report.partition, report.peer, report.is_whole))
         if report.gave_all:
             pair.gives = False
             self._outputs.append(HandedOver(report.partition, report.peer))

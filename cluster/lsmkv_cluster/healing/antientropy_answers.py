@@ -19,7 +19,12 @@ from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.coordination.replica_messages import ReplicaStatus, encode_failure
 from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.healing.antientropy_exchange import answer
-from lsmkv_cluster.healing.antientropy_messages import COMPARE, decode_question, encode_answer
+from lsmkv_cluster.healing.antientropy_messages import (
+    COMPARE,
+    WHOLE,
+    decode_question,
+    encode_answer,
+)
 from lsmkv_cluster.healing.antientropy_repair_messages import (
     LIST,
     decode_list_question,
@@ -73,10 +78,12 @@ class Answers:
         trees: Callable[[int], MerkleTree],
         random: Random,
         list_open_max: int,
+        is_whole: Callable[[int], bool] = lambda partition: True,
     ) -> None:
         self._topology = topology
         self._me = me
         self._trees = trees
+        self._is_whole = is_whole
         self._random = random
         self._list_open_max = list_open_max
         self._open: dict[int, _List | _Sync] = {}
@@ -110,7 +117,7 @@ class Answers:
         try:
             if asked.opcode not in (COMPARE, LIST, SYNC):
                 return Reply(asked.reply_to, OperationStatus.UNKNOWN_OPCODE), None
-            if asked.flags:
+            if asked.flags & ~(WHOLE if asked.opcode == COMPARE else 0):
                 return Reply(asked.reply_to, OperationStatus.UNKNOWN_FLAGS), None
             if asked.opcode == COMPARE:
                 return self._compare(asked)
@@ -143,7 +150,7 @@ class Answers:
             return Reply(asked.reply_to, ReplicaStatus.NOT_OWNER), None
         if self._is_stale(asked, partition):
             return Reply(asked.reply_to, OperationStatus.STALE_EPOCH), None
-        if partition in self._unsettled:
+        if partition in self._unsettled or (asked.flags & WHOLE and not self._is_whole(partition)):
             return Reply(asked.reply_to, OperationStatus.NOT_READY), None
         found = answer(self._trees(partition), question)
         return Reply(asked.reply_to, OperationStatus.DONE, encode_answer(found)), partition

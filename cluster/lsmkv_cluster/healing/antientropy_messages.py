@@ -17,6 +17,7 @@ each round trip descends two levels. Payloads, in terms of coding.py:
     nodes  varint count, then for each a varint index - (index before + 1), the first as it is,
            then for each 16 u64, the digests of its children; leaves have none
 
+With the flag WHOLE the question is answered only by a copy that lacks nothing: else NOT_READY.
 A question without nodes asks about the root: 40 bytes in all, and 15 are the answer when the trees
 are equal. Indices are coded as gaps, so a list that does not ascend cannot be written.
 """
@@ -33,6 +34,7 @@ from lsmkv_cluster.operations import Machine, opcode
 __all__ = [
     "COMPARE",
     "NODE_COUNT_MAX",
+    "WHOLE",
     "Answer",
     "Node",
     "Outcome",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 COMPARE = opcode(Machine.ANTIENTROPY, 1)
+WHOLE = 1
 
 FANOUT_BITS = 4
 FANOUT = 1 << FANOUT_BITS

@@ -201,9 +201,8 @@ class Repair:
             if isinstance(effect, SendQuestion):
                 payload = encode_question(effect.question)
                 timeout_ms = self._settings.exchange.timeout_ms
-                asks.append(
-                    self._ask(now, _Waiting(_Purpose.COMPARE), COMPARE, payload, timeout_ms)
-                )
+                waiting, flags = _Waiting(_Purpose.COMPARE), self.plan.flags
+                asks.append(self._ask(now, waiting, COMPARE, payload, timeout_ms, flags))
             else:
                 self._differs(effect)
         return asks
@@ -342,6 +341,7 @@ class Repair:
             pull_failures=records.pull_failures,
             push_failures=records.push_failures,
             invalid=self._invalid,
+            is_whole=self.plan.wants_whole,
             knows_all=knows_all,
             is_corrupt=self._is_corrupt,
             has_lost_dot=self._has_lost_dot,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from lsmkv_cluster.healing.antientropy_messages import WHOLE
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.storage.engine_key import TokenRange
 
@@ -32,6 +33,12 @@ class RoundPlan:
     cursor: int  # a token
     exchange_id: int
     must_sync: bool  # whether `knows_all` is wanted, at the price of a sync
+    wants_whole: bool = False  # nothing is learned of a peer that may lack something itself
+
+    @property
+    def flags(self) -> int:
+        """Of questions about trees."""
+        return WHOLE if self.wants_whole else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class RoundReport:
     pull_failures: int = 0
     push_failures: int = 0
     invalid: int = 0  # of the pull failures: the peer's record is damaged
+    is_whole: bool = False  # the peer lacked nothing, as was wanted
     knows_all: bool = False  # everything that the peer had is merged and durable here
     gave_all: bool = False  # everything that was here is merged and durable there
     is_corrupt: bool = False  # something here cannot be read

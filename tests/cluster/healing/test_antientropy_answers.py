@@ -8,7 +8,7 @@ import pytest
 
 from lsmkv_cluster.coordination.replica_messages import ReplicaStatus, encode_failure
 from lsmkv_cluster.healing.antientropy_answers import Answers
-from lsmkv_cluster.healing.antientropy_messages import COMPARE, Question, encode_question
+from lsmkv_cluster.healing.antientropy_messages import COMPARE, WHOLE, Question, encode_question
 from lsmkv_cluster.healing.antientropy_repair_messages import (
     LIST,
     ListQuestion,
@@ -42,9 +42,17 @@ OPCODES = (COMPARE, LIST, SYNC)
 class Laboratory:
     def __init__(self, topology: Topology = TOPOLOGY, me: bytes = ME, seed: int = 1) -> None:
         self.store = FakeStore(topology, me)
-        self.answers = Answers(topology, me, self.store.tree, random.Random(seed), 2)
+        self.lacking: set[int] = set()
+        self.answers = Answers(
+            topology,
+            me,
+            self.store.tree,
+            random.Random(seed),
+            2,
+            is_whole=lambda partition: partition not in self.lacking,
+        )
 
-    def ask(self, opcode: int, epoch: int = 1, partition: int = 0) -> Effect:
+    def ask(self, opcode: int, epoch: int = 1, partition: int = 0, flags: int = 0) -> Effect:
         tokens = partition_tokens(Space.DATA, TOPOLOGY.partitioning, partition)
         span_bits = (tokens.end - tokens.first - 1).bit_length()
         payloads = {
@@ -52,7 +60,7 @@ class Laboratory:
             LIST: encode_list_question(ListQuestion(tokens.first, tokens.end, 10)),
             SYNC: encode_sync_question(tokens.first),
         }
-        asked = Asked(b"peer", opcode, payloads[opcode], 0, 10**9, "r", epoch)
+        asked = Asked(b"peer", opcode, payloads[opcode], flags, 10**9, "r", epoch)
         return self.answers.asked(asked)[0]
 
     def sync(self, result=None) -> Reply:
@@ -87,6 +95,17 @@ def test_only_about_what_is_kept_and_by_the_document_that_placed_it(opcode: int)
     other = next(p for p in TOPOLOGY.kept_by(ME) if p != 0)
     answer = Laboratory(FILLING).ask(opcode, 1, other)
     assert not isinstance(answer, Reply) or answer.status == OperationStatus.DONE
+
+
+def test_who_wants_a_whole_copy_is_told_where_there_is_none():
+    lab = Laboratory()
+    for partition in ([], [0]):
+        lab.lacking.update(partition)
+        assert lab.ask(COMPARE).status == OperationStatus.DONE
+    assert lab.ask(COMPARE, flags=WHOLE) == Reply("r", OperationStatus.NOT_READY)
+    lab.lacking.clear()
+    assert lab.ask(COMPARE, flags=WHOLE).status == OperationStatus.DONE
+    assert lab.ask(SYNC, flags=WHOLE) == Reply("r", OperationStatus.UNKNOWN_FLAGS)
 
 
 @pytest.mark.parametrize("opcode", OPCODES)
