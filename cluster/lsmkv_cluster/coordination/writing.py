@@ -299,6 +299,8 @@ class Writing:
         if status == OperationStatus.DONE:
             write.waiting.setdefault(token.member, token.owner)
             self._settle(now, write, token.member, False, steps)
+        elif token.member not in write.waiting:
+            pass  # it has said so of an earlier attempt that it keeps the record
         elif token.attempt == write.attempt and status != OperationStatus.STALE_EPOCH:
             self._settle(now, write, token.member, True, steps)
         # else: it was, or will be, asked again in the epoch of the newer document

@@ -237,3 +237,17 @@ def _record(lab: QuorumLab) -> bytes:
     data = other["a"].store.get(b"k")
     assert data is not None
     return data
+
+
+def test_a_question_that_is_lost_after_an_earlier_one_was_answered_ends_nothing(lab: QuorumLab):
+    """Found by the model check: `c` has answered the first question when the second is lost."""
+    id = lab.call(PUT)
+    lab.run()
+    first = lab.handle("c")
+    lab.adopt("a", filling(lab.topology))
+    second = [sent for sent in lab.sent if sent.to == "c" and sent is not first]
+    lab.hear("c")
+    lab.drop(second[0])
+    lab.adopt("b c d e", filling(lab.topology))
+    lab.settle()
+    assert lab.replies[id].is_done
