@@ -170,7 +170,7 @@ class Node:
         self._dispatch(now, incoming)
         for machine, stored in results.items():
             self._give(machine, self.parts.machines[machine].stored(now, stored))
-        for partition in self.parts.recovery.take_begun():
+        for partition in self.parts.to_compare_anew():
             self.parts.antientropy.restart(now, partition)
         if calls:
             self._call(now, calls)

@@ -171,6 +171,12 @@ class Parts:
         offset = self.membership.clock_offset_ms(member)
         return offset.offset_ms if offset is not None else 0
 
+    def to_compare_anew(self) -> list[int]:
+        """Partitions of which what was learned in exchanges so far does not count."""
+        wanting = self.confirming.wanting()
+        whole = [p for p in self.recovery.take_whole() if p in wanting]
+        return self.recovery.take_begun() + whole
+
     def _clock_agrees(self) -> bool:
         """With those of most members whose clocks are known."""
         clocks = [self.membership.clock_offset_ms(peer) for peer in self.peers]

@@ -41,7 +41,7 @@ from tests.sim.host import MERGE
 from tests.sim.loop import MS, SECOND
 from tests.sim.options import Centre, Options
 from tests.sim.paths import Quality
-from tests.sim.product import Product
+from tests.sim.product import WITHOUT_COLLECTION, Product
 from tests.sim.program import Program
 from tests.sim.simulation import CHECKERS
 from tests.sim.views import copies, disagreements, hint_count, stored, strays
@@ -128,7 +128,9 @@ class Lab:
         founders, others = members[: len(labels)], members[len(labels) :]
         topology = _placed(founders, owners, west, partitions, keyspace)
         options = _options(founders, others, partitions, keyspace, key)
-        self.world = World(options, program or Product(), echo, founders, topology, others)
+        self.world = World(
+            options, program or Product(WITHOUT_COLLECTION), echo, founders, topology, others
+        )
         self._session = Session(0, 0, gives_context=False)
         self._cuts: list[links.Pairs] = []
         self._let_through: Numbers | None = set()  # whose background work is; None: everybody's

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lsmkv import DB
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
 from lsmkv_cluster.healing.hint_budget import HintSettings
@@ -15,7 +17,7 @@ from lsmkv_cluster.storage.store_opening import open_store, stored_topology
 from lsmkv_cluster.swim.member_status import Status
 from tests.sim.program import NodeLike, Start, StoreLike
 
-__all__ = ["Product"]
+__all__ = ["WITHOUT_COLLECTION", "Product"]
 
 SECRETS = Secrets(
     contexts=b"the contexts of a test", datagrams=(b"the datagrams of a simulated one",)
@@ -46,6 +48,10 @@ STATES = {
     Status.DEAD: "dead",
     Status.LEFT: "left",
 }
+
+
+# As for scenarios that are played by hand: nothing is collected, nor does what has expired go.
+WITHOUT_COLLECTION = replace(SETTINGS, tombstones=TombstoneSettings(interval_ms=1 << 40))
 
 
 class Product:

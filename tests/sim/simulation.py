@@ -172,9 +172,12 @@ class Simulation:
         for machine in world.in_cluster():
             if machine.process is None or not world.program.is_ready(machine.process.node):
                 return True
-        if strays(world, self.options.keys):
+        if self._left_behind():
             return True
         return hint_count(world) > 0 or bool(disagreements(world, self.options.keys))
+
+    def _left_behind(self) -> list[str]:
+        return strays(self.world, self.options.keys) if self.changes is not None else []
 
     @property
     def _is_changing(self) -> bool:
@@ -189,7 +192,7 @@ class Simulation:
 
     def _report_unsettled(self) -> None:
         world = self.world
-        for text in strays(world, self.options.keys):
+        for text in self._left_behind():
             world.fail("C12 left behind", "", text)
         for machine in world.in_cluster():
             if machine.process is None:

@@ -107,6 +107,7 @@ class Recovery:
         self._episodes = 0
         self._look_ms: int | None = None
         self._begun: list[int] = []
+        self._whole: list[int] = []
         self._unmarked: dict[int, Lack] = {}
         self._must_mark = False  # them again, as the store did not
         self._discards: dict[int, int] = {}  # in a row, of each partition
@@ -131,6 +132,11 @@ class Recovery:
         does not count for them."""
         begun, self._begun = self._begun, []
         return begun
+
+    def take_whole(self) -> list[int]:
+        """The partitions that have become whole since the last time."""
+        whole, self._whole = self._whole, []
+        return whole
 
     # --- what happened
 
@@ -326,6 +332,7 @@ class Recovery:
             return
         if is_done:
             del self._filling[token.partition]
+            self._whole.append(token.partition)
             self._discards.pop(token.partition, None)
         else:
             filling.is_completing = False
