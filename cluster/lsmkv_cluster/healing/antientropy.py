@@ -324,7 +324,8 @@ class AntiEntropy:
         totals["failures"] += report.pull_failures + report.push_failures
         totals["invalid"] += report.invalid
         if report.knows_all:
-            pair.was_met = True
+            is_moving = self._me in confirming(self._topology, report.partition)
+            pair.was_met = report.is_whole or not is_moving
             self._outputs.append(Met(report.partition, report.peer, report.is_whole))
         if report.gave_all:
             pair.gives = False
