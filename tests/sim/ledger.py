@@ -7,6 +7,8 @@ Every order of every store passes `Ledger.carried_out`. It writes down
     drops      which hints were dropped, as they were
     lookups    what stores answered to strict readers
     changes    which machine was changed by records from elsewhere
+    fills      what a copy that comes to a machine had when it was said to be whole
+    switches   what the new owners of a partition had when they became the ones that are read
 and finds at once what must never happen: a dot for two events, an item that nobody minted. All of
 it is ordered by one number, because much happens at the same time.
 """
@@ -17,10 +19,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lsmkv_cluster.coordination.quorum import need, total
+from lsmkv_cluster.placement.keyspaces import Mode
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.owners import Phase
+from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.placement.topology_format import decode_topology
 from lsmkv_cluster.storage.storage_orders import (
     Collect,
+    Complete,
     Discard,
+    Done,
     Drop,
     Failed,
     Failure,
@@ -51,11 +60,14 @@ __all__ = [
     "FAILED",
     "Collected",
     "Dropped",
+    "Fill",
     "Holding",
     "Ledger",
     "Lookup",
     "Loss",
     "MintEvent",
+    "Surroundings",
+    "Switch",
     "is_broken",
 ]
 
@@ -131,6 +143,40 @@ class Lookup:
 FAILED = "store failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """`since`: the number from which on the partition was being moved."""
+
+    number: int
+    machine: int
+    key: bytes
+    record: Record | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """`records`: of those of the new owners that would have answered a reader then; so many of the
+    row as `spare` may lack a write that was promised to be read."""
+
+    number: int
+    key: bytes
+    spare: int
+    records: dict[int, Record | None]
+
+
+class Surroundings:
+    """What a ledger asks of the world. This one knows nothing that moves."""
+
+    def moved_in(self, machine: int, partition: int) -> int | None:
+        """The epoch of the move by which a machine's copy is coming; None if it is not."""
+        return None
+
+    def row(self, document: Topology, partition: int) -> dict[int, StoreLike | None]:
+        """The machines of the owners, and the stores of those that answer readers."""
+        return {}
+
+
 class Ledger:
     def __init__(
         self,
@@ -139,6 +185,7 @@ class Ledger:
         fail: Callable[[str, str, str], None],
         partition_of: Callable[[bytes], int],
         keepers_of: Callable[[int, bytes], frozenset[int]],
+        surroundings: Surroundings | None = None,
     ) -> None:
         self.number = 0
         self.mints: list[MintEvent] = []
@@ -152,11 +199,16 @@ class Ledger:
         self.changes: list[tuple[int, int, bytes]] = []  # (time, machine, key), by merges
         self.syncs: list[list[int]] = [[] for _ in range(machine_count)]  # when, ascending
         self.documents: dict[int, bytes] = {}  # by epoch
+        self.fills: list[Fill] = []
+        self.switches: list[Switch] = []
+        self._adopted_at: dict[int, int] = {}  # by epoch: by the first
+        self._written: dict[int, set[bytes]] = {}  # keys, by partition
         self._synced = [0] * machine_count
         self._trace = trace
         self._fail = fail
         self._partition_of = partition_of
         self._keepers_of = keepers_of
+        self._surroundings = surroundings or Surroundings()
         self._decoded: dict[bytes, Record] = {}
         self._known: set[tuple[bytes, bytes]] = set()  # pairs that `checked` has passed
 
@@ -184,6 +236,8 @@ class Ledger:
             self.synced(machine.number)
         elif isinstance(order, Release):
             self._released(machine.number, order)
+        elif isinstance(order, Complete) and isinstance(result, Done):
+            self._completed(machine.number, store, order.partition)
         elif isinstance(order, Discard):
             loss = Loss(self.number, 0, "discarded", order.partition, order.space)
             self.losses[machine.number].append(loss)
@@ -200,10 +254,41 @@ class Ledger:
 
     def _adopted(self, machine: Machine, document: bytes) -> None:
         topology = decode_topology(document)
+        is_first = topology.epoch not in self.documents
         known = self.documents.setdefault(topology.epoch, document)
         if known != document:
             text = f"two documents of epoch {topology.epoch}"
             self._fail("C13 documents differ", machine.name, text)
+        if is_first:
+            self._adopted_at[topology.epoch] = self.number
+            for move in topology.transitions:
+                is_new = topology.placed[move.partition] == topology.epoch
+                if move.phase is Phase.SWITCHED and is_new:
+                    self._switched(topology, move.partition)
+
+    def _switched(self, topology: Topology, partition: int) -> None:
+        row = self._surroundings.row(topology, partition)
+        answering = {machine: store for machine, store in row.items() if store is not None}
+        for key in sorted(self._written.get(partition, ())):
+            keyspace = topology.keyspace_of(key)
+            if keyspace.mode is not Mode.STRICT:
+                continue
+            spare = len(row) - total(need(keyspace.write, _centres(topology, partition), ""))
+            records = {machine: self._read(store, key) for machine, store in answering.items()}
+            self.switches.append(Switch(self.number, key, spare, records))
+
+    def _completed(self, machine: int, store: StoreLike, partition: int) -> None:
+        epoch = self._surroundings.moved_in(machine, partition)
+        if epoch is not None:
+            since = self._adopted_at.get(epoch, 0)
+            for key in sorted(self._written.get(partition, ())):
+                record = self._read(store, key)
+                self.fills.append(Fill(self.number, machine, key, record, since))
+
+    def _read(self, store: StoreLike, key: bytes) -> Record | None:
+        result = store.carry_out(Read(Space.DATA, (key,)))
+        value = result.values[0] if isinstance(result, Values) else None
+        return self.record(value) if isinstance(value, bytes) else None
 
     def synced(self, machine: int) -> None:
         self._synced[machine] = self.number
@@ -283,6 +368,7 @@ class Ledger:
             )
         )
         self.holdings[machine.number].append(Holding(self.number, key, order.space, new))
+        self._written.setdefault(self._partition_of(key), set()).add(key)
 
     def _merged(self, machine: Machine, order: Merge, result: Result) -> None:
         if not isinstance(result, Merged):
@@ -359,6 +445,11 @@ class Ledger:
                 and loss.space in (None, holding.space)
             ):
                 yield loss
+
+
+def _centres(topology: Topology, partition: int) -> dict[str, tuple[MemberId, ...]]:
+    dcs = sorted({topology.members_by_id[id].dc for id in topology.owners[partition]})
+    return {dc: topology.owners_in(partition, dc) for dc in dcs}
 
 
 def _was_done(result: Result) -> bool:

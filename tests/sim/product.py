@@ -85,6 +85,10 @@ class Product:
         assert isinstance(node, Node)
         return node.parts.keeper.has_vote
 
+    def answers(self, node: NodeLike, partition: int) -> bool:
+        assert isinstance(node, Node)
+        return node.parts.is_ready(partition)
+
     def is_ready(self, node: NodeLike) -> bool:
         assert isinstance(node, Node)
         parts = node.parts

@@ -63,6 +63,10 @@ class Program(Protocol):
         """On the next topology."""
         ...
 
+    def answers(self, node: NodeLike, partition: int) -> bool:
+        """Whether it tells readers what it has of a partition."""
+        ...
+
     def is_ready(self, node: NodeLike) -> bool:
         """Whether it serves reads of all that it owns, and mints."""
         ...

@@ -27,6 +27,7 @@ from tests.sim.checks.copies import (
 )
 from tests.sim.checks.evidence import Evidence, Finding
 from tests.sim.checks.loss import acknowledged_writes_are_kept, acknowledgements_are_true
+from tests.sim.checks.moves import coming_copies_are_whole, new_owners_show_what_was_promised
 from tests.sim.checks.sessions import contexts_grow, strict_reads_see_what_ended_before
 from tests.sim.faults import Nemesis
 from tests.sim.loop import MS, SECOND
@@ -55,6 +56,8 @@ CHECKERS: tuple[Checker, ...] = (
     copies_show_what_they_have_promised,
     hints_stay_until_all_have_them,
     actors_end_with_a_loss,
+    coming_copies_are_whole,
+    new_owners_show_what_was_promised,
 )
 FOUND_US = SECOND
 LOAD_US = 30 * SECOND  # then no call begins any more

@@ -11,13 +11,13 @@ from lsmkv_cluster.placement.members import Member
 from lsmkv_cluster.placement.topology import Topology
 from tests.sim.clients import Clients
 from tests.sim.datagrams import Datagrams
-from tests.sim.ledger import Ledger
+from tests.sim.ledger import Ledger, Surroundings
 from tests.sim.links import Links
 from tests.sim.loop import Loop
 from tests.sim.machine import Machine
 from tests.sim.options import Options, make_spares, make_topology
 from tests.sim.paths import Paths, Quality
-from tests.sim.program import Program
+from tests.sim.program import Program, StoreLike
 from tests.sim.streams import StreamLimits, Streams
 from tests.sim.trace import Trace
 
@@ -38,6 +38,28 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.promise} ({self.where}, {self.time_us / 1e6:.3f} s): {self.text}"
+
+
+class _Rows(Surroundings):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def moved_in(self, machine: int, partition: int) -> int | None:
+        process = self._world.machines[machine].process
+        document = self._world.program.document(process.node) if process is not None else None
+        is_coming = document is not None and document.is_filling(
+            partition, self._world.ids[machine]
+        )
+        return document.placed[partition] if document is not None and is_coming else None
+
+    def row(self, document: Topology, partition: int) -> dict[int, StoreLike | None]:
+        found: dict[int, StoreLike | None] = {}
+        for id in document.owners[partition]:
+            number = self._world.numbers[id]
+            process = self._world.machines[number].process
+            answers = process is not None and self._world.program.answers(process.node, partition)
+            found[number] = process.store if process is not None and answers else None
+        return found
 
 
 class World:
@@ -80,7 +102,12 @@ class World:
             StreamLimits(encode_every=options.encode_every),
         )
         self.ledger = Ledger(
-            options.machines, self.trace, self.fail, self.topology.partition_of, self._keepers_of
+            options.machines,
+            self.trace,
+            self.fail,
+            self.topology.partition_of,
+            self._keepers_of,
+            _Rows(self),
         )
         self.clients = Clients(self, self.random("clients"))
         self.machines = [

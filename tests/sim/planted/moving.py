@@ -25,7 +25,13 @@ from tests.sim.canaries import canary, replaced
 
 LATE = 1 << 62  # an epoch later than all
 
-NOTHING_IS_LOST = ("C1 lost write", "C5 stale strict read", "C5 incomplete copy")
+NOTHING_IS_LOST = (
+    "C1 lost write",
+    "C5 stale strict read",
+    "C5 incomplete copy",
+    "C14 coming copy incomplete",
+    "C14 switched too early",
+)
 Row = tuple[MemberId, ...]
 
 
