@@ -24,7 +24,7 @@ from typing import Any
 from lsmkv import DB
 from lsmkv_cluster.boot import NodeSettings
 from lsmkv_cluster.driver_ports import AdminReply
-from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.members import Member, MemberId
 from lsmkv_cluster.placement.owners import Phase, Transition
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.reconfiguration.proposals import Outcome
@@ -160,10 +160,16 @@ class MovingLab(Lab):
 
     def join(self, name: str, via: str = "A") -> AdminReply | None:
         """A spare machine becomes a member, and starts."""
-        machine = self.world.machines[self._number(name)]
-        reply = self.change(via, AddMember(machine.member))
-        machine.join(self.document)
+        reply = self.change(via, AddMember(self.member(name)))
+        self.start_new(name)
         return reply
+
+    def member(self, name: str) -> Member:
+        return self.world.members[self._number(name)]
+
+    def start_new(self, name: str) -> None:
+        """A machine that the document names by now, and has never run."""
+        self.world.machines[self._number(name)].join(self.document)
 
     def leave(self, name: str, via: str = "A") -> AdminReply | None:
         return self.change(via, Leave(self.id(name)))
