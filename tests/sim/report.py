@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.sim.kinds import FAULT_KINDS
+from tests.sim.kinds import CHANGE_KINDS, FAULT_KINDS, ChangeKind, FaultKind
 from tests.sim.simulation import Simulation, Verdict
 
 __all__ = ["AVAILABILITY_MIN", "Tally", "failure_text"]
@@ -23,6 +23,7 @@ class Tally:
     failed: list[int] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
+    changed: int = 0  # seeds in which the topology was
     touched: int = 0
     excused: int = 0
     had_to_succeed: int = 0
@@ -44,6 +45,7 @@ class Tally:
             self.failed.append(verdict.seed)
         self.endings.update(verdict.endings)
         self.hits.update(verdict.hits)
+        self.changed += any(verdict.hits.get(kind.value) for kind in CHANGE_KINDS)
         self.touched += verdict.touched
         self.excused += verdict.excused
         self.had_to_succeed += verdict.had_to_succeed
@@ -74,13 +76,15 @@ class Tally:
             f"slowest to settle {self.settled_s_max:.2f} s after the last fault",
             f"time              {self.cpu_s / seeds:.3f} s of one core per seed, "
             f"{self.virtual_s / (self.cpu_s or 1):.0f} simulated seconds in one",
-            "faults            " + _hits_text(self.hits),
+            "faults            " + _hits_text(self.hits, FAULT_KINDS),
+            f"topology changed  in {self.changed} seeds ({self.changed / seeds:.1%})",
+            "changes           " + _hits_text(self.hits, CHANGE_KINDS),
         ]
         return "\n".join(lines)
 
 
-def _hits_text(hits: Counter[str]) -> str:
-    rows = [f"{hits[kind.value]:6} {kind.value}" for kind in FAULT_KINDS]
+def _hits_text(hits: Counter[str], kinds: Iterable[ChangeKind | FaultKind]) -> str:
+    rows = [f"{hits[kind.value]:6} {kind.value}" for kind in kinds]
     return ("\n" + " " * 18).join(rows)
 
 

@@ -84,3 +84,15 @@ def test_a_tally_adds_up_and_reads_well():
     assert "     6 kill\n" in text
     ill.succeeded = 999
     assert Tally.of([ill]).is_available
+
+
+def test_a_tally_counts_seeds_in_which_the_topology_changed():
+    verdicts = [
+        Verdict(0, hits={"kill": 2}),
+        Verdict(1, hits={"a node joins": 2, "kill": 1}),
+        Verdict(2, hits={"a node leaves": 1, "a node joins": 1}),
+    ]
+    text = str(Tally.of(verdicts))
+    assert "topology changed  in 2 seeds (66.7%)" in text
+    assert "     3 a node joins\n" in text
+    assert "     3 kill\n" in text
