@@ -7,12 +7,13 @@ WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
-.PHONY: help demo test sim bench bench-kernels lint clean
+.PHONY: help demo test sim model bench bench-kernels lint clean
 
 help:
 	@echo "make demo    build, then index the Python standard library and answer queries"
 	@echo "make test    build, then run everything that must be green"
 	@echo "make sim SEEDS=1000   build, then that many simulated clusters under faults, on all cores"
+	@echo "make model STATES=1000000   build, then as many states of small clusters, in every order"
 	@echo "make bench   compare with other embedded databases on this machine"
 	@echo "make bench-kernels   nanoseconds per operation of each kernel, beside its floor"
 	@echo "make lint    style and types only"
@@ -29,6 +30,11 @@ SEEDS ?= 1000
 sim: $(VENV)/installed-test
 	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS) --resume .sim/$$($(BIN)/python -c \
 		"from tests.sim.results import sources_digest; print(sources_digest())") $(SIM)
+
+# Of each scope; MODEL takes options of tests/model/run.py.
+STATES ?= 1000000
+model: $(VENV)/installed-test
+	@$(BIN)/python -m tests.model.run --states $(STATES) $(MODEL)
 
 bench: $(VENV)/installed-bench
 	@$(BIN)/lsmkv bench $(BENCH)
