@@ -24,8 +24,9 @@ Left out: membership and gossip (everybody is worth asking; who does not answer 
 other tests), the rounds of anti-entropy (each half of an exchange is one step, under the rules by
 which rounds are bound: the document of the asker is adopted by who answers, the place is the same,
 the store has done what it was given), anti-entropy between whole copies but at the end of a path,
-the replay of hints, stale disks, damage, tombstone collection, and a crash between the steps of an
-adoption.
+the replay of hints (a stand-in is asked when a question is lost, but its answer comes too late for
+the client; at the end its hint is given to all), stale disks, damage, tombstone collection, and a
+crash between the steps of an adoption.
 
 What makes states fewer, and why nothing is missed:
 - A question that is lost is one that stays on its way for ever. It need not be taken away until its
