@@ -47,8 +47,8 @@ FAST: dict[str, int] = {
     "write and read": 6_000,
     "move": 10_000,  # all
     "write, move": 8_000,
-    "everything": 6_000,
-    "sloppy": 5_000,
+    "everything": 20_000,
+    "sloppy": 8_000,
 }
 
 

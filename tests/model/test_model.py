@@ -1,7 +1,8 @@
 """No promise is broken in small clusters, in whichever order things happen; and where a rule is
 switched off one is, which shows that somebody looks.
 
-Small budgets: `make model STATES=n` goes as far as one wants.
+Small budgets, spent depth-first, so that ends of paths are among what is seen: `make model
+STATES=n` goes as far as one wants.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.model.world import Model
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_no_promise_is_broken(name: str):
-    verdict = run(name, SCOPES[name], FAST[name], breadth=True, seed=0)
+    verdict = run(name, SCOPES[name], FAST[name], breadth=False, seed=1)
     assert not verdict.fault
 
 
