@@ -119,6 +119,7 @@ class Asked(NamedTuple):
     deadline_ms: int  # monotonic time of this node
     reply_to: Hashable
     epoch: int = 1  # of the asker's topology, never later than this node's
+    lane: Lane = Lane.DATA
 
 
 class Answered(NamedTuple):

@@ -23,7 +23,7 @@ coding deletion keyspaces members operations slots visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key
     gossip_messages hint_budget latency owners quorum record_format ring site start_messages
     wire
-antientropy_exchange balance context fair handshake own_state repair_rounds topology
+antientropy_exchange balance context fair flights handshake own_state repair_rounds topology
 actor evidence handover minting paxos_messages repair_pairs savings topology_format view
 acceptor crdt firsts proposer storage_orders
 damage hint_pass hint_survey partition_trees planner ports replica_messages resolve

@@ -21,6 +21,7 @@ What holds:
 - an answer is taken only from whom the question went to, and only once;
 - what no frame can carry is not sent: a question ends as never sent, an answer leaves the other's
   question to its deadline;
+- nor is what would be too much for the peer and lane (flights.py): it ends as never sent at once;
 - a request of an unknown machine is answered UNKNOWN_OPCODE;
 - a request of a newer epoch waits until this node has that document, or the deadline has come; of
   which epoch it is, machines are told: an older one is none of their concern unless what it is
@@ -42,6 +43,7 @@ from lsmkv_cluster.operations import (
 )
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Asked, Now, Reply, Unanswered
+from lsmkv_cluster.transport.flights import Flight, Flights
 from lsmkv_cluster.transport.timers import Timers
 from lsmkv_cluster.transport.wire import LANE_LIMITS, Frame, FrameKind, Lane
 
@@ -64,6 +66,8 @@ class _Pending(NamedTuple):
     machine: int
     token: Hashable
     peer: MemberId
+    flight: Flight | None  # None: it is not on its way
+    size: int  # of the payload
 
 
 class _Early(NamedTuple):
@@ -103,6 +107,7 @@ class Traffic:
         clock_offset_ms: Callable[[MemberId], int],
         first_call_id: int,
         lifetime_max_ms: int = REQUEST_LIFETIME_MAX_MS,
+        flights: Flights | None = None,
     ) -> None:
         self._cluster_id = cluster_id
         self._epoch = epoch
@@ -112,7 +117,9 @@ class Traffic:
         self._lifetime_max_ms = lifetime_max_ms
         self._pending: dict[int, _Pending] = {}
         self._timers = Timers()
-        self._too_large: set[int] = set()  # calls that no frame can carry
+        self._flights = flights or Flights()
+        self._refused: list[int] = []  # calls of this step that are beyond what a peer is sent
+        self._unsent: set[int] = set()  # calls that were not sent, and whose asker does not know
         self._packets: dict[_Packet, list[Operation]] = {}
         self._early: list[_Early] = []
         self._newest: tuple[MemberId, int] | None = None
@@ -136,7 +143,12 @@ class Traffic:
     def ask(self, machine: int, ask: Ask) -> None:
         call_id = self._next_call_id
         self._next_call_id += 1
-        self._pending[call_id] = _Pending(machine, ask.token, ask.to)
+        flight, size = self._flights.of(ask.to, ask.lane), len(ask.payload)
+        if not flight.take(size):
+            self._pending[call_id] = _Pending(machine, ask.token, ask.to, None, 0)
+            self._refused.append(call_id)
+            return
+        self._pending[call_id] = _Pending(machine, ask.token, ask.to, flight, size)
         self._timers.start(call_id, ask.deadline_ms)
         packet = _Packet(ask.to, ask.lane, FrameKind.REQUEST, ask.deadline_ms)
         operation = Operation(ask.opcode, CALL_ID.pack(call_id) + ask.payload, ask.flags)
@@ -162,6 +174,10 @@ class Traffic:
                 )
                 frames.append(FrameOut(packet.to, frame))
         self._packets = {}
+        for call_id in self._refused:
+            if call_id in self._pending:
+                self._give_up_sending(now, call_id)
+        self._refused.clear()
         return frames
 
     def _parts(
@@ -174,7 +190,8 @@ class Traffic:
         for operation in operations:
             needed = OPERATION_HEADER_SIZE + len(operation.payload)
             if needed > limits.body_size_max:
-                self._give_up_sending(now, packet, operation)
+                if packet.kind is FrameKind.REQUEST:
+                    self._give_up_sending(now, _call_id_of(operation))
                 continue
             full = len(part) == limits.operation_count_max or size + needed > limits.body_size_max
             if full:
@@ -185,11 +202,11 @@ class Traffic:
         if part:
             yield tuple(part)
 
-    def _give_up_sending(self, now: Now, packet: _Packet, operation: Operation) -> None:
-        if packet.kind is FrameKind.REQUEST:
-            call_id = _call_id_of(operation)
-            self._too_large.add(call_id)
-            self._timers.start(call_id, now.ms)
+    def _give_up_sending(self, now: Now, call_id: int) -> None:
+        """The asker hears of it in the next step, which is due now: what it asks somebody else then
+        cannot go round in circles within one step."""
+        self._unsent.add(call_id)
+        self._timers.start(call_id, now.ms)
 
     # --- in
 
@@ -238,6 +255,7 @@ class Traffic:
                 deadline_ms,
                 reply_to,
                 frame.epoch,
+                frame.lane,
             )
             into.requests.setdefault(machine, []).append(asked)
 
@@ -248,8 +266,7 @@ class Traffic:
         pending = self._pending.get(call_id)
         if pending is None or pending.peer != peer:
             return
-        del self._pending[call_id]
-        self._timers.stop(call_id)
+        self._end(call_id)
         payload = operation.payload[CALL_ID.size :]
         answered = Answered(pending.token, peer, operation.status, payload)
         into.answers.setdefault(pending.machine, []).append(answered)
@@ -271,17 +288,24 @@ class Traffic:
         if self._early:
             self._early = [early for early in self._early if early.deadline_ms > now.ms]
         for call_id in self._timers.take_due(now.ms):
-            self._give_up((call_id,), into, never_sent=call_id in self._too_large)
+            self._give_up((call_id,), into)
 
     def _give_up(
         self, call_ids: Iterable[int], into: Incoming, *, never_sent: bool = False
     ) -> None:
         for call_id in call_ids:
-            pending = self._pending.pop(call_id)
-            self._timers.stop(call_id)
-            self._too_large.discard(call_id)
-            unanswered = Unanswered(pending.token, pending.peer, never_sent)
+            is_unsent = never_sent or call_id in self._unsent
+            pending = self._end(call_id)
+            unanswered = Unanswered(pending.token, pending.peer, is_unsent)
             into.answers.setdefault(pending.machine, []).append(unanswered)
+
+    def _end(self, call_id: int) -> _Pending:
+        pending = self._pending.pop(call_id)
+        self._timers.stop(call_id)
+        self._unsent.discard(call_id)
+        if pending.flight is not None:
+            pending.flight.give_back(pending.size)
+        return pending
 
     def next_deadline(self) -> int | None:
         return self._timers.next_deadline()

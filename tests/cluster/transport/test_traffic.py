@@ -12,6 +12,7 @@ from lsmkv_cluster.driver_ports import FrameOut
 from lsmkv_cluster.operations import Machine, Operation, OperationStatus, opcode
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Asked, Now, Reply, Unanswered
+from lsmkv_cluster.transport.flights import FlightLimits, Flights, FlightSettings
 from lsmkv_cluster.transport.traffic import (
     CALL_ID,
     EARLY_MAX,
@@ -36,8 +37,15 @@ MACHINES = {Machine.REPLICA, Machine.HINTS, Machine.MEMBERSHIP}
 WALL_MS = 1_700_000_000_000
 
 
-def make_traffic(epoch: int = 1, offset_ms: int = 0, first_call_id: int = 1000) -> Traffic:
-    return Traffic(CLUSTER, epoch, MACHINES, lambda _: offset_ms, first_call_id)
+def make_traffic(
+    epoch: int = 1, offset_ms: int = 0, first_call_id: int = 1000, flights: Flights | None = None
+) -> Traffic:
+    return Traffic(CLUSTER, epoch, MACHINES, lambda _: offset_ms, first_call_id, flights)
+
+
+def boundless() -> Flights:
+    limits = FlightLimits(1 << 20, 1 << 40)
+    return Flights(FlightSettings(limits, limits, limits))
 
 
 def at(ms: int, wall_ms: int | None = None) -> Now:
@@ -84,7 +92,7 @@ def only(frames: list[FrameOut]) -> Frame:
 
 
 def is_idle(traffic: Traffic) -> bool:
-    return not (traffic._pending or traffic._packets or traffic._too_large) and (
+    return not (traffic._pending or traffic._packets or traffic._unsent) and (
         traffic.next_deadline() is None
     )
 
@@ -350,7 +358,7 @@ def test_frames_are_cut_to_the_limits_of_their_lane(lane):
     choose = random.Random(lane)
     sizes = [choose.randrange(limits.body_size_max // 3) for _ in range(20)]
     sizes.append(limits.body_size_max - 16)  # all that fits
-    here, there = make_traffic(), make_traffic()
+    here, there = make_traffic(flights=boundless()), make_traffic()
     asks = [ask(bytes(size), lane=lane, token=n) for n, size in enumerate(sizes)]
     frames = [frame for _, frame in frames_of(here, *asks)]
     decoder = FrameDecoder(CLUSTER)
@@ -365,7 +373,8 @@ def test_frames_are_cut_to_the_limits_of_their_lane(lane):
 
 def test_a_frame_has_as_many_operations_as_its_lane_allows():
     count = LANE_LIMITS[Lane.CONTROL].operation_count_max
-    frames = frames_of(make_traffic(), *[ask(b"", lane=Lane.CONTROL)] * (count + 1))
+    here = make_traffic(flights=boundless())
+    frames = frames_of(here, *[ask(b"", lane=Lane.CONTROL)] * (count + 1))
     assert [len(frame.operations) for _, frame in frames] == [count, 1]
 
 
@@ -378,6 +387,67 @@ def test_a_question_that_no_frame_can_carry_ends_as_never_sent():
     assert ends(here, 3) == [Unanswered("t", PEER, True)]
     assert ends(here, 100) == [Unanswered(b"1", PEER), Unanswered(b"2", PEER)]
     assert is_idle(here)
+
+
+# --- how much is on its way ----------------------------------------------------------------------
+
+TWO = FlightSettings(
+    control=FlightLimits(2, 1000), data=FlightLimits(2, 1000), bulk=FlightLimits(2, 1000)
+)
+
+
+def test_what_is_too_much_for_a_peer_is_not_sent_and_its_asker_hears_so_at_once():
+    here = make_traffic(flights=Flights(TWO))
+    asks = [ask(b"%d" % n) for n in range(4)] + [ask(b"other", to=STRANGER)]
+    to_peer, to_other = frames_of(here, *asks, now=at(3))
+    assert [operation.payload[8:] for operation in to_peer.frame.operations] == [b"0", b"1"]
+    assert to_other.to == STRANGER
+    assert here.next_deadline() == 3
+    assert ends(here, 3) == [Unanswered(b"2", PEER, True), Unanswered(b"3", PEER, True)]
+    assert len(ends(here, 100)) == 3
+    assert is_idle(here)
+
+
+def test_a_full_lane_stops_no_other():
+    here = make_traffic(flights=Flights(TWO))
+    bulk = [ask(b"b%d" % n, lane=Lane.BULK) for n in range(10)]
+    frames = frames_of(here, *bulk, ask(b"d"), ask(b"c", lane=Lane.CONTROL))
+    counts = {frame.lane: len(frame.operations) for _, frame in frames}
+    assert counts == {Lane.BULK: 2, Lane.DATA: 1, Lane.CONTROL: 1}
+
+
+@pytest.mark.parametrize("how", ["answered", "expired", "lost", "lost before it was sent"])
+def test_whatever_has_an_end_makes_room(how):
+    here, there = make_traffic(flights=Flights(TWO)), make_traffic()
+    into = Incoming({}, {})
+    for _ in range(5):
+        if how == "lost before it was sent":
+            for n in range(3):
+                here.ask(Machine.REPLICA, ask(b"%d" % n))
+            here.lost(PEER, into)
+            assert here.flush(at(0)) == []
+            continue
+        [(_, frame)] = frames_of(here, ask(b"1"), ask(b"2"), ask(b"3"))
+        assert len(ends(here, 0)) == 1
+        assert len(frame.operations) == 2
+        if how == "lost":
+            here.lost(PEER, into)
+        elif how == "expired":
+            assert len(ends(here, 100)) == 2
+        else:
+            for asked in requests(there, at(0), frame):
+                there.reply(Reply(asked.reply_to, OperationStatus.DONE))
+            assert len(answers(here, only(there.flush(at(0))))) == 2
+    assert is_idle(here)
+
+
+def test_what_was_not_sent_says_so_also_when_its_connection_is_lost_meanwhile():
+    here = make_traffic(flights=Flights(TWO))
+    frames_of(here, ask(b"1"), ask(b"2"), ask(b"3"))
+    into = Incoming({}, {})
+    here.lost(PEER, into)
+    ended = {end.token: end.never_sent for end in into.answers[Machine.REPLICA]}  # type: ignore[union-attr]
+    assert ended == {b"1": False, b"2": False, b"3": True}
 
 
 def test_an_answer_that_no_frame_can_carry_is_not_sent():
