@@ -1,9 +1,11 @@
 """Anti-entropy: all keepers of every partition are compared, again and again, for ever.
 
 This machine begins rounds (repair.py) when the schedule says so (repair_schedule.py), at most
-`exchange_count_max` at a time, answers those of other owners (antientropy_answers.py), and scrubs
-(scrub.py). Equal trees cost one small message and its answer. Copies that are not read any more are
-handed over (handing_over.py) to those that are.
+`exchange_count_max` at a time, answers those of other owners (antientropy_answers.py), at most
+`served_count_max` of them all (rounds_served.py), and scrubs (scrub.py). None begins, here or with
+others, while the own store has no room for work of the background. Equal trees cost one small
+message and its answer. Copies that are not read any more are handed over (handing_over.py) to those
+that are.
 
 With a new document (`follow`) everything about partitions that have moved begins anew. No round
 begins, and no tree of theirs is compared, before the store has carried out all that it was given
@@ -27,12 +29,15 @@ from dataclasses import dataclass
 
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.healing.antientropy_answers import Answers
+from lsmkv_cluster.healing.antientropy_messages import COMPARE
 from lsmkv_cluster.healing.handing_over import HandOver
 from lsmkv_cluster.healing.repair import Repair
 from lsmkv_cluster.healing.repair_pairs import pairs_of
 from lsmkv_cluster.healing.repair_rounds import Outcome, RoundPlan, RoundReport
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
+from lsmkv_cluster.healing.rounds_served import RoundsServed
 from lsmkv_cluster.healing.scrub import Scrubber
+from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import (
@@ -42,6 +47,7 @@ from lsmkv_cluster.ports import (
     Effect,
     Now,
     Random,
+    Reply,
     Stored,
     StoreOrder,
     Unanswered,
@@ -110,7 +116,7 @@ class AntiEntropyReport:
 
 class AntiEntropy:
     """`not_ready` says which kept partitions are to be met with all now; `is_whole`, whether the
-    copy here lacks nothing."""
+    copy here lacks nothing; `is_busy`, whether the store has too much to do for repair."""
 
     def __init__(
         self,
@@ -123,6 +129,7 @@ class AntiEntropy:
         is_whole: Callable[[int], bool] = lambda partition: True,
         random: Random,
         settings: AntiEntropySettings | None = None,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._topology = topology
         self._me = me
@@ -135,13 +142,17 @@ class AntiEntropy:
         kept = topology.kept_by(me)
         pairs = pairs_of(topology, me, kept)
         self._schedule = RepairSchedule(pairs, me, random, self._settings)
-        self._answers = Answers(topology, me, trees, random, self._settings.list_open_max, is_whole)
+        self._is_busy = is_busy
+        open_max = self._settings.list_open_max
+        self._answers = Answers(topology, me, trees, random, open_max, is_whole, is_busy)
+        self._served = RoundsServed(self._settings.served_count_max)
         self._scrubber = Scrubber(kept, random, self._settings)
         self._rounds: dict[int, tuple[Repair | HandOver, Pair]] = {}
         self._round_id = 0
         self._followed = 0  # documents
         self._is_settled = True  # the store has done all from before the last of them
         self._has_begun = False
+        self._postponed_ms = 0  # no round begins before, as the store has too much to do
         self._outputs: list[Output] = []
         self._totals = dict.fromkeys(
             ("rounds", "equal", "gave_up", "ranges", "pulled", "pushed", "failures", "invalid"), 0
@@ -195,7 +206,13 @@ class AntiEntropy:
 
     def asked(self, now: Now, requests: Sequence[Asked]) -> list[Effect]:
         effects: list[Effect] = []
+        is_busy = self._is_busy()
         for request in requests:
+            if request.opcode == COMPARE and not self._served.takes(
+                now.ms, request, is_busy=is_busy
+            ):
+                effects.append(Reply(request.reply_to, OperationStatus.OVERLOADED))
+                continue
             effect, compared = self._answers.asked(request)
             effects.append(effect)
             if compared is not None:
@@ -246,7 +263,9 @@ class AntiEntropy:
         for repair, _ in self._rounds.values():
             effects += repair.tick(now)
         effects += self._go_on(now, dict.fromkeys(self._rounds))
-        while self._may_begin:
+        if self._may_begin and self._is_busy():
+            self._postponed_ms = now.ms + self._settings.poll_ms
+        while self._may_begin and now.ms >= self._postponed_ms:
             pair = self._schedule.next_pair(now.ms, self._reachable)
             if pair is None:
                 break
@@ -262,8 +281,8 @@ class AntiEntropy:
             return 0
         found = [self._scrubber.next_deadline()]
         found += [repair.next_deadline() for repair, _ in self._rounds.values()]
-        if self._may_begin:
-            found.append(self._schedule.next_deadline())
+        if self._may_begin and (due_ms := self._schedule.next_deadline()) is not None:
+            found.append(max(due_ms, self._postponed_ms))
         return min((due_ms for due_ms in found if due_ms is not None), default=None)
 
     # --- rounds

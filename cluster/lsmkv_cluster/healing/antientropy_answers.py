@@ -69,7 +69,7 @@ class _Sync:
 
 
 class Answers:
-    """Tokens are ("answer", serial)."""
+    """Tokens are ("answer", serial). `is_busy`: the store has no room for background work."""
 
     def __init__(
         self,
@@ -79,6 +79,7 @@ class Answers:
         random: Random,
         list_open_max: int,
         is_whole: Callable[[int], bool] = lambda partition: True,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._topology = topology
         self._me = me
@@ -86,6 +87,7 @@ class Answers:
         self._is_whole = is_whole
         self._random = random
         self._list_open_max = list_open_max
+        self._is_busy = is_busy
         self._open: dict[int, _List | _Sync] = {}
         self._serial = 0
         self._copies: dict[int, int] = {}  # the numbers of those that were asked for
@@ -175,7 +177,7 @@ class Answers:
         """Why nothing is ordered of the store."""
         if self._is_stale(asked, partition):
             return Reply(asked.reply_to, OperationStatus.STALE_EPOCH)
-        if len(self._open) >= self._list_open_max:
+        if len(self._open) >= self._list_open_max or self._is_busy():
             return Reply(asked.reply_to, OperationStatus.OVERLOADED)
         return None
 

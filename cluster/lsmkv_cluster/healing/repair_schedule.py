@@ -31,7 +31,8 @@ class AntiEntropySettings:
 
     repair: RepairSettings = field(default_factory=RepairSettings)
     period_ms: int = 600_000
-    exchange_count_max: int = 4  # rounds at a time
+    exchange_count_max: int = 4  # rounds at a time that this node begins
+    served_count_max: int = 16  # rounds at a time that others have begun with it
     retry_ms: int = 1000  # after a failure; doubled from one to the next, up to a period
     poll_ms: int = 1000  # between two looks for peers that could not be reached
     list_open_max: int = 64  # lists for peers at a time
@@ -43,6 +44,7 @@ class AntiEntropySettings:
             raise ValueError(f"retry_ms must be in 1..{self.period_ms}")
         positive = (
             self.exchange_count_max,
+            self.served_count_max,
             self.poll_ms,
             self.list_open_max,
             self.scrub_interval_ms,

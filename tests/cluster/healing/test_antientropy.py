@@ -6,8 +6,8 @@ Two or three owners run in a laboratory (tests/support/heal_lab.py) with stores 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -30,6 +30,7 @@ from lsmkv_cluster.healing.repair_records import RepairSettings
 from lsmkv_cluster.healing.repair_rounds import Outcome, RoundReport
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.operations import Machine, OperationStatus
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Asked, Reply
 from lsmkv_cluster.storage.engine_key import partition_tokens
@@ -73,7 +74,10 @@ class Watched:
 
 
 def make_lab(
-    settings: AntiEntropySettings = QUIET, seed: int = 1, topology: Topology = TOPOLOGY
+    settings: AntiEntropySettings = QUIET,
+    seed: int = 1,
+    topology: Topology = TOPOLOGY,
+    busy: Collection[MemberId] = (),
 ) -> Watched:
     def build(node: LabNode):
         return {
@@ -85,6 +89,7 @@ def make_lab(
                 not_ready=lambda: node.not_ready,
                 random=random.Random(f"{node.id.hex()} {seed}{f' {node.run}' * (node.run > 0)}"),
                 settings=settings,
+                is_busy=lambda: node.id in busy,
             )
         }
 
@@ -577,3 +582,33 @@ def test_a_list_that_the_store_refuses():
     watched.run(PERIOD_MS)
     assert watched.rounds()[0].outcome is Outcome.GAVE_UP
     assert (other, Quarantined(0)) in watched.outputs
+
+
+# --- more than the store can do ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_node_that_has_too_much_to_do_takes_part_in_no_round_until_it_has_less(place):
+    """Neither of its own nor with others, who meet without it; then all become equal."""
+    busy: set[MemberId] = set()
+    watched = make_lab(busy=busy)
+    nodes = by_id(watched)
+    busy.add(nodes[place].id)
+    expected = diverge(nodes, 1, 20)
+    before = contents(nodes[place])
+    watched.run(3 * QUIET.period_ms)
+    assert contents(nodes[place]) == before
+    others = [node for node in nodes if node is not nodes[place]]
+    assert contents(others[0]) == contents(others[1])
+    busy.clear()
+    watched.run(3 * QUIET.period_ms)
+    assert all(contents(node) == expected for node in nodes)
+
+
+def test_no_more_rounds_of_others_than_so_many_at_once():
+    """All are met in the end, one after the other."""
+    watched = make_lab(replace(QUIET, served_count_max=1, retry_ms=100))
+    nodes = by_id(watched)
+    expected = diverge(nodes, 1, 20)
+    watched.run(4 * QUIET.period_ms)
+    assert all(contents(node) == expected for node in nodes)
