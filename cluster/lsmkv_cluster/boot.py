@@ -14,9 +14,11 @@ from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.healing.starting import StartSettings
 from lsmkv_cluster.healing.tombstone_limits import TombstoneSettings
 from lsmkv_cluster.reconfiguration.keeper_settings import KeeperSettings
+from lsmkv_cluster.storage.backlog import BacklogSettings
 from lsmkv_cluster.storage.storage_orders import Lack
 from lsmkv_cluster.storage.store_opening import Opened
 from lsmkv_cluster.swim.membership_settings import MembershipSettings
+from lsmkv_cluster.transport.flights import FlightSettings
 from lsmkv_cluster.transport.traffic import REQUEST_LIFETIME_MAX_MS
 from lsmkv_cluster.versions.actor import Identity
 
@@ -37,6 +39,8 @@ class NodeSettings:
     topology: KeeperSettings = field(default_factory=KeeperSettings)
     tombstones: TombstoneSettings = field(default_factory=TombstoneSettings)
     antientropy: AntiEntropySettings = field(default_factory=AntiEntropySettings)
+    backlog: BacklogSettings = field(default_factory=BacklogSettings)
+    flights: FlightSettings = field(default_factory=FlightSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,11 +62,13 @@ class PeerLost(NamedTuple):
 
 
 class ClientCall(NamedTuple):
-    """`deadline_ms` is monotonic time of this node; `call_id` is the driver's."""
+    """`deadline_ms` is monotonic time of this node; `call_id` is the driver's, and so is `client`:
+    a number for each connection, so that none takes all there is; 0 names none."""
 
     call_id: int
     request: ClientRequest
     deadline_ms: int
+    client: int = 0
 
 
 class AdminCall(NamedTuple):

@@ -13,7 +13,7 @@ for what concerns all of them:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
@@ -35,7 +35,7 @@ from lsmkv_cluster.driver_ports import (
 from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.healing.antientropy import HandedOver, Met
 from lsmkv_cluster.healing.damage import unreadable_partitions
-from lsmkv_cluster.healing.merging import LostDots
+from lsmkv_cluster.open_orders import OpenOrders, Passed
 from lsmkv_cluster.operations import Machine
 from lsmkv_cluster.parts import RECOVERY, Parts
 from lsmkv_cluster.placement.members import MemberId
@@ -67,14 +67,6 @@ from lsmkv_cluster.versions.actor import Identity
 __all__ = ["Node"]
 
 
-class _Ordered(NamedTuple):
-    """Whose order it was."""
-
-    machine: int
-    token: Hashable
-    order: Order
-
-
 class _Persisting(NamedTuple):
     """Of an identity on its way to stable storage."""
 
@@ -102,11 +94,9 @@ class Node:
         self._opener = DatagramOpener(secrets.datagrams, topology.cluster_id)
         self._window = ReplayWindow()
         self._seal_as(parts.actors.identity.start_number)
-        self._lost_dots = LostDots(parts.actors)
+        self._orders = OpenOrders(parts.actors, parts.backlog)
         self._was_stale = False
         self._boot = boot
-        self._orders: dict[int, _Ordered] = {}
-        self._next_order = 0
         self._traffic = Traffic(
             topology.cluster_id,
             topology.epoch,
@@ -114,6 +104,7 @@ class Node:
             parts.clock_offset_ms,
             rng.getrandbits(48) << 15,
             self.settings.request_lifetime_max_ms,
+            parts.flights,
         )
         self._durable_sequence = boot.durable_sequence
         self._persist_again_ms: int | None = None
@@ -138,6 +129,7 @@ class Node:
 
     def start(self, now: Now) -> list[NodeEffect]:
         boot = self._boot
+        self.parts.backlog.look(now.ms)
         damaged, damaged_hints = boot.damaged, boot.damaged_hints
         recovery = self.parts.recovery
         effects = recovery.start(now, boot.lack, boot.incomplete, damaged, damaged_hints)
@@ -149,6 +141,7 @@ class Node:
 
     def step(self, now: Now, inputs: Sequence[Input]) -> list[NodeEffect]:
         incoming = Incoming({}, {})
+        self.parts.backlog.look(now.ms)
         if self._was_asleep(now):
             inputs = self._wake(now, inputs, incoming)
         results: dict[int, list[Stored]] = {}
@@ -174,7 +167,7 @@ class Node:
             self.parts.antientropy.restart(now, partition)
         if calls:
             self._call(now, calls)
-        if now.ms >= self._describe_ms:
+        if now.ms >= self._describe_ms or self.parts.has_other_load:
             self._describe(now)
         for number, part in self._active():
             due_ms = part.next_deadline()
@@ -248,7 +241,7 @@ class Node:
             self._retire_if_removed()
             return
         refused: dict[int, list[Stored]] = {}
-        for passed in self._lost_dots.refuse():
+        for passed in self._orders.refuse():
             self._pass_on(now, passed, refused)
         for machine, results in refused.items():
             self._give(machine, self.parts.machines[machine].stored(now, results))
@@ -289,6 +282,7 @@ class Node:
     def _wake(self, now: Now, inputs: Sequence[Input], incoming: Incoming) -> list[Input]:
         """What is left of the inputs: results of the store, and calls to be refused."""
         self.parts.coordinator.woke()
+        self.parts.backlog.woke()
         for peer in self.parts.peers:
             self._traffic.lost(peer, incoming)
         self._out.append(DropConnections())
@@ -328,15 +322,13 @@ class Node:
         if isinstance(event.token, _Persisting):
             self._persisted(now, event.token, event.result)
             return
-        passed = self._lost_dots.stored(event)
+        passed = self._orders.take(event)
         if passed is not None:
             self._pass_on(now, passed, results)
 
-    def _pass_on(self, now: Now, passed: Stored, results: dict[int, list[Stored]]) -> None:
-        assert isinstance(passed.token, int)
-        machine, token, order = self._orders.pop(passed.token)
-        results.setdefault(machine, []).append(Stored(token, passed.result))
-        self._look_for_damage(now, order, passed.result)
+    def _pass_on(self, now: Now, passed: Passed, results: dict[int, list[Stored]]) -> None:
+        results.setdefault(passed.machine, []).append(passed.stored)
+        self._look_for_damage(now, passed.order, passed.stored.result)
 
     def _look_for_damage(self, now: Now, order: Order, result: Result) -> None:
         for space, partition in unreadable_partitions(self.topology.partitioning, order, result):
@@ -354,7 +346,7 @@ class Node:
         actors = self.parts.actors
         actors.persisted(token.identity)
         if actors.durable_trusted_epoch == actors.identity.trusted_epoch:
-            self._out += self._lost_dots.persisted()
+            self._out += self._orders.persisted()
 
     # --- effects
 
@@ -365,11 +357,7 @@ class Node:
             elif isinstance(effect, Reply):
                 self._traffic.reply(effect)
             elif isinstance(effect, StoreOrder):
-                self._next_order += 1
-                self._orders[self._next_order] = _Ordered(machine, effect.token, effect.order)
-                order = StoreOrder(self._next_order, effect.order)
-                self._lost_dots.ordered(order)
-                self._out.append(order)
+                self._out.append(self._orders.give(machine, effect.token, effect.order))
             elif isinstance(effect, SendDatagram):
                 self._out.append(DatagramOut(effect.to, self._sealer.seal(effect.operations)))
             elif not isinstance(effect, StatusChanged):

@@ -34,15 +34,18 @@ from lsmkv_cluster.reconfiguration.document_keeper import DocumentKeeper
 from lsmkv_cluster.reconfiguration.paxos_messages import MemberReport
 from lsmkv_cluster.reconfiguration.transition_rules import is_filled
 from lsmkv_cluster.reconfiguration.voter import PAXOS_NOTE
+from lsmkv_cluster.storage.backlog import Backlog, Work
 from lsmkv_cluster.storage.engine_key import KeyScheme
 from lsmkv_cluster.swim.clock_watch import ClockWatch
 from lsmkv_cluster.swim.gossip_messages import Load
 from lsmkv_cluster.swim.membership import Membership
+from lsmkv_cluster.transport.flights import Flights
 from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.hlc import SKEW_LIMIT_MS, HybridClock
 
 __all__ = ["RECOVERY", "Parts"]
 
+OVERLOADED = int(Load.OVERLOADED)
 RECOVERY = 0  # is asked nothing by others, and so has no opcodes
 
 Given = tuple[int, Sequence[Effect | ClientReply]]  # a machine's number, and what it wants done
@@ -65,6 +68,8 @@ class Parts:
         self._rng = rng
         self._clocks = ClockWatch()
         stored = boot.identity or Identity(actor_number(me), rng.getrandbits(32))
+        self.backlog = Backlog(settings.backlog)
+        self.flights = Flights(settings.flights)
         peers = self.peers
         self.actors = ActorSource(stored, ended_cleanly=boot.ended_cleanly, peers_needed=len(peers))
         self.announce(self.actors.identity.start_number)
@@ -84,6 +89,7 @@ class Parts:
             is_whole=self.is_ready,
             random=rng,
             settings=settings.antientropy,
+            is_busy=lambda: not self.backlog.has_room(Work.BULK),
         )
         self.keeper = DocumentKeeper(
             topology,
@@ -126,7 +132,14 @@ class Parts:
         def digest(key: bytes, record: bytes) -> int:
             return entry_hash(tree_key, key, record)
 
-        self.view = View(self.topology, self.me, self.is_reachable, self.is_ready)
+        self.view = View(
+            self.topology,
+            self.me,
+            self.is_reachable,
+            self.is_ready,
+            self._load_of,
+            self.flights.crowded,
+        )
         self.minter = Minter(self.actors, HybridClock())
         self.latencies = Latencies()
         join = RecordMerger().merge
@@ -138,9 +151,10 @@ class Parts:
             self.writing,
             secret,
             lambda: self.actors.may_mint,
+            self.backlog,
             settings.coordinator,
         )
-        self.replica = Replica(self.view, digest, self._take_hint)
+        self.replica = Replica(self.view, digest, self._take_hint, self.backlog)
 
     def announce(self, start_number: int) -> None:
         """Take part in the membership as this run: to the others a new one, if there was another
@@ -212,12 +226,33 @@ class Parts:
             has_hints=self.hints.report.count > 0 or not self.hints.report.is_counted,
         )
 
+    def _own_load(self) -> int:
+        """What others are told."""
+        load = Load.FILLING if self.recovery.is_filling else Load(0)
+        if self.backlog.is_overloaded:
+            load |= Load.OVERLOADED
+        if self.backlog.is_read_only:
+            load |= Load.READ_ONLY
+        return int(load)
+
+    @property
+    def has_other_load(self) -> bool:
+        """Whether others had better be told at once."""
+        told = self.membership.load(self.me)
+        return self.backlog.is_overloaded != (told & OVERLOADED != 0)
+
+    def _load_of(self, member: MemberId) -> int:
+        """Of this node itself also what is true for this moment only."""
+        if member == self.me and not self.backlog.has_room(Work.CALLS):
+            return self.membership.load(member) | OVERLOADED
+        return self.membership.load(member) if member in self.topology.voters else 0
+
     def describe(self, now: Now, sequence: int) -> list[Effect]:
         """Tell others how far this store is, and note how far theirs are."""
         oldest_ms = self.hints.report.oldest_ms  # 0 while nobody knows, None where there are none
         effects = self.membership.describe(
             now,
-            load=Load.FILLING if self.recovery.is_filling else 0,
+            load=self._own_load(),
             sequence=sequence,
             oldest_hint_ms=1 if oldest_ms == 0 else oldest_ms or 0,
         )

@@ -16,17 +16,17 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
-assignment hlc keeper_settings local_health member_status refusals replay_window suspicion
-    timers vclock
+admission assignment hlc keeper_settings local_health member_status refusals replay_window
+    suspicion timers vclock
 errors membership_settings record
 coding deletion keyspaces members operations slots visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key
-    gossip_messages hint_budget latency owners quorum record_format ring site start_messages
-    wire
+    gossip_messages hint_budget latency owners pace quorum record_format ring site
+    start_messages wire
 antientropy_exchange balance context fair flights handshake own_state repair_rounds topology
 actor evidence handover minting paxos_messages repair_pairs savings topology_format view
 acceptor crdt firsts proposer storage_orders
-damage hint_pass hint_survey partition_trees planner ports replica_messages resolve
+backlog damage hint_pass hint_survey partition_trees planner ports replica_messages resolve
     store_failures store_marks
 adoption antientropy_repair_messages copies deletions hints merging peer_clocks peers
     recovery replica requests revoting starting tombstone_messages topology_changes voter

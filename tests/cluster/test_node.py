@@ -11,8 +11,19 @@ import pytest
 
 from lsmkv_cluster.coordination.requests import ClientRequest, Outcome, Reason, Verb
 from lsmkv_cluster.driver_ports import ClientCall, DatagramIn, FrameIn, Input, NodeEffect, PeerLost
-from lsmkv_cluster.ports import Alarm, Now
-from lsmkv_cluster.storage.storage_orders import Read, Space, Values
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
+from lsmkv_cluster.storage.storage_orders import (
+    Failure,
+    Merge,
+    Merged,
+    Order,
+    Read,
+    Result,
+    Space,
+    Values,
+)
+from lsmkv_cluster.swim.gossip_messages import Load
 from lsmkv_cluster.versions.record_format import decode
 from lsmkv_cluster.versions.resolve import siblings
 from tests.support.trio import Trio
@@ -146,3 +157,72 @@ def test_datagrams_that_nobody_of_the_cluster_sent_change_nothing(trio: Trio) ->
     for data in (b"", b"x" * 100, b"LSMD" + bytes(1196)):
         trio.step(a, [DatagramIn(data)])
     assert trio.nodes[a].parts.membership.report(trio.now()) == before
+
+
+# --- more than can be done -----------------------------------------------------------------------
+
+
+def held_back(trio: Trio, me: MemberId) -> list[StoreOrder]:
+    """What the store of a node is given from now on, and does not do."""
+    orders: list[StoreOrder] = []
+    step = trio.nodes[me].step
+
+    def keep(now: Now, inputs: Sequence[Input]) -> list[NodeEffect]:
+        effects = step(now, inputs)
+        orders.extend(effect for effect in effects if isinstance(effect, StoreOrder))
+        return [effect for effect in effects if not isinstance(effect, StoreOrder)]
+
+    trio.nodes[me].step = keep  # type: ignore[method-assign]
+    return orders
+
+
+def test_a_start_is_no_long_wait(trio: Trio) -> None:
+    limits = {node.parts.backlog.limit for node in trio.nodes.values()}
+    assert limits == {trio.nodes[trio.ids[0]].settings.backlog.operation_count_max}
+
+
+def test_a_store_that_hangs_costs_a_node_nothing_but_its_own_copy(trio: Trio) -> None:
+    """Its node says so to the others, and goes on with theirs: reads, and writes that it forwards.
+    What waits is bounded, and once the store is back everything is as before."""
+    a = trio.ids[0]
+    for number in range(20):
+        assert trio.call(a, put(b"%d" % number, b"1")).is_done
+    orders = held_back(trio, a)
+    trio.call(a, put(b"x", b"1"))  # unknown: it was given to the store that hangs
+    trio.run(5000)
+    waiting = len(orders)
+    for number in range(200):
+        assert trio.call(a, put(b"%d" % (number % 20), b"2")).is_done
+        assert values(trio.call(a, get(b"%d" % (number % 20))).record)[0] == b"2"
+        trio.run(20, pace_ms=20)
+    assert len(orders) <= waiting + 10
+    loads = {id: trio.nodes[id].parts.membership.load(a) for id in trio.ids}
+    assert set(loads.values()) == {int(Load.OVERLOADED)}
+    del trio.nodes[a].step  # type: ignore[method-assign]
+    given = [Stored(token, trio.stores[a].carry_out(order)) for token, order in orders]
+    trio.step(a, given)
+    trio.run(10_000)
+    assert {trio.nodes[id].parts.membership.load(a) for id in trio.ids} == {0}
+    answer = trio.call(a, put(b"y", b"3"))
+    assert answer.record is not None
+    [(actor, _)] = decode(answer.record).clock
+    assert actor.node == int.from_bytes(a[:4], "big")
+
+
+def test_a_full_disk_is_announced_as_long_as_it_is_full(trio: Trio) -> None:
+    a, b, _ = trio.ids
+    carry_out = trio.stores[a].carry_out
+
+    def full(order: Order) -> Result:
+        if isinstance(order, Merge):
+            return Merged((Failure.FULL,) * len(order.records))
+        return carry_out(order)
+
+    trio.stores[a].carry_out = full  # type: ignore[method-assign]
+    for number in range(30):
+        trio.call(b, put(b"%d" % number, b"1"))
+        trio.run(300)
+    assert trio.nodes[b].parts.membership.load(a) == Load.READ_ONLY
+    trio.stores[a].carry_out = carry_out  # type: ignore[method-assign]
+    trio.run(10_000)
+    assert trio.nodes[b].parts.membership.load(a) == 0

@@ -40,6 +40,7 @@ from lsmkv_cluster.ports import (
     StoreOrder,
     Unanswered,
 )
+from lsmkv_cluster.storage.backlog import Backlog
 from lsmkv_cluster.storage.storage_orders import (
     Failed,
     Failure,
@@ -157,16 +158,30 @@ class QuorumNode:
         self.may_mint = True
         actors = ActorSource(Identity(actor_number(self.id), 7), ended_cleanly=True, peers_needed=0)
         actors.persisted(actors.effects[-1].identity)
-        self.view = View(lab.topology, self.id, self._is_reachable, lambda _: self.is_ready)
+        self.backlog = Backlog()
+        self.view = View(
+            lab.topology,
+            self.id,
+            self._is_reachable,
+            lambda _: self.is_ready,
+            lambda id: lab.loads.get(lab.names[id], 0),
+            lab.crowded,
+        )
         self.latencies = Latencies()
         self.minter = Minter(actors, HybridClock())
         merger = RecordMerger()
         self.reading = Reading(self.view, b"secret", digest, merger.merge, self.latencies)
         self.writing = Writing(self.view, self.minter, b"secret", lambda *_: self.has_room)
         self.coordinator = Coordinator(
-            self.view, self.reading, self.writing, b"secret", lambda: self.may_mint, lab.settings
+            self.view,
+            self.reading,
+            self.writing,
+            b"secret",
+            lambda: self.may_mint,
+            self.backlog,
+            lab.settings,
         )
-        self.replica = Replica(self.view, digest, lambda *_: self.has_room)
+        self.replica = Replica(self.view, digest, lambda *_: self.has_room, self.backlog)
 
     def _is_reachable(self, id: MemberId) -> bool:
         return self.lab.names[id] not in self.lab.down
@@ -191,7 +206,8 @@ def digest(key: bytes, record: bytes) -> int:
 
 
 class QuorumLab:
-    """`down` are those who are taken for down, by everybody."""
+    """`down` are those who are taken for down, by everybody; `loads` what nodes announce; `crowded`
+    are those who are sent nothing more. No store has too much to do."""
 
     def __init__(
         self,
@@ -204,6 +220,8 @@ class QuorumLab:
         self.settings = settings
         self.names = {member.id: member.name for member in self.topology.members}
         self.down: set[str] = set()
+        self.loads: dict[str, int] = {}
+        self.crowded: set[MemberId] = set()
         self.now_ms = 1000
         self.ledger: Ledger = {}
         self.nodes = {name: QuorumNode(self, name) for name in sorted(self.names.values())}
@@ -359,6 +377,7 @@ class QuorumLab:
     def _take(
         self, node: QuorumNode, machine: int, effects: Sequence[Effect | ClientReply]
     ) -> None:
+        node.backlog.look(self.now_ms)
         for effect in effects:
             if isinstance(effect, Ask):
                 assert effect.to != node.id

@@ -36,15 +36,16 @@ class Asking:
 
     def candidates(self, call: Call) -> list[Target]:
         """Whom to ask, best first: this node's own copy, then its data centre, the fastest first;
-        stand-ins last."""
+        the overloaded behind them, be it this node; stand-ins last."""
         view, place = self._view, call.place
         targets = view.readable(place, not call.is_strict)
         me_ready = view.is_ready(place.partition)
         members = view.topology.members_by_id
 
-        def rank(target: Target) -> tuple[bool, bool, bool, float]:
+        def rank(target: Target) -> tuple[bool, bool, bool, bool, float]:
             return (
                 target.is_hint,
+                view.is_overloaded(target.member),
                 target.member != view.me,
                 members[target.member].dc != view.dc,
                 self._latencies.average_ms(target.member),

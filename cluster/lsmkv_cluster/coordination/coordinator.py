@@ -9,8 +9,10 @@ What holds:
 - a write that has been sent to another node is never sent to a second one, unless the first said
   that it has not begun; silence makes it UNKNOWN;
 - what was forwarded is not forwarded again;
-- levels are checked against what strict mode promises before anything is done: in a strict keyspace
-  also that they meet those of everybody else.
+- levels are checked against what strict mode promises before anything is done (rules.py);
+- what is too much is refused before anything is minted: over all, by client (admission.py), and for
+  the own store (backlog.py). Where another owner is better off it gets the call instead: reads go
+  on without the own copy, writes are forwarded.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lsmkv_cluster.coordination.admission import Admission
+from lsmkv_cluster.coordination.callers import Caller, Client, Peer, sent_back, size_of
 from lsmkv_cluster.coordination.calls import Call, Finish, Step, refusal
 from lsmkv_cluster.coordination.changes import is_well_formed
-from lsmkv_cluster.coordination.quorum import Need, is_at_least, is_strict, need, total
+from lsmkv_cluster.coordination.pace import Pace
+from lsmkv_cluster.coordination.quorum import is_met
 from lsmkv_cluster.coordination.read_state import OtherToken, OwnToken
 from lsmkv_cluster.coordination.reading import Reading
 from lsmkv_cluster.coordination.requests import (
@@ -33,46 +38,35 @@ from lsmkv_cluster.coordination.requests import (
     Reason,
     decode_answer,
     decode_request,
-    encode_answer,
     encode_request,
     is_within_limits,
 )
+from lsmkv_cluster.coordination.rules import RuleTable
 from lsmkv_cluster.coordination.view import Place, View
 from lsmkv_cluster.coordination.write_back import KeptToken
 from lsmkv_cluster.coordination.writing import Writing
 from lsmkv_cluster.driver_ports import ClientCall, ClientReply
 from lsmkv_cluster.errors import ContextError, Malformed
 from lsmkv_cluster.operations import OperationStatus
-from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Mode
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Asked, Effect, Now, Reply, Stored, Unanswered
+from lsmkv_cluster.storage.backlog import Backlog, Work
 from lsmkv_cluster.transport.wire import Lane
 from lsmkv_cluster.versions import context
 
 __all__ = ["Coordinator", "CoordinatorSettings"]
 
 # The other node has not begun, so the next one may be asked.
-NOT_BEGUN = frozenset({Reason.NOT_READY, Reason.NOT_AN_OWNER})
+NOT_BEGUN = frozenset({Reason.NOT_READY, Reason.NOT_AN_OWNER, Reason.OVERLOADED})
+REFUSED = bytes([Outcome.REFUSED])  # how such an answer begins
 NOTHING_DONE = frozenset(OperationStatus) - {OperationStatus.DONE}
-RULES_MAX = 1 << 14  # pairs of levels that are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorSettings:
     in_flight_max: int = 4096  # calls that this node works on at once
+    in_flight_size_max_bytes: int = 256 << 20  # of their requests
     attempt_count_max: int = 2  # owners that are asked to carry out one write
-
-
-class _Client(NamedTuple):
-    """Where a call came from: a client of this node."""
-
-    call_id: int
-
-
-class _Peer(NamedTuple):
-    """Where a call came from: another node, which forwarded it."""
-
-    reply_to: Hashable
 
 
 class _ForwardToken(NamedTuple):
@@ -83,16 +77,7 @@ class _ForwardToken(NamedTuple):
 class _Forward:
     call: Call
     tried: list[MemberId] = field(default_factory=list)
-
-
-class _Rules(NamedTuple):
-    """What a request's levels come to in a partition."""
-
-    read: Need
-    write: Need
-    write_count: int
-    is_strict: bool
-    is_allowed: bool
+    is_shed: bool = False  # the last one had too much to do
 
 
 class Coordinator:
@@ -105,6 +90,7 @@ class Coordinator:
         writing: Writing,
         secret: bytes,
         may_mint: Callable[[], bool],
+        backlog: Backlog,
         settings: CoordinatorSettings | None = None,
     ) -> None:
         self._view = view
@@ -113,25 +99,32 @@ class Coordinator:
         self._secret = secret
         self._may_mint = may_mint
         self._settings = settings or CoordinatorSettings()
+        self._backlog = backlog
+        limits = self._settings
+        self._admission = Admission(limits.in_flight_max, limits.in_flight_size_max_bytes)
         self._forwards: dict[int, _Forward] = {}
+        self._pace = Pace()
         self._next_id = 0
-        self._rules: dict[tuple[int, Consistency, Consistency, Mode, Consistency], _Rules] = {}
+        self._rules = RuleTable(view)
 
     @property
     def in_flight(self) -> int:
-        return self._reading.in_flight + self._writing.in_flight + len(self._forwards)
+        return self._admission.count
 
     # --- what comes in
 
     def called(self, now: Now, calls: Sequence[ClientCall]) -> list[Effect | ClientReply]:
         """From clients of this node."""
-        incoming = [(_Client(c.call_id), c.request, c.deadline_ms) for c in calls]
+        incoming = [
+            (Client(c.call_id, c.client, size_of(c.request)), c.request, c.deadline_ms)
+            for c in calls
+        ]
         return self._begin(now, incoming, forwarded=False)
 
     def asked(self, now: Now, requests: Sequence[Asked]) -> list[Effect | ClientReply]:
         """From other nodes, which do not own the key or may not mint."""
         effects: list[Effect | ClientReply] = []
-        incoming: list[tuple[_Client | _Peer, ClientRequest, int]] = []
+        incoming: list[tuple[Caller, ClientRequest, int]] = []
         for asked in requests:
             if asked.opcode != FORWARD:
                 effects.append(Reply(asked.reply_to, OperationStatus.UNKNOWN_OPCODE))
@@ -143,22 +136,25 @@ class Coordinator:
                 except Malformed:
                     effects.append(Reply(asked.reply_to, OperationStatus.MALFORMED))
                     continue
-                incoming.append((_Peer(asked.reply_to), request, asked.deadline_ms))
+                token = Peer(asked.reply_to, asked.peer, len(asked.payload))
+                incoming.append((token, request, asked.deadline_ms))
         return effects + self._begin(now, incoming, forwarded=True)
 
     def _begin(
         self,
         now: Now,
-        incoming: Sequence[tuple[_Client | _Peer, ClientRequest, int]],
+        incoming: Sequence[tuple[Caller, ClientRequest, int]],
         forwarded: bool,
     ) -> list[Effect | ClientReply]:
         steps: list[Step] = []
         reads: list[Call] = []
         writes: list[Call] = []
-        room = self._settings.in_flight_max
+        shed: list[Effect | ClientReply] = []
         for token, request, deadline_ms in incoming:
-            if len(reads) + len(writes) + self.in_flight >= room:
-                steps.append(Finish(token, refusal(Reason.OVERLOADED)))
+            if not self._admission.enter(token.who, token.size):
+                shed.append(sent_back(token, refusal(Reason.OVERLOADED)))
+                if self._admission.is_full:
+                    self._backlog.note_refusal()
                 continue
             if now.ms >= deadline_ms:
                 steps.append(Finish(token, refusal(Reason.DEADLINE)))
@@ -167,9 +163,15 @@ class Coordinator:
             if isinstance(call, Reason):
                 steps.append(Finish(token, refusal(call)))
             elif not request.is_write:
-                reads.append(call)
+                if self._may_read(call):
+                    reads.append(call)
+                else:
+                    steps.append(Finish(token, refusal(Reason.OVERLOADED)))
             elif self._mints_here(call, forwarded):
-                writes.append(call)
+                if self._backlog.take(Work.CALLS, token.size):
+                    writes.append(call)
+                else:
+                    steps.append(Finish(token, refusal(Reason.OVERLOADED)))
             elif forwarded:
                 steps.append(Finish(token, refusal(Reason.NOT_AN_OWNER)))
             else:
@@ -178,16 +180,26 @@ class Coordinator:
             steps += self._reading.begin(now, reads)
         if writes:
             steps += self._writing.begin(now, writes)
-        return self._outward(steps)
+        return shed + self._outward(steps)
 
     # --- deciding
+
+    def _may_read(self, call: Call) -> bool:
+        """Whether the own store has room for it, or others are enough that have not too much to
+        do."""
+        place, view = call.place, self._view
+        if not place.is_owner or self._backlog.has_room(Work.CALLS):
+            return True
+        owners = view.reachable_owners(place)
+        others = [id for id in owners if id != view.me and not view.is_overloaded(id)]
+        return is_met(call.read, others) or self._backlog.take(Work.CALLS, 0)
 
     def _checked(self, token: Hashable, request: ClientRequest, deadline_ms: int) -> Call | Reason:
         if not is_within_limits(request) or not is_well_formed(request):
             return Reason.BAD_REQUEST
         view = self._view
         place = view.place_of(request.key)
-        rules = self._rules_for(place, view.topology.keyspace_of(request.key), request)
+        rules = self._rules.find(place, request)
         if not rules.is_allowed:
             return Reason.BAD_REQUEST
         seen = context.NOTHING
@@ -208,48 +220,29 @@ class Coordinator:
             rules.is_strict,
         )
 
-    def _rules_for(self, place: Place, keyspace: Keyspace, request: ClientRequest) -> _Rules:
-        read, write = request.read or keyspace.read, request.write or keyspace.write
-        mode = request.mode or keyspace.mode
-        # What others write with, at the least; where that promises nothing, what this one does.
-        least = keyspace.write if keyspace.mode is Mode.STRICT else write
-        cached = (place.partition, read, write, mode, least)
-        rules = self._rules.get(cached)
-        if rules is None:
-            dc, strict = self._view.dc, mode is Mode.STRICT
-            needed = [need(write, owners, dc) for owners in place.written]
-            rules = _Rules(
-                need(read, place.owners_by_dc, dc),
-                tuple(group for groups in needed for group in groups),
-                max(total(groups) for groups in needed),
-                strict,
-                not strict
-                or all(
-                    is_strict(read, least, owners) and is_at_least(write, least, owners)
-                    for owners in place.written
-                ),
-            )
-            if len(self._rules) >= RULES_MAX:
-                self._rules.clear()
-            self._rules[cached] = rules
-        return rules
-
     def _mints_here(self, call: Call, forwarded: bool) -> bool:
-        """Whether this node carries a write out itself. One that is not whole leaves it to another
-        owner, if there is one and it was not sent here by one who knows."""
+        """Whether this node carries a write out itself. One that is not whole, or cannot keep up,
+        leaves it to another owner, if there is one and it was not sent here by one who knows."""
         view, place = self._view, call.place
         if not self._may_mint():
             return False
         if place.is_owner:
-            return (
-                forwarded or view.is_ready(place.partition) or len(view.reachable_owners(place)) < 2
-            )
+            if forwarded or len(view.reachable_owners(place)) < 2:
+                return True
+            return view.is_ready(place.partition) and not self._is_better_elsewhere(place)
         if call.is_strict or view.reachable_owners(place):
             return False
         targets = view.targets(place, sloppy=True)
         return any(target.member == view.me for target in targets) and (
             forwarded or targets[0].member == view.me
         )
+
+    def _is_better_elsewhere(self, place: Place) -> bool:
+        view = self._view
+        if not view.is_loath_to_write(view.me):
+            return False
+        owners = view.reachable_owners(place)
+        return any(id != view.me and not view.is_loath_to_write(id) for id in owners)
 
     # --- forwarding
 
@@ -259,30 +252,34 @@ class Coordinator:
         if now.ms >= call.deadline_ms:
             steps.append(Finish(call.token, refusal(Reason.DEADLINE)))
             return
-        to = self._next_owner(forward)
+        to = self._next_owner(now, forward)
         if to is None:
             is_known = forward.tried or call.place.is_owner
             reason = Reason.NOT_READY if is_known else Reason.NOT_ENOUGH_REPLICAS
+            reason = Reason.OVERLOADED if forward.is_shed else reason
             steps.append(Finish(call.token, refusal(reason)))
             return
         forward.tried.append(to)
         self._next_id += 1
         self._forwards[self._next_id] = forward
+        self._pace.began(now.ms, self._next_id, to)
         payload = encode_request(call.request)
         token = _ForwardToken(self._next_id)
         steps.append(Ask(to, Lane.DATA, FORWARD, payload, call.deadline_ms, token))
 
-    def _next_owner(self, forward: _Forward) -> MemberId | None:
+    def _next_owner(self, now: Now, forward: _Forward) -> MemberId | None:
+        """The first one, unless it has too much to do, or is slow, and another one is not."""
         if len(forward.tried) >= self._settings.attempt_count_max:
             return None
         view, place = self._view, forward.call.place
         candidates = view.reachable_owners(place)
         if not candidates and not forward.call.is_strict:
             candidates = [target.member for target in view.targets(place, sloppy=True)]
-        for id in candidates:
-            if id != view.me and id not in forward.tried:
-                return id
-        return None
+        candidates = [id for id in candidates if id != view.me and id not in forward.tried]
+        slow = self._pace.slow(now.ms, candidates)
+        return min(
+            candidates, key=lambda id: (view.is_loath_to_write(id), id in slow), default=None
+        )
 
     def _forward_ended(
         self, now: Now, answer: Answered | Unanswered, forward: _Forward, steps: list[Step]
@@ -295,6 +292,7 @@ class Coordinator:
                 steps.append(Finish(forward.call.token, unknown))
             return
         if answer.status in NOTHING_DONE:
+            forward.is_shed = answer.status == OperationStatus.OVERLOADED
             self._forward(now, forward, steps)
             return
         result = ClientAnswer(Outcome.UNKNOWN, Reason.STORE_FAILED)
@@ -302,9 +300,17 @@ class Coordinator:
             with suppress(Malformed):
                 result = decode_answer(answer.payload)
         if result.outcome is Outcome.REFUSED and result.reason in NOT_BEGUN:
+            forward.is_shed = result.reason is Reason.OVERLOADED
             self._forward(now, forward, steps)
         else:
             steps.append(Finish(forward.call.token, result))
+
+    def _note_pace(self, now: Now, id: int, answer: Answered | Unanswered) -> None:
+        """What an owner has refused says nothing about its pace, nor does what it did not get."""
+        counts = not answer.never_sent if isinstance(answer, Unanswered) else answer.is_done
+        if isinstance(answer, Answered) and counts:
+            counts = answer.payload[:1] != REFUSED
+        self._pace.ended(now.ms, id, answer.peer, counts=counts)
 
     # --- what comes back
 
@@ -317,6 +323,7 @@ class Coordinator:
         for answer in answers:
             if isinstance(answer.token, _ForwardToken):
                 forward = self._forwards.pop(answer.token.id)
+                self._note_pace(now, answer.token.id, answer)
                 self._forward_ended(now, answer, forward, steps)
             elif isinstance(answer.token, OtherToken | KeptToken):
                 for_reading.append(answer)
@@ -367,10 +374,9 @@ class Coordinator:
         for step in steps:
             if not isinstance(step, Finish):
                 effects.append(step)
-            elif isinstance(step.token, _Client):
-                effects.append(ClientReply(step.token.call_id, step.answer))
             else:
-                assert isinstance(step.token, _Peer)
-                payload = encode_answer(step.answer)
-                effects.append(Reply(step.token.reply_to, OperationStatus.DONE, payload))
+                token = step.token
+                assert isinstance(token, Caller)
+                self._admission.leave(token.who, token.size)
+                effects.append(sent_back(token, step.answer))
         return effects

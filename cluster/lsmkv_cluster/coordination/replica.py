@@ -7,6 +7,8 @@ What holds:
 - "nothing here" is said only of a partition whose copy is whole; while it is being filled, or
   cannot be read, the answer is NOT_READY, which no reader counts; only repair may ask all the same;
 - a request is answered after its deadline as little as it is carried out: it expires;
+- while more waits for the store than it can do (backlog.py) the answer is OVERLOADED, and nothing
+  is done; work of the bulk lane is refused before that of requests;
 - limits of clients do not apply here: what is stored elsewhere must be able to travel.
 """
 
@@ -30,7 +32,9 @@ from lsmkv_cluster.coordination.view import View
 from lsmkv_cluster.errors import Malformed
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.ports import Asked, Effect, Now, Reply, Stored, StoreOrder
+from lsmkv_cluster.storage.backlog import Backlog, Work
 from lsmkv_cluster.storage.storage_orders import Failed, Failure, Merge, Merged, Read, Space, Values
+from lsmkv_cluster.transport.wire import Lane
 
 __all__ = ["Replica"]
 
@@ -62,10 +66,12 @@ class Replica:
         view: View,
         digest: Callable[[bytes, bytes], int],
         take_hint: Callable[[Now, bytes, int], bool],
+        backlog: Backlog,
     ) -> None:
         self._view = view
         self._digest = digest
         self._take_hint = take_hint
+        self._backlog = backlog
 
     # --- requests
 
@@ -110,10 +116,12 @@ class Replica:
         is_hint = bool(request.flags & AS_HINT) and not place.is_keeper
         if request.epoch < place.placed:
             effects.append(Reply(request.reply_to, OperationStatus.STALE_EPOCH))
-        elif is_hint and not self._take_hint(now, key, len(key) + len(record)):
-            effects.append(Reply(request.reply_to, ReplicaStatus.HINTS_FULL))
         elif not is_hint and not place.is_keeper:
             effects.append(Reply(request.reply_to, ReplicaStatus.NOT_OWNER))
+        elif not self._backlog.take(_work_of(request), len(request.payload)):
+            effects.append(Reply(request.reply_to, OperationStatus.OVERLOADED))
+        elif is_hint and not self._take_hint(now, key, len(key) + len(record)):
+            effects.append(Reply(request.reply_to, ReplicaStatus.HINTS_FULL))
         else:
             space = Space.HINT if is_hint else Space.DATA
             sync = bool(request.flags & SYNC)
@@ -141,6 +149,9 @@ class Replica:
         is_whole = place.is_owner and self._view.is_ready(place.partition)
         if not (is_hint or flags & REPAIR or is_whole):
             effects.append(Reply(request.reply_to, OperationStatus.NOT_READY))
+            return
+        if not self._backlog.take(_work_of(request), len(key)):
+            effects.append(Reply(request.reply_to, OperationStatus.OVERLOADED))
             return
         space = Space.HINT if is_hint else Space.DATA
         durable = bool(flags & SYNC)
@@ -195,6 +206,10 @@ class Replica:
 
     def next_deadline(self) -> int | None:
         return None
+
+
+def _work_of(request: Asked) -> Work:
+    return Work.BULK if request.lane is Lane.BULK else Work.BEGUN
 
 
 def _failure_of(result: object) -> Failure:

@@ -7,14 +7,19 @@ Nothing here is decided, and ownership never follows from liveness.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.swim.gossip_messages import Load
 
 __all__ = ["Place", "Target", "View"]
+
+# Plain numbers: these are asked for every read.
+OVERLOADED = int(Load.OVERLOADED)
+UNFIT_TO_WRITE = int(Load.OVERLOADED | Load.READ_ONLY | Load.DRAINING)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class Target(NamedTuple):
 
 
 class View:
-    """`is_reachable` is about peers; this node always reaches itself."""
+    """`is_reachable` is about peers; this node always reaches itself. `load` gives the bits of Load
+    that a member has announced, and those of this node itself; `crowded` are peers that are sent
+    nothing more just now (flights.py)."""
 
     def __init__(
         self,
@@ -54,12 +61,16 @@ class View:
         me: MemberId,
         is_reachable: Callable[[MemberId], bool],
         is_ready: Callable[[int], bool],
+        load: Callable[[MemberId], int] = lambda _: 0,
+        crowded: Set[MemberId] = frozenset(),
     ) -> None:
         self.topology = topology
         self.me = me
         self.dc = topology.members_by_id[me].dc
         self.is_ready = is_ready
+        self.crowded = crowded
         self._is_reachable = is_reachable
+        self._load = load
         self._places: dict[int, Place] = {}
 
     def follow(self, topology: Topology) -> None:
@@ -70,6 +81,13 @@ class View:
 
     def is_reachable(self, member: MemberId) -> bool:
         return member == self.me or self._is_reachable(member)
+
+    def is_overloaded(self, member: MemberId) -> bool:
+        return self._load(member) & OVERLOADED != 0
+
+    def is_loath_to_write(self, member: MemberId) -> bool:
+        """Whether a write had better be carried out by another owner."""
+        return self._load(member) & UNFIT_TO_WRITE != 0
 
     def place_of(self, key: bytes) -> Place:
         return self.place(self.topology.partition_of(key))

@@ -6,7 +6,7 @@
      REFUSED           REFUSED   the deadline, or cannot be enough any more: UNKNOWN
 
 What holds:
-- nothing is minted unless enough of those who must answer can be reached;
+- nothing is minted unless enough of those who must answer can be reached, and be sent something;
 - nothing leaves this node before the local store has it, so a dot that others know is known here;
 - whoever is asked gets the whole merged record; asking twice harms nothing, and a write is never
   minted twice for one call;
@@ -125,7 +125,7 @@ class Writing:
                 steps.append(Finish(call.token, answer))
             elif all(target.member != self._view.me for target in targets):
                 steps.append(Finish(call.token, refusal(Reason.NOT_AN_OWNER)))
-            elif not call.place.is_keeper and not self._has_room(now, call):
+            elif self._are_too_crowded(call, targets) or not self._has_room(now, call):
                 steps.append(Finish(call.token, refusal(Reason.OVERLOADED)))
             else:
                 write = _Write(self._take_id(), call, targets)
@@ -137,9 +137,18 @@ class Writing:
             steps.append(self._mint(now, space, writes))
         return steps
 
+    def _are_too_crowded(self, call: Call, targets: Sequence[Target]) -> bool:
+        """Whether too few can be sent the record. Stand-ins may take the place of the others."""
+        crowded = self._view.crowded
+        if not crowded or (not call.is_strict and call.place.stand_ins):
+            return False
+        return not can_meet(call.write, [t.owner for t in targets if t.member not in crowded])
+
     def _has_room(self, now: Now, call: Call) -> bool:
-        """Whether the hints have room for a write that is minted into them. Never less is counted
+        """Whether the hints have room for a write, if it is minted into them. Never less is counted
         than it will be: other stand-ins, which count the record, are not full before this one."""
+        if call.place.is_keeper:
+            return True
         request = call.request
         size = minted_size_max(request.values, len(request.context))
         return self._take_hint(now, request.key, len(request.key) + size)

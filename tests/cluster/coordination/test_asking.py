@@ -18,6 +18,7 @@ from lsmkv_cluster.coordination.view import View
 from lsmkv_cluster.placement.keyspaces import Consistency, Level
 from lsmkv_cluster.ports import Ask, Now, StoreOrder
 from lsmkv_cluster.storage.storage_orders import Read, Space
+from lsmkv_cluster.swim.gossip_messages import Load
 from lsmkv_cluster.versions.context import NOTHING
 from tests.support.members import member_id
 from tests.support.quorum_lab import make_lab_topology
@@ -34,9 +35,17 @@ def lab(
     *,
     strict: bool = False,
     ready: bool = True,
+    overloaded: str = "",
 ) -> tuple[Asking, ReadState]:
     gone = {member_id(name) for name in down.split()}
-    view = View(TOPOLOGY, member_id(me), lambda id: id not in gone, lambda _: ready)
+    loads = {member_id(name): int(Load.OVERLOADED) for name in overloaded.split()}
+    view = View(
+        TOPOLOGY,
+        member_id(me),
+        lambda id: id not in gone,
+        lambda _: ready,
+        lambda id: loads.get(id, int(Load.READ_ONLY)),
+    )
     place = view.place_of(b"k")
     needed = need(Consistency(level), place.owners_by_dc, view.dc)
     call = Call(1, ClientRequest(Verb.GET, b"k"), 500, place, NOTHING, needed, needed, 2, strict)
@@ -60,6 +69,13 @@ def test_candidates_are_the_own_copy_then_the_own_data_centre_then_stand_ins():
 
 def test_the_own_copy_is_none_while_it_is_not_whole():
     assert shown(lab("b", ready=False)[1]) == "a c x y"
+
+
+def test_the_overloaded_come_behind_the_others_and_before_stand_ins():
+    assert shown(lab("b", overloaded="b")[1]) == "a c x y b"
+    assert shown(lab("b", overloaded="a c x")[1]) == "b y a c x"
+    sloppy = lab("b", down="a", overloaded="b")[1]
+    assert shown(sloppy).startswith("c x y b ")
 
 
 @pytest.mark.parametrize("me", "abdxz")

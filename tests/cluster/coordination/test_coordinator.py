@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lsmkv_cluster.coordination.coordinator import RULES_MAX, CoordinatorSettings
+from lsmkv_cluster.coordination.coordinator import CoordinatorSettings
 from lsmkv_cluster.coordination.requests import (
     FORWARD,
     VALUE_SIZE_MAX,
@@ -20,6 +20,7 @@ from lsmkv_cluster.coordination.requests import (
     encode_answer,
     encode_request,
 )
+from lsmkv_cluster.coordination.rules import RULES_MAX
 from lsmkv_cluster.operations import Machine, OperationStatus, opcode
 from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Level, Mode
 from lsmkv_cluster.ports import Asked, Now, Reply
@@ -175,10 +176,10 @@ def test_levels_default_to_those_of_the_keyspace_of_the_key():
 
 
 def test_what_is_remembered_of_levels_is_bounded(lab):
-    coordinator = lab["a"].coordinator
-    coordinator._rules = {(n,): None for n in range(RULES_MAX)}  # type: ignore[misc,assignment]
+    rules = lab["a"].coordinator._rules
+    rules._known = {(n,): None for n in range(RULES_MAX)}  # type: ignore[misc]
     id = lab.call(GET)
-    assert len(coordinator._rules) == 1
+    assert len(rules) == 1
     lab.settle()
     assert lab.replies[id].is_done
 
@@ -251,7 +252,10 @@ def test_what_was_never_sent_goes_to_the_next_owner(lab):
     assert dots(lab) == 1
 
 
-@pytest.mark.parametrize("reason", [Reason.NOT_READY, Reason.NOT_AN_OWNER])
+NOT_BEGUN = (Reason.NOT_READY, Reason.NOT_AN_OWNER, Reason.OVERLOADED)
+
+
+@pytest.mark.parametrize("reason", NOT_BEGUN)
 def test_an_owner_that_has_not_begun_is_followed_by_the_next(lab, reason):
     id = lab.call(PUT, "d")
     lab.answer(lab.open("a", "d"), OperationStatus.DONE, refusal(reason))
@@ -285,9 +289,7 @@ def test_what_cannot_be_understood_leaves_it_unknown(lab, status, payload):
     assert lab.sent == []
 
 
-@pytest.mark.parametrize(
-    "reason", [r for r in Reason if r not in (Reason.NOT_READY, Reason.NOT_AN_OWNER)]
-)
+@pytest.mark.parametrize("reason", [r for r in Reason if r not in NOT_BEGUN])
 @pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNKNOWN])
 def test_other_ends_are_passed_on(lab, outcome, reason):
     id = lab.call(PUT, "d")

@@ -26,7 +26,9 @@ from lsmkv_cluster.coordination.replica_messages import (
 from lsmkv_cluster.coordination.view import View
 from lsmkv_cluster.operations import Machine, OperationStatus, opcode
 from lsmkv_cluster.ports import Asked, Effect, Now, Reply, Stored, StoreOrder
+from lsmkv_cluster.storage.backlog import Backlog, BacklogSettings
 from lsmkv_cluster.storage.storage_orders import Failed, Failure, Merge, Merged, Read, Space, Values
+from lsmkv_cluster.transport.wire import Lane
 from tests.support.fake_store import HASH_KEY, FakeStore, some_record
 from tests.support.members import member_id
 from tests.support.quorum_lab import digest, make_lab_topology
@@ -52,11 +54,13 @@ class Lab:
     is_ready: bool = True
     has_room: bool = True
     now_ms: int = 0
+    limits: BacklogSettings = field(default_factory=BacklogSettings)
     hints: list[tuple[bytes, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         view = View(TOPOLOGY, member_id(self.me), lambda _: True, lambda _: self.is_ready)
-        self.replica = Replica(view, digest, self._take_hint)
+        self.backlog = Backlog(self.limits)
+        self.replica = Replica(view, digest, self._take_hint, self.backlog)
         self.store = FakeStore(TOPOLOGY, member_id(self.me))
 
     def _take_hint(self, now: Now, key: bytes, size: int) -> bool:
@@ -67,11 +71,12 @@ class Lab:
     def now(self) -> Now:
         return Now(self.now_ms, 0)
 
-    def ask(self, *asked: tuple[int, bytes, int]) -> list[Effect]:
+    def ask(self, *asked: tuple[int, bytes, int], lane: Lane = Lane.DATA) -> list[Effect]:
+        self.backlog.look(self.now_ms)
         return self.replica.asked(
             self.now,
             [
-                Asked(b"peer", code, payload, flags, DEADLINE_MS, n)
+                Asked(b"peer", code, payload, flags, DEADLINE_MS, n, lane=lane)
                 for n, (code, payload, flags) in enumerate(asked)
             ],
         )
@@ -314,3 +319,44 @@ def test_a_replica_waits_for_nothing():
     lab.ask(merge(), read())
     assert lab.replica.next_deadline() is None
     assert lab.replica.tick(lab.now) == []
+
+
+# --- more than the store can do ------------------------------------------------------------------
+
+FOUR = BacklogSettings(operation_count_max=4, operation_count_min=1)
+SHED = OperationStatus.OVERLOADED, b""
+
+
+@pytest.mark.parametrize("make", [merge, read])
+@pytest.mark.parametrize(("lane", "count"), [(Lane.DATA, 4), (Lane.BULK, 2)])
+def test_what_the_store_cannot_do_is_refused_and_not_done(make, lane, count):
+    """What is for requests is refused after what runs in the background."""
+    lab = Lab(limits=FOUR)
+    effects = lab.ask(*[make(key=b"%d" % n) for n in range(6)], lane=lane)
+    replies = lab.finish(effects)
+    shed = [n for n in range(6) if replies[n].status == OperationStatus.OVERLOADED]
+    assert shed == list(range(count, 6))
+    assert len(lab.store.contents()) == (count if make is merge else 0)
+
+
+def test_what_waits_counts_until_it_is_done():
+    lab = Lab(limits=FOUR)
+    [order] = lab.ask(merge(), merge(), merge())
+    assert isinstance(order, StoreOrder)
+    lab.backlog.ordered(1, order.order)
+    assert [type(effect) for effect in lab.ask(merge(), merge())] == [Reply, StoreOrder]
+    lab.backlog.done(1, Merged((True,) * 3))
+    assert lab.do(merge(), merge()) == [DONE] * 2
+
+
+def test_a_hint_that_is_refused_for_the_store_is_not_counted_as_one():
+    lab = Lab("d", limits=FOUR)
+    lab.backlog.ordered(1, Merge(Space.DATA, ((b"", b""),) * 4))
+    assert lab.do(merge(flags=ReplicaFlags.AS_HINT)) == [SHED]
+    assert lab.hints == []
+
+
+def test_who_is_not_asked_the_right_thing_is_told_so_however_much_waits():
+    lab = Lab("d", limits=FOUR)
+    lab.backlog.ordered(1, Merge(Space.DATA, ((b"", b""),) * 4))
+    assert lab.do(merge(), read()) == [(ReplicaStatus.NOT_OWNER, b"")] * 2

@@ -40,7 +40,7 @@ WALL_MS = 1_700_000_000_000
 def make_traffic(
     epoch: int = 1, offset_ms: int = 0, first_call_id: int = 1000, flights: Flights | None = None
 ) -> Traffic:
-    return Traffic(CLUSTER, epoch, MACHINES, lambda _: offset_ms, first_call_id, flights)
+    return Traffic(CLUSTER, epoch, MACHINES, lambda _: offset_ms, first_call_id, flights=flights)
 
 
 def boundless() -> Flights:
