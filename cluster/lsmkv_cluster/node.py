@@ -96,6 +96,8 @@ class Node:
         self._seal_as(parts.actors.identity.start_number)
         self._orders = OpenOrders(parts.actors, parts.backlog)
         self._was_stale = False
+        self._backlog = parts.backlog
+        self._was_overloaded = False  # as others were told
         self._boot = boot
         self._traffic = Traffic(
             topology.cluster_id,
@@ -129,7 +131,7 @@ class Node:
 
     def start(self, now: Now) -> list[NodeEffect]:
         boot = self._boot
-        self.parts.backlog.look(now.ms)
+        self._backlog.look(now.ms)
         damaged, damaged_hints = boot.damaged, boot.damaged_hints
         recovery = self.parts.recovery
         effects = recovery.start(now, boot.lack, boot.incomplete, damaged, damaged_hints)
@@ -141,7 +143,7 @@ class Node:
 
     def step(self, now: Now, inputs: Sequence[Input]) -> list[NodeEffect]:
         incoming = Incoming({}, {})
-        self.parts.backlog.look(now.ms)
+        self._backlog.look(now.ms)
         if self._was_asleep(now):
             inputs = self._wake(now, inputs, incoming)
         results: dict[int, list[Stored]] = {}
@@ -167,7 +169,7 @@ class Node:
             self.parts.antientropy.restart(now, partition)
         if calls:
             self._call(now, calls)
-        if now.ms >= self._describe_ms or self.parts.has_other_load:
+        if now.ms >= self._describe_ms or self._backlog.is_overloaded is not self._was_overloaded:
             self._describe(now)
         for number, part in self._active():
             due_ms = part.next_deadline()
@@ -271,6 +273,7 @@ class Node:
 
     def _describe(self, now: Now) -> None:
         self._describe_ms = now.ms + self.settings.describe_interval_ms
+        self._was_overloaded = self._backlog.is_overloaded
         self._give(Machine.MEMBERSHIP, self.parts.describe(now, self._durable_sequence()))
 
     # --- sleep
@@ -282,7 +285,7 @@ class Node:
     def _wake(self, now: Now, inputs: Sequence[Input], incoming: Incoming) -> list[Input]:
         """What is left of the inputs: results of the store, and calls to be refused."""
         self.parts.coordinator.woke()
-        self.parts.backlog.woke()
+        self._backlog.woke()
         for peer in self.parts.peers:
             self._traffic.lost(peer, incoming)
         self._out.append(DropConnections())

@@ -55,7 +55,7 @@ class OpenOrders:
         if isinstance(event.token, int):
             self._backlog.done(event.token, event.result)
         passed = self._lost_dots.stored(event)
-        return self._passed(passed) if passed is not None else None
+        return None if passed is None else self._passed(passed)
 
     def persisted(self) -> Sequence[StoreOrder]:
         """The distrust of the store is durable: what to do again."""

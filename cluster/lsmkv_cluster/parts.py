@@ -235,12 +235,6 @@ class Parts:
             load |= Load.READ_ONLY
         return int(load)
 
-    @property
-    def has_other_load(self) -> bool:
-        """Whether others had better be told at once."""
-        told = self.membership.load(self.me)
-        return self.backlog.is_overloaded != (told & OVERLOADED != 0)
-
     def _load_of(self, member: MemberId) -> int:
         """Of this node itself also what is true for this moment only."""
         if member == self.me and not self.backlog.has_room(Work.CALLS):

@@ -42,7 +42,7 @@ from lsmkv_cluster.coordination.requests import (
     is_within_limits,
 )
 from lsmkv_cluster.coordination.rules import RuleTable
-from lsmkv_cluster.coordination.view import Place, View
+from lsmkv_cluster.coordination.view import View
 from lsmkv_cluster.coordination.write_back import KeptToken
 from lsmkv_cluster.coordination.writing import Writing
 from lsmkv_cluster.driver_ports import ClientCall, ClientReply
@@ -150,6 +150,7 @@ class Coordinator:
         reads: list[Call] = []
         writes: list[Call] = []
         shed: list[Effect | ClientReply] = []
+        is_fit = not self._view.is_loath_to_write(self._view.me)
         for token, request, deadline_ms in incoming:
             if not self._admission.enter(token.who, token.size):
                 shed.append(sent_back(token, refusal(Reason.OVERLOADED)))
@@ -167,7 +168,7 @@ class Coordinator:
                     reads.append(call)
                 else:
                     steps.append(Finish(token, refusal(Reason.OVERLOADED)))
-            elif self._mints_here(call, forwarded):
+            elif self._mints_here(call, forwarded, is_fit):
                 if self._backlog.take(Work.CALLS, token.size):
                     writes.append(call)
                 else:
@@ -220,29 +221,25 @@ class Coordinator:
             rules.is_strict,
         )
 
-    def _mints_here(self, call: Call, forwarded: bool) -> bool:
+    def _mints_here(self, call: Call, forwarded: bool, is_fit: bool) -> bool:
         """Whether this node carries a write out itself. One that is not whole, or cannot keep up,
         leaves it to another owner, if there is one and it was not sent here by one who knows."""
         view, place = self._view, call.place
         if not self._may_mint():
             return False
         if place.is_owner:
-            if forwarded or len(view.reachable_owners(place)) < 2:
+            if forwarded or (is_fit and view.is_ready(place.partition)):
                 return True
-            return view.is_ready(place.partition) and not self._is_better_elsewhere(place)
+            others = [id for id in view.reachable_owners(place) if id != view.me]
+            if view.is_ready(place.partition):
+                others = [id for id in others if not view.is_loath_to_write(id)]
+            return not others
         if call.is_strict or view.reachable_owners(place):
             return False
         targets = view.targets(place, sloppy=True)
         return any(target.member == view.me for target in targets) and (
             forwarded or targets[0].member == view.me
         )
-
-    def _is_better_elsewhere(self, place: Place) -> bool:
-        view = self._view
-        if not view.is_loath_to_write(view.me):
-            return False
-        owners = view.reachable_owners(place)
-        return any(id != view.me and not view.is_loath_to_write(id) for id in owners)
 
     # --- forwarding
 

@@ -44,6 +44,7 @@ AS_HINT = int(ReplicaFlags.AS_HINT)
 DIGEST = int(ReplicaFlags.DIGEST)
 REPAIR = int(ReplicaFlags.REPAIR)
 MERGE_FLAGS = SYNC | AS_HINT
+BULK, BEGUN, BULK_LANE = Work.BULK, Work.BEGUN, Lane.BULK
 READ_FLAGS = SYNC | AS_HINT | DIGEST | REPAIR
 
 
@@ -118,7 +119,9 @@ class Replica:
             effects.append(Reply(request.reply_to, OperationStatus.STALE_EPOCH))
         elif not is_hint and not place.is_keeper:
             effects.append(Reply(request.reply_to, ReplicaStatus.NOT_OWNER))
-        elif not self._backlog.take(_work_of(request), len(request.payload)):
+        elif not self._backlog.take(
+            BULK if request.lane is BULK_LANE else BEGUN, len(request.payload)
+        ):
             effects.append(Reply(request.reply_to, OperationStatus.OVERLOADED))
         elif is_hint and not self._take_hint(now, key, len(key) + len(record)):
             effects.append(Reply(request.reply_to, ReplicaStatus.HINTS_FULL))
@@ -150,7 +153,7 @@ class Replica:
         if not (is_hint or flags & REPAIR or is_whole):
             effects.append(Reply(request.reply_to, OperationStatus.NOT_READY))
             return
-        if not self._backlog.take(_work_of(request), len(key)):
+        if not self._backlog.take(BULK if request.lane is BULK_LANE else BEGUN, len(key)):
             effects.append(Reply(request.reply_to, OperationStatus.OVERLOADED))
             return
         space = Space.HINT if is_hint else Space.DATA
@@ -206,10 +209,6 @@ class Replica:
 
     def next_deadline(self) -> int | None:
         return None
-
-
-def _work_of(request: Asked) -> Work:
-    return Work.BULK if request.lane is Lane.BULK else Work.BEGUN
 
 
 def _failure_of(result: object) -> Failure:

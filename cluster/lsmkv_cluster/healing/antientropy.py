@@ -282,7 +282,7 @@ class AntiEntropy:
         found = [self._scrubber.next_deadline()]
         found += [repair.next_deadline() for repair, _ in self._rounds.values()]
         if self._may_begin and (due_ms := self._schedule.next_deadline()) is not None:
-            found.append(max(due_ms, self._postponed_ms))
+            found.append(due_ms if due_ms > self._postponed_ms else self._postponed_ms)
         return min((due_ms for due_ms in found if due_ms is not None), default=None)
 
     # --- rounds

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 from lsmkv_cluster.storage.storage_orders import Failure, Merge, Merged, Mint, Order, Read, Result
 
@@ -63,13 +62,6 @@ class Work(IntEnum):
     BEGUN = 2
 
 
-class _Waiting(NamedTuple):
-    since_ms: int
-    depth: int  # operations that the store had to do until this one was done
-    operations: int
-    size: int
-
-
 class Backlog:
     """`look` at the beginning of each step of the node, its start included. All numbers are as of
     that moment, and of what was ordered and taken since."""
@@ -80,7 +72,9 @@ class Backlog:
         self.size = 0
         self.refused = 0  # since the start
         self.is_overloaded = False
-        self._waiting: dict[int, _Waiting] = {}
+        # Since when, operations that the store had to do until this was done, of this order, bytes.
+        # A plain tuple, because there is one for each order.
+        self._waiting: dict[int, tuple[int, int, int, int]] = {}
         self._taken = 0  # operations that will be ordered in this step
         self._taken_size = 0
         self._now_ms = 0
@@ -112,24 +106,28 @@ class Backlog:
     # --- taking
 
     def look(self, now_ms: int) -> None:
-        settings, refused_ms = self.settings, self._refused_ms
         self._now_ms = now_ms
         self._taken = self._taken_size = 0
         self._is_stalled = False
-        if self._waiting:
-            oldest = next(iter(self._waiting.values()))
-            waited_ms = now_ms - oldest.since_ms
-            self._is_stalled = waited_ms >= settings.wait_max_ms
-            if waited_ms > settings.wait_target_ms:
-                # All that waits may be done in one batch with it, but has not been so far.
-                self._set_limit(min(self._limit, self._allowed(self.count, waited_ms)))
-        if self.is_overloaded:
-            self.is_overloaded = refused_ms is not None and now_ms < refused_ms + settings.calm_ms
+        for since_ms, _, _, _ in self._waiting.values():
+            if now_ms - since_ms > self.settings.wait_target_ms:
+                self._has_waited_long(now_ms - since_ms)
+            break  # the oldest is the first
+        if self.is_overloaded and self._refused_ms is not None:
+            self.is_overloaded = now_ms < self._refused_ms + self.settings.calm_ms
+
+    def _has_waited_long(self, waited_ms: int) -> None:
+        """All that waits may be done in one batch with the oldest, but has not been so far."""
+        self._is_stalled = waited_ms >= self.settings.wait_max_ms
+        self._set_limit(min(self._limit, self._allowed(self.count, waited_ms)))
 
     def woke(self) -> None:
         """The node was asleep, and so was everything else."""
         now_ms = self._now_ms
-        self._waiting = {n: w._replace(since_ms=now_ms) for n, w in self._waiting.items()}
+        self._waiting = {
+            number: (now_ms, depth, count, size)
+            for number, (_, depth, count, size) in self._waiting.items()
+        }
         self._is_stalled = False
 
     def has_room(self, work: Work, size: int = 0) -> bool:
@@ -141,7 +139,14 @@ class Backlog:
 
     def take(self, work: Work, size: int) -> bool:
         """One operation that is going to be ordered in this step; False: it must not be."""
-        if self.has_room(work, size):
+        count = self.count + self._taken
+        if not self._is_stalled and (
+            count == 0
+            or (
+                count < self._limits[work]
+                and self.size + self._taken_size + size <= self._sizes[work]
+            )
+        ):
             self._taken += 1
             self._taken_size += size
             return True
@@ -162,12 +167,22 @@ class Backlog:
     # --- what the store does
 
     def ordered(self, number: int, order: Order) -> None:
-        count, size = _weight(order)
+        """The values of a Mint are those of calls, whose bytes are bounded themselves."""
+        count, size = 1, 0
+        if isinstance(order, Merge):
+            count = len(order.records)
+            for key, record in order.records:
+                size += len(key) + len(record)
+        elif isinstance(order, Mint | Read):
+            count = len(order.keys)
         self.count += count
         self.size += size
-        self._taken = max(0, self._taken - count)
-        self._taken_size = max(0, self._taken_size - size)
-        self._waiting[number] = _Waiting(self._now_ms, self.count, count, size)
+        if self._taken > count:
+            self._taken -= count
+            self._taken_size -= size
+        else:
+            self._taken = self._taken_size = 0
+        self._waiting[number] = self._now_ms, self.count, count, size
 
     def done(self, number: int, result: Result) -> None:
         since_ms, depth, count, size = self._waiting.pop(number)
@@ -191,13 +206,3 @@ class Backlog:
         least, most = self.settings.operation_count_min, self.settings.operation_count_max
         self._limit = min(max(limit, least), most)
         self._limits = self._shares(self._limit)
-
-
-def _weight(order: Order) -> tuple[int, int]:
-    """Operations and bytes. The values of a Mint are those of calls, which are bounded
-    themselves."""
-    if isinstance(order, Merge):
-        return len(order.records), sum([len(key) + len(record) for key, record in order.records])
-    if isinstance(order, Mint | Read):
-        return len(order.keys), 0
-    return 1, 0

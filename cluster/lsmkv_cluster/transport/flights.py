@@ -42,30 +42,28 @@ class FlightSettings:
 class Flight:
     """What one peer has been asked on one lane and has not answered."""
 
-    __slots__ = ("_crowded", "_limits", "_peer", "count", "size")
+    __slots__ = ("_crowded", "_peer", "count", "size")
 
-    def __init__(self, peer: MemberId, limits: FlightLimits, crowded: set[MemberId]) -> None:
+    def __init__(self, peer: MemberId, crowded: set[MemberId]) -> None:
         self._peer = peer
-        self._limits = limits
         self._crowded = crowded
         self.count = 0
         self.size = 0
-
-    def take(self, size: int) -> bool:
-        limits = self._limits
-        is_beyond = self.count >= limits.count_max or self.size + size > limits.size_max_bytes
-        if is_beyond and self.count:
-            self._crowded.add(self._peer)
-            return False
-        self.count += 1
-        self.size += size
-        return True
 
     def give_back(self, size: int) -> None:
         self.count -= 1
         self.size -= size
         if self._crowded:
             self._crowded.discard(self._peer)
+
+
+class _Lane:
+    __slots__ = ("by_peer", "count_max", "size_max")
+
+    def __init__(self, limits: FlightLimits) -> None:
+        self.count_max = limits.count_max
+        self.size_max = limits.size_max_bytes
+        self.by_peer: dict[MemberId, Flight] = {}
 
 
 class Flights:
@@ -75,13 +73,21 @@ class Flights:
     def __init__(self, settings: FlightSettings | None = None) -> None:
         settings = settings or FlightSettings()
         self.crowded: set[MemberId] = set()
-        self._limits = {lane: settings.of(lane) for lane in Lane}
-        self._by_lane: list[dict[MemberId, Flight]] = [{} for _ in range(max(Lane) + 1)]
+        self._lanes = {lane: _Lane(settings.of(lane)) for lane in Lane}
 
-    def of(self, peer: MemberId, lane: Lane) -> Flight:
-        by_peer = self._by_lane[lane]
-        flight = by_peer.get(peer)
+    def take(self, peer: MemberId, lane: Lane, size: int) -> Flight | None:
+        """Where one question of `size` bytes has its place, to be given back; None: nowhere."""
+        flights = self._lanes[lane]
+        flight = flights.by_peer.get(peer)
         if flight is None:
             crowded = self.crowded if lane is Lane.DATA else set()
-            flight = by_peer[peer] = Flight(peer, self._limits[lane], crowded)
+            flight = flights.by_peer[peer] = Flight(peer, crowded)
+        elif flight.count and (
+            flight.count >= flights.count_max or flight.size + size > flights.size_max
+        ):
+            if lane is Lane.DATA:
+                self.crowded.add(peer)
+            return None
+        flight.count += 1
+        flight.size += size
         return flight

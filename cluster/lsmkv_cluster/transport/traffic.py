@@ -50,6 +50,7 @@ from lsmkv_cluster.transport.wire import LANE_LIMITS, Frame, FrameKind, Lane
 __all__ = ["REQUEST_LIFETIME_MAX_MS", "Incoming", "Traffic"]
 
 REQUEST_LIFETIME_MAX_MS = 30_000
+REQUEST, RESPONSE = FrameKind.REQUEST, FrameKind.RESPONSE
 CALL_ID = Struct("<Q")
 EARLY_MAX = 4096  # requests that wait for a document
 EPOCHLESS = frozenset({Machine.CONNECTION, Machine.MEMBERSHIP, Machine.TOPOLOGY})
@@ -86,15 +87,6 @@ class Incoming(NamedTuple):
     answers: dict[int, list[Answered | Unanswered]]
 
 
-class _Packet(NamedTuple):
-    """What may share a frame."""
-
-    to: MemberId
-    lane: Lane
-    kind: FrameKind
-    deadline_ms: int
-
-
 class Traffic:
     """`clock_offset_ms(peer)`: how far the peer's wall clock is ahead of ours. `first_call_id`
     differs from run to run, so that nothing of an earlier one is taken for an answer."""
@@ -120,7 +112,8 @@ class Traffic:
         self._flights = flights or Flights()
         self._refused: list[int] = []  # calls of this step that are beyond what a peer is sent
         self._unsent: set[int] = set()  # calls that were not sent, and whose asker does not know
-        self._packets: dict[_Packet, list[Operation]] = {}
+        # By what may share a frame, the last being the deadline of requests.
+        self._packets: dict[tuple[MemberId, Lane, FrameKind, int], list[Operation]] = {}
         self._early: list[_Early] = []
         self._newest: tuple[MemberId, int] | None = None
 
@@ -143,54 +136,52 @@ class Traffic:
     def ask(self, machine: int, ask: Ask) -> None:
         call_id = self._next_call_id
         self._next_call_id += 1
-        flight, size = self._flights.of(ask.to, ask.lane), len(ask.payload)
-        if not flight.take(size):
-            self._pending[call_id] = _Pending(machine, ask.token, ask.to, None, 0)
+        size = len(ask.payload)
+        flight = self._flights.take(ask.to, ask.lane, size)
+        self._pending[call_id] = _Pending(machine, ask.token, ask.to, flight, size)
+        if flight is None:
             self._refused.append(call_id)
             return
-        self._pending[call_id] = _Pending(machine, ask.token, ask.to, flight, size)
         self._timers.start(call_id, ask.deadline_ms)
-        packet = _Packet(ask.to, ask.lane, FrameKind.REQUEST, ask.deadline_ms)
+        packet = ask.to, ask.lane, REQUEST, ask.deadline_ms
         operation = Operation(ask.opcode, CALL_ID.pack(call_id) + ask.payload, ask.flags)
         self._packets.setdefault(packet, []).append(operation)
 
     def reply(self, reply: Reply) -> None:
         to = reply.reply_to
         assert isinstance(to, _ReplyTo)
-        packet = _Packet(to.peer, to.lane, FrameKind.RESPONSE, 0)
+        packet = to.peer, to.lane, RESPONSE, 0
         operation = Operation(to.opcode, to.call_id + reply.payload, 0, reply.status)
         self._packets.setdefault(packet, []).append(operation)
 
     def flush(self, now: Now) -> list[FrameOut]:
         """The frames of all that was asked and replied since the last time."""
         frames: list[FrameOut] = []
-        for packet, operations in self._packets.items():
+        for (to, lane, kind, due_ms), operations in self._packets.items():
             deadline_ms = 0
-            if packet.kind is FrameKind.REQUEST:
-                deadline_ms = max(1, now.wall_ms + packet.deadline_ms - now.ms)
-            for part in self._parts(now, packet, operations):
-                frame = Frame(
-                    packet.kind, packet.lane, self._cluster_id, part, self._epoch, deadline_ms
-                )
-                frames.append(FrameOut(packet.to, frame))
+            if kind is REQUEST:
+                deadline_ms = max(1, now.wall_ms + due_ms - now.ms)
+            for part in self._parts(now, lane, kind, operations):
+                frame = Frame(kind, lane, self._cluster_id, part, self._epoch, deadline_ms)
+                frames.append(FrameOut(to, frame))
         self._packets = {}
-        for call_id in self._refused:
-            if call_id in self._pending:
+        if self._refused:
+            for call_id in filter(self._pending.__contains__, self._refused):
                 self._give_up_sending(now, call_id)
-        self._refused.clear()
+            self._refused.clear()
         return frames
 
     def _parts(
-        self, now: Now, packet: _Packet, operations: list[Operation]
+        self, now: Now, lane: Lane, kind: FrameKind, operations: list[Operation]
     ) -> Iterable[tuple[Operation, ...]]:
         """The list cut into what fits a frame of the lane."""
-        limits = LANE_LIMITS[packet.lane]
+        limits = LANE_LIMITS[lane]
         part: list[Operation] = []
         size = 0
         for operation in operations:
             needed = OPERATION_HEADER_SIZE + len(operation.payload)
             if needed > limits.body_size_max:
-                if packet.kind is FrameKind.REQUEST:
+                if kind is REQUEST:
                     self._give_up_sending(now, _call_id_of(operation))
                 continue
             full = len(part) == limits.operation_count_max or size + needed > limits.body_size_max
@@ -275,9 +266,9 @@ class Traffic:
 
     def lost(self, peer: MemberId, into: Incoming) -> None:
         """The connection to a peer went away: nothing that was asked there will be answered."""
-        for packet in [packet for packet in self._packets if packet.to == peer]:
+        for packet in [packet for packet in self._packets if packet[0] == peer]:
             operations = self._packets.pop(packet)
-            if packet.kind is FrameKind.REQUEST:
+            if packet[2] is FrameKind.REQUEST:
                 unsent = [_call_id_of(operation) for operation in operations]
                 self._give_up([id for id in unsent if id in self._pending], into, never_sent=True)
         self._early = [early for early in self._early if early.peer != peer]
