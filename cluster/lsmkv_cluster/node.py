@@ -113,6 +113,7 @@ class Node:
         self._adopting: Topology | None = None
         self._describe_ms = 0
         self._due_ms = 0  # at the start
+        self._given = 0  # times that a machine has done something
         self._out: list[NodeEffect] = []
 
     def _seal_as(self, start_number: int) -> None:
@@ -171,16 +172,32 @@ class Node:
             self._call(now, calls)
         if now.ms >= self._describe_ms or self._backlog.is_overloaded is not self._was_overloaded:
             self._describe(now)
-        for number, part in self._active():
-            due_ms = part.next_deadline()
-            if due_ms is not None and due_ms <= now.ms:
-                self._give(number, part.tick(now))
+        due = self._tick(now)
+        given = self._given
         self._take_outputs(now)
         self._persist_identity(now)
         self._out += self._traffic.flush(now)
-        self._due_ms = self._next_deadline()
+        if self._given != given:
+            due = [part.next_deadline() for _, part in self._active()]
+        due.append(self._traffic.next_deadline())
+        self._due_ms = min([ms for ms in due if ms is not None] + [self._describe_ms])
         out, self._out = self._out, []
         return out
+
+    def _tick(self, now: Now) -> list[int | None]:
+        """When machines are due next, as long as nobody does anything more: it takes a while to ask
+        them all."""
+        due: list[int | None] = []
+        has_ticked = False
+        for number, part in self._active():
+            due_ms = part.next_deadline()
+            due.append(due_ms)
+            if due_ms is not None and due_ms <= now.ms:
+                has_ticked = True
+                self._give(number, part.tick(now))
+        if has_ticked:
+            due = [part.next_deadline() for _, part in self._active()]
+        return due
 
     def _dispatch(self, now: Now, incoming: Incoming) -> None:
         machines = self.parts.machines
@@ -266,11 +283,6 @@ class Node:
         """When the next step is due, even if nothing happens."""
         return self._due_ms
 
-    def _next_deadline(self) -> int:  # once a step, as it takes a while
-        due = [part.next_deadline() for _, part in self._active()]
-        due.append(self._traffic.next_deadline())
-        return min([ms for ms in due if ms is not None] + [self._describe_ms])
-
     def _describe(self, now: Now) -> None:
         self._describe_ms = now.ms + self.settings.describe_interval_ms
         self._was_overloaded = self._backlog.is_overloaded
@@ -354,6 +366,7 @@ class Node:
     # --- effects
 
     def _give(self, machine: int, effects: Sequence[Effect | ClientReply]) -> None:
+        self._given += 1
         for effect in effects:
             if isinstance(effect, Ask):
                 self._traffic.ask(machine, effect)
@@ -380,3 +393,4 @@ class Node:
         if actors.identity.start_number != self._announced:
             self._seal_as(actors.identity.start_number)
             parts.announced_again(self._announced)
+            self._given += 1
