@@ -29,13 +29,14 @@ acceptor crdt firsts proposer storage_orders
 backlog damage hint_pass hint_survey partition_trees planner ports replica_messages resolve
     store_failures store_marks
 adoption antientropy_repair_messages copies deletions hints merging peer_clocks peers
-    recovery replica requests revoting starting tombstone_messages topology_changes voter
-    write_back
-calls changes clock_watch collect_answers document_fetch member_table paxos_answers
-    proposals repair_records store token_listing tombstone_limits transition_rules
+    recovery replica requests revoting rounds_served starting tombstone_messages
+    topology_changes voter write_back
+calls changes clock_watch collect_answers document_fetch member_table open_orders
+    paxos_answers proposals repair_records rules store token_listing tombstone_limits
+    transition_rules
 antientropy_answers collecting conductor confirming driver_ports gossip member_report minter
     prober read_state repair repair_schedule store_opening
-asking document_keeper expiring handing_over hearsay scrub traffic writing
+asking callers document_keeper expiring handing_over hearsay scrub traffic writing
 antientropy membership reading tombstones
 coordinator
 boot

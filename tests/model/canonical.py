@@ -25,7 +25,7 @@ __all__ = ["canonical"]
 LEFT_OUT = {
     *("_next_id", "_episodes", "episode"),  # names
     *("_rules", "_settings", "_secret", "limits", "_minter", "_asking"),
-    *("_timers", "_latencies", "_budget", "_look_ms", "_begun"),  # time
+    *("_timers", "_latencies", "_budget", "_look_ms", "_begun", "_pace"),  # time
     *("mended", "counters", "found"),
 }
 PLAIN = (int, str, bytes, float, type(None))

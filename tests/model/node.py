@@ -46,6 +46,7 @@ from lsmkv_cluster.ports import (
 )
 from lsmkv_cluster.reconfiguration.paxos_messages import MemberReport
 from lsmkv_cluster.storage.storage_orders import Lack, Merge, Mint, Order, Space, Sync
+from lsmkv_cluster.transport.flights import Flights
 from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.record_format import decode
 from tests.model import messages
@@ -74,8 +75,10 @@ class ModelParts(Parts):
         self.gone = set()
         self.serves = True
         self._broken = setting.broken
-        nothing: Any = SimpleNamespace(follow=lambda *_: [])
+        nothing: Any = SimpleNamespace(follow=lambda *_: [], load=lambda _: 0)
         self.membership = self.antientropy = self.tombstones = nothing
+        always: Any = SimpleNamespace(take=lambda *_: True, has_room=lambda *_: True)
+        self.backlog, self.flights = always, Flights()
         report: Any = SimpleNamespace(count=0, is_counted=True)
         hints: Any = SimpleNamespace(follow=lambda *_: None, report=report)
         hints.keep, hints.accepts = lambda *_: None, lambda size: True
