@@ -23,13 +23,13 @@ coding deletion keyspaces members operations slots visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key
     gossip_messages hint_budget latency owners pace quorum record_format ring site
     start_messages wire
-antientropy_exchange balance context fair flights handshake own_state repair_rounds topology
+antientropy_exchange balance context fair flights handshake own_state topology
 actor evidence handover minting paxos_messages repair_pairs savings topology_format view
 acceptor crdt firsts proposer storage_orders
 backlog damage hint_pass hint_survey partition_trees planner ports replica_messages resolve
     store_failures store_marks
 adoption antientropy_repair_messages copies deletions hints merging peer_clocks peers
-    recovery replica requests revoting rounds_served starting tombstone_messages
+    recovery repair_rounds replica requests revoting rounds_served starting tombstone_messages
     topology_changes voter write_back
 calls changes clock_watch collect_answers document_fetch member_table open_orders
     paxos_answers proposals repair_records rules store token_listing tombstone_limits

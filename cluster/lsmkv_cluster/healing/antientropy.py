@@ -213,10 +213,12 @@ class AntiEntropy:
             ):
                 effects.append(Reply(request.reply_to, OperationStatus.OVERLOADED))
                 continue
-            effect, compared = self._answers.asked(request)
+            effect, compared, is_over = self._answers.asked(request)
             effects.append(effect)
             if compared is not None:
                 self._schedule.was_asked(now.ms, compared, request.peer)
+            if is_over:
+                self._served.over(request)
         return effects
 
     def answered(self, now: Now, answers: Sequence[Answered | Unanswered]) -> list[Effect]:

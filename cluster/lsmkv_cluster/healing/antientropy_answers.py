@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.coordination.replica_messages import ReplicaStatus, encode_failure
@@ -22,6 +23,7 @@ from lsmkv_cluster.healing.antientropy_exchange import answer
 from lsmkv_cluster.healing.antientropy_messages import (
     COMPARE,
     WHOLE,
+    Outcome,
     decode_question,
     encode_answer,
 )
@@ -52,7 +54,15 @@ from lsmkv_cluster.storage.storage_orders import (
     Sync,
 )
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "Given"]
+
+
+class Given(NamedTuple):
+    """The answer to a question, or the order that leads to it."""
+
+    effect: Effect
+    compared: int | None = None  # the partition, if its tree was
+    is_over: bool = False  # nobody has a reason to ask on about this tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +124,17 @@ class Answers:
         """The copy is another one now, or may have lost something."""
         self._copies.pop(partition, None)
 
-    def asked(self, asked: Asked) -> tuple[Effect, int | None]:
-        """The answer or the order that leads to it; and the partition, if a tree was compared."""
+    def asked(self, asked: Asked) -> Given:
         try:
             if asked.opcode not in (COMPARE, LIST, SYNC):
-                return Reply(asked.reply_to, OperationStatus.UNKNOWN_OPCODE), None
+                return Given(Reply(asked.reply_to, OperationStatus.UNKNOWN_OPCODE))
             if asked.flags & ~(WHOLE if asked.opcode == COMPARE else 0):
-                return Reply(asked.reply_to, OperationStatus.UNKNOWN_FLAGS), None
+                return Given(Reply(asked.reply_to, OperationStatus.UNKNOWN_FLAGS), is_over=True)
             if asked.opcode == COMPARE:
                 return self._compare(asked)
-            return self._list(asked) if asked.opcode == LIST else self._sync(asked), None
+            return Given(self._list(asked) if asked.opcode == LIST else self._sync(asked))
         except Malformed:
-            return Reply(asked.reply_to, OperationStatus.MALFORMED), None
+            return Given(Reply(asked.reply_to, OperationStatus.MALFORMED), is_over=True)
 
     def stored(self, serial: int, result: Result) -> tuple[list[Effect], int | None]:
         """The answer, or one more order; and the partition, if it cannot be read."""
@@ -145,17 +154,18 @@ class Answers:
         reply = Reply(found.reply_to, ReplicaStatus.FAILED, encode_failure(failure))
         return [reply], found.partition if failure is Failure.CORRUPT else None
 
-    def _compare(self, asked: Asked) -> tuple[Effect, int | None]:
+    def _compare(self, asked: Asked) -> Given:
         question = decode_question(asked.payload)
         partition = self._kept(question.start)
         if partition is None:
-            return Reply(asked.reply_to, ReplicaStatus.NOT_OWNER), None
+            return Given(Reply(asked.reply_to, ReplicaStatus.NOT_OWNER), is_over=True)
         if self._is_stale(asked, partition):
-            return Reply(asked.reply_to, OperationStatus.STALE_EPOCH), None
+            return Given(Reply(asked.reply_to, OperationStatus.STALE_EPOCH), is_over=True)
         if partition in self._unsettled or (asked.flags & WHOLE and not self._is_whole(partition)):
-            return Reply(asked.reply_to, OperationStatus.NOT_READY), None
+            return Given(Reply(asked.reply_to, OperationStatus.NOT_READY), is_over=True)
         found = answer(self._trees(partition), question)
-        return Reply(asked.reply_to, OperationStatus.DONE, encode_answer(found)), partition
+        reply = Reply(asked.reply_to, OperationStatus.DONE, encode_answer(found))
+        return Given(reply, partition, is_over=found.outcome is Outcome.EQUAL)
 
     def _list(self, asked: Asked) -> Effect:
         question = decode_list_question(asked.payload)

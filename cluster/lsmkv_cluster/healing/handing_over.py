@@ -21,7 +21,7 @@ from lsmkv_cluster.healing.antientropy_sync_messages import (
     encode_sync_question,
 )
 from lsmkv_cluster.healing.repair import Repair
-from lsmkv_cluster.healing.repair_rounds import Outcome, RoundReport
+from lsmkv_cluster.healing.repair_rounds import Outcome, RoundReport, refusal
 from lsmkv_cluster.ports import Answered, Ask, Effect, Now, Unanswered
 from lsmkv_cluster.storage.storage_orders import Result
 from lsmkv_cluster.transport.wire import Lane
@@ -62,7 +62,8 @@ class HandOver:
             if self._copy is not None:
                 return self._repair.start(now)
             plan = self._repair.plan
-            self.report = RoundReport(plan.partition, plan.peer, Outcome.GAVE_UP)
+            outcome = refusal(answer) if isinstance(answer, Answered) else Outcome.GAVE_UP
+            self.report = RoundReport(plan.partition, plan.peer, outcome)
             return []
         if serial == _LAST:
             assert self._repair.report is not None

@@ -44,7 +44,7 @@ from lsmkv_cluster.healing.antientropy_repair_messages import (
     encode_list_question,
 )
 from lsmkv_cluster.healing.repair_records import Came, RecordRepair, RepairSettings
-from lsmkv_cluster.healing.repair_rounds import Outcome, RoundPlan, RoundReport
+from lsmkv_cluster.healing.repair_rounds import Outcome, RoundPlan, RoundReport, refusal
 from lsmkv_cluster.healing.token_listing import BothSides, Next
 from lsmkv_cluster.ports import Answered, Ask, Effect, Now, StoreOrder, Unanswered
 from lsmkv_cluster.storage.engine_key import TokenRange
@@ -111,6 +111,7 @@ class Repair:
         self._is_equal = False
         self._is_complete = True  # nothing was left out so far
         self._has_given_up = False
+        self._is_refused = False
         self._is_corrupt = False
         self._has_lost_dot = False
         self._invalid = 0
@@ -187,6 +188,7 @@ class Repair:
             return []  # the exchange asks again in its time
         if not answer.is_done:
             self._is_comparing = False
+            self._is_refused = refusal(answer) is Outcome.REFUSED
             self._give_up()
             return []
         try:
@@ -351,7 +353,7 @@ class Repair:
         records = self._records
         has_failed = records.pull_failures + records.push_failures > 0
         if self._has_given_up:
-            return Outcome.GAVE_UP
+            return Outcome.REFUSED if self._is_refused else Outcome.GAVE_UP
         if self._is_equal:
             return Outcome.EQUAL
         if not self._is_complete and records.pulled + records.pushed > 0:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lsmkv_cluster.healing.antientropy_messages import WHOLE
+from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.ports import Answered
 from lsmkv_cluster.storage.engine_key import TokenRange
 
-__all__ = ["Outcome", "RoundPlan", "RoundReport"]
+__all__ = ["Outcome", "RoundPlan", "RoundReport", "refusal"]
 
 
 class Outcome(Enum):
@@ -20,6 +22,15 @@ class Outcome(Enum):
     CUT_OFF = "a bound was reached, and the rest is for the next round"
     INCOMPLETE = "some records could not be pulled or pushed"
     GAVE_UP = "the peer, or the store here, did not do its part"
+    REFUSED = "the peer cannot take part now: too much to do, or a copy that is not whole"
+
+
+NOT_NOW = (OperationStatus.OVERLOADED, OperationStatus.NOT_READY)
+
+
+def refusal(answer: Answered) -> Outcome:
+    """How a round ends that was refused."""
+    return Outcome.REFUSED if answer.status in NOT_NOW else Outcome.GAVE_UP
 
 
 @dataclass(frozen=True, slots=True)

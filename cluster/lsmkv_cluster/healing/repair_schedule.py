@@ -6,7 +6,8 @@
   that co-owner was met; and those that are to be handed over, until the peer was given all.
 - When a partition moves, its pairs are forgotten, and those of its new place begin.
 - A round that was cut off goes on at once. One that failed is repeated after a while that doubles
-  each time, up to a period. A peer that cannot be reached is looked for every `poll_ms`.
+  each time, up to a period; one that was refused for the moment, up to a few seconds. A peer that
+  cannot be reached is looked for every `poll_ms`.
 - One round at a time for a partition: two peers would be asked for the same records.
 """
 
@@ -24,6 +25,8 @@ from lsmkv_cluster.ports import Random
 
 __all__ = ["AntiEntropySettings", "Pair", "RepairSchedule"]
 
+REFUSED_DOUBLINGS_MAX = 2
+
 
 @dataclass(frozen=True, slots=True)
 class AntiEntropySettings:
@@ -32,7 +35,7 @@ class AntiEntropySettings:
     repair: RepairSettings = field(default_factory=RepairSettings)
     period_ms: int = 600_000
     exchange_count_max: int = 4  # rounds at a time that this node begins
-    served_count_max: int = 16  # rounds at a time that others have begun with it
+    served_count_max: int = 32  # rounds at a time that others have begun with it
     retry_ms: int = 1000  # after a failure; doubled from one to the next, up to a period
     poll_ms: int = 1000  # between two looks for peers that could not be reached
     list_open_max: int = 64  # lists for peers at a time
@@ -215,7 +218,8 @@ class RepairSchedule:
             pair.failures = 0
             own_ms = int(settings.period_ms * (0.9 + 0.2 * self._random.random()))
             return own_ms if pair.asks else own_ms + settings.period_ms
-        delay_ms = min(settings.retry_ms << min(pair.failures, 32), settings.period_ms)
+        doublings = REFUSED_DOUBLINGS_MAX if outcome is Outcome.REFUSED else 32
+        delay_ms = min(settings.retry_ms << min(pair.failures, doublings), settings.period_ms)
         pair.failures += 1
         return int(delay_ms * (0.9 + 0.2 * self._random.random()))
 

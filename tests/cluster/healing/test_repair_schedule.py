@@ -114,6 +114,21 @@ def test_what_was_cut_off_goes_on_and_what_failed_waits_longer_and_longer():
     assert pair.failures == 0
 
 
+def test_who_cannot_take_part_now_is_asked_again_soon():
+    schedule = RepairSchedule([PairPlan(0, b"z")], b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    schedule.become_not_ready(0, [0])
+    now_ms = 0
+    for expected_ms in (100, 200, 400, 400, 400):
+        pair = schedule.next_pair(now_ms, everyone)
+        assert pair is not None
+        schedule.ended(now_ms, pair, Outcome.REFUSED)
+        due_ms = schedule.next_deadline()
+        assert due_ms is not None
+        assert 0.89 * expected_ms <= due_ms - now_ms <= 1.1 * expected_ms
+        now_ms = due_ms
+
+
 def test_a_peer_that_is_away_is_looked_for():
     schedule = make_schedule()
     schedule.become_not_ready(0, [0])

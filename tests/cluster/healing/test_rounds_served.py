@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lsmkv_cluster.healing.antientropy_messages import COMPARE, Question, encode_question
-from lsmkv_cluster.healing.rounds_served import RoundsServed
+from lsmkv_cluster.healing.rounds_served import IDLE_MAX_MS, RoundsServed
 from lsmkv_cluster.ports import Asked
 
 
@@ -26,6 +26,16 @@ def test_those_that_run_go_on_and_count_until_their_last_deadline():
     assert not served.takes(189, question(b"b", 1, 300), is_busy=False)
     assert served.takes(190, question(b"b", 1, 300), is_busy=False)
     assert not served.takes(190, question(b"a", 1, 300, step=2), is_busy=False)
+
+
+def test_one_that_is_over_or_idle_makes_room():
+    served = RoundsServed(1)
+    assert served.takes(0, question(b"a", 1, 9_000), is_busy=False)
+    assert not served.takes(0, question(b"b", 1, 9_000), is_busy=False)
+    served.over(question(b"a", 1, 9_000))
+    assert served.takes(1, question(b"b", 1, 9_000), is_busy=False)
+    assert not served.takes(1 + IDLE_MAX_MS - 1, question(b"a", 2, 9_000), is_busy=False)
+    assert served.takes(1 + IDLE_MAX_MS, question(b"a", 2, 9_000), is_busy=False)
 
 
 def test_none_begins_while_the_node_has_too_much_to_do():
