@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -582,33 +582,3 @@ def test_a_list_that_the_store_refuses():
     watched.run(PERIOD_MS)
     assert watched.rounds()[0].outcome is Outcome.GAVE_UP
     assert (other, Quarantined(0)) in watched.outputs
-
-
-# --- more than the store can do ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_node_that_has_too_much_to_do_takes_part_in_no_round_until_it_has_less(place):
-    """Neither of its own nor with others, who meet without it; then all become equal."""
-    busy: set[MemberId] = set()
-    watched = make_lab(busy=busy)
-    nodes = by_id(watched)
-    busy.add(nodes[place].id)
-    expected = diverge(nodes, 1, 20)
-    before = contents(nodes[place])
-    watched.run(3 * QUIET.period_ms)
-    assert contents(nodes[place]) == before
-    others = [node for node in nodes if node is not nodes[place]]
-    assert contents(others[0]) == contents(others[1])
-    busy.clear()
-    watched.run(3 * QUIET.period_ms)
-    assert all(contents(node) == expected for node in nodes)
-
-
-def test_no_more_rounds_of_others_than_so_many_at_once():
-    """All are met in the end, one after the other."""
-    watched = make_lab(replace(QUIET, served_count_max=1, retry_ms=100))
-    nodes = by_id(watched)
-    expected = diverge(nodes, 1, 20)
-    watched.run(4 * QUIET.period_ms)
-    assert all(contents(node) == expected for node in nodes)
