@@ -102,16 +102,7 @@ class Parts:
             may_vote=lambda: self.starting.is_settled,
         )
         self._make_coordinator(secrets.contexts)
-        self.tombstones = TombstoneCollector(
-            topology,
-            me,
-            self.minter,
-            is_ready=self.is_ready,
-            oldest_hint_ms=lambda: self.hints.report.oldest_ms,
-            clock_agrees=self._clock_agrees,
-            random=rng,
-            settings=settings.tombstones,
-        )
+        self.tombstones = self._make_collector()
         self.machines: dict[int, MachinePort] = {
             Machine.CONNECTION: self.starting,
             Machine.MEMBERSHIP: self.membership,
@@ -123,6 +114,18 @@ class Parts:
             RECOVERY: self.recovery,
             Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
         }
+
+    def _make_collector(self) -> TombstoneCollector:
+        return TombstoneCollector(
+            self.topology,
+            self.me,
+            self.minter,
+            is_ready=self.is_ready,
+            oldest_hint_ms=lambda: self.hints.report.oldest_ms,
+            clock_agrees=self._clock_agrees,
+            random=self._rng,
+            settings=self.settings.tombstones,
+        )
 
     def _make_coordinator(self, secret: bytes) -> None:
         """What serves clients and replicas."""
