@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
 admission assignment hlc keeper_settings local_health member_status refusals replay_window
-    suspicion timers vclock
+    replies suspicion timers vclock
 errors membership_settings record
 coding deletion keyspaces members operations slots visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key

@@ -1,0 +1,1 @@
+"""RESP, the protocol of Redis: what commands mean, without sockets, clocks or threads."""
