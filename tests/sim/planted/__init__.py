@@ -2,6 +2,7 @@
 
 from tests.sim.canaries import CANARIES
 from tests.sim.planted import (
+    collecting,
     deciding,
     filling,
     healing,
@@ -15,6 +16,7 @@ from tests.sim.planted import (
 
 __all__ = [
     "CANARIES",
+    "collecting",
     "deciding",
     "filling",
     "healing",

@@ -14,6 +14,7 @@ from lsmkv_cluster.healing.antientropy import AntiEntropy
 from lsmkv_cluster.healing.antientropy_answers import Answers
 from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.healing.recovery import Recovery
+from lsmkv_cluster.node import Node
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.owners import Phase
 from lsmkv_cluster.placement.topology import Topology
@@ -74,6 +75,41 @@ def calls_end_where_they_began() -> Iterator[None]:
     """What is under way when a document is adopted is answered for the place that its partition had
     before: a write for enough of the old owners, of which the new need not have one."""
     with replaced(Coordinator, "_moved", lambda self, call: call):
+        yield
+
+
+@canary("the settle order is skipped", *NOTHING_IS_LOST)
+def settle_order_is_skipped() -> Iterator[None]:
+    """Copies are compared as soon as a document is adopted, while the store still has writes to
+    carry out that were taken under the one before."""
+    before = AntiEntropy.follow
+
+    def follow(self: AntiEntropy, now: Any, topology: Topology) -> Any:
+        effects = before(self, now, topology)
+        self._is_settled = True
+        self._answers.settle()
+        return effects
+
+    with replaced(AntiEntropy, "follow", follow):
+        yield
+
+
+@canary("a removed node is listened to", "C4 resurrected", "C15 a removed node was listened to")
+def removed_node_is_listened_to() -> Iterator[None]:
+    """Frames are taken from whoever was a member once, and who was removed goes on as before: what
+    it kept for others, or has of its own, comes back with it (ScyllaDB 11217)."""
+
+    def take_frame(self: Node, now: Any, event: Any, incoming: Any) -> None:
+        self._traffic.receive(now, event.peer, event.frame, incoming)
+
+    def is_reachable(self: parts.Parts, member: MemberId) -> bool:
+        return self.membership.is_reachable(member)
+
+    with (
+        replaced(Node, "_take_frame", take_frame),
+        replaced(Node, "_retire_if_removed", lambda self: None),
+        replaced(parts.Parts, "is_reachable", is_reachable),
+    ):
         yield
 
 
@@ -210,6 +246,27 @@ def nothing_is_dropped() -> Iterator[None]:
     was deleted meanwhile is back (ScyllaDB 14823)."""
 
     with replaced(Copies, "_drop", lambda self, tokens: None):
+        yield
+
+
+@canary("drops are reported before they are durable", "C12 left behind")
+def drops_are_not_durable() -> Iterator[None]:
+    """What is not kept any more is deleted like anything else, and a loss of power before the next
+    sync brings it back to a node that has reported that it is gone."""
+    start = Node.start
+
+    def drop(self: Copies, tokens: Any) -> None:
+        keys = tokens.keys
+        with self._db.scan(keys.start, keys.stop) as scan:
+            found = [key for key, _ in scan]
+        for key in found:
+            self._db.delete(key)
+
+    def start_without_a_look(self: Node, now: Any) -> Any:
+        with replaced(Recovery, "release", lambda self: []):
+            return start(self, now)
+
+    with replaced(Copies, "_drop", drop), replaced(Node, "start", start_without_a_look):
         yield
 
 

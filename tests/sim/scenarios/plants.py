@@ -24,8 +24,9 @@ from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.node import Node
 from lsmkv_cluster.ports import Unanswered
 from lsmkv_cluster.storage.copies import Copies
+from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.partition_trees import PartitionTrees
-from lsmkv_cluster.storage.storage_orders import Entries, Failed, Failure, Scrubbed
+from lsmkv_cluster.storage.storage_orders import Drop, Entries, Failed, Failure, Read, Scrubbed
 from lsmkv_cluster.storage.store import Store
 from lsmkv_cluster.storage.store_marks import incomplete_key
 from lsmkv_cluster.swim import member_table
@@ -33,6 +34,7 @@ from lsmkv_cluster.swim.suspicion import Verdict, judge
 from lsmkv_cluster.transport.traffic import Traffic
 from lsmkv_cluster.versions import hlc, minting
 from lsmkv_cluster.versions.actor import SERIAL_BITS, ActorSource
+from lsmkv_cluster.versions.deletion import is_deleted
 from lsmkv_cluster.versions.record import ordered
 from lsmkv_cluster.versions.record_format import decode, encode
 from lsmkv_cluster.versions.vclock import Actor, Clock
@@ -43,6 +45,7 @@ from tests.sim.loop import SECOND
 __all__ = [
     "clocks_follow_anybody",
     "clocks_have_no_dots",
+    "coming_copies_collect",
     "contexts_supersede_nothing",
     "counters_restart",
     "deadlines_are_relative",
@@ -425,4 +428,30 @@ def one_accuser_is_enough() -> Iterator[None]:
         return Verdict.CONFIRMED if verdict is Verdict.EXPIRED else verdict
 
     with replaced(member_table, "judge", judged):
+        yield
+
+
+# --- members and owners change -------------------------------------------------------------------
+
+
+@contextmanager
+def coming_copies_collect() -> Iterator[None]:
+    """A copy that is being filled forgets a tombstone as soon as it has it."""
+    before = Store._merge
+
+    def merge(self: Store, order: Any) -> Any:
+        result = before(self, order)
+        keys = tuple(key for key, _ in order.records)
+        if order.space is not Space.DATA or not self.incomplete:
+            return result
+        values = self._read(Read(order.space, keys)).values
+        dead = [
+            (key, self._digest(self._scheme.engine_key(order.space, key), value))
+            for key, value in zip(keys, values, strict=True)
+            if isinstance(value, bytes) and is_deleted(decode(value))
+        ]
+        self._drop(Drop(order.space, tuple(dead)))
+        return result
+
+    with replaced(Store, "_merge", merge):
         yield
