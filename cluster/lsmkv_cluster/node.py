@@ -95,7 +95,6 @@ class Node:
         self._window = ReplayWindow()
         self._seal_as(parts.actors.identity.start_number)
         self._orders = OpenOrders(parts.actors, parts.backlog)
-        self._was_stale = False
         self._backlog = parts.backlog
         self._was_overloaded = False  # as others were told
         self._boot = boot
@@ -360,7 +359,7 @@ class Node:
             return
         actors = self.parts.actors
         actors.persisted(token.identity)
-        if actors.durable_trusted_epoch == actors.identity.trusted_epoch:
+        if actors.is_distrust_durable:
             self._out += self._orders.persisted()
 
     # --- effects
@@ -381,8 +380,9 @@ class Node:
 
     def _persist_identity(self, now: Now) -> None:
         parts, actors = self.parts, self.parts.actors
-        if parts.starting.is_stale and not self._was_stale:
-            self._was_stale = True
+        if self._orders.take_run_twice():
+            self._give(Machine.CONNECTION, parts.starting.run_twice())
+        if parts.starting.take_stale():  # neither its copies are whole, nor are its votes known
             self._give(RECOVERY, parts.recovery.lost_everything())
             self._give(Machine.TOPOLOGY, parts.keeper.distrust(now))
         if actors.effects or (self._persist_again_ms or now.ms + 1) <= now.ms:

@@ -61,6 +61,10 @@ class OpenOrders:
         """The distrust of the store is durable: what to do again."""
         return self._lost_dots.persisted()
 
+    def take_run_twice(self) -> bool:
+        """Whether another process was found to write as this node, since the last time."""
+        return self._lost_dots.take_run_twice()
+
     def refuse(self) -> list[Passed]:
         """The topology has changed: what was held back is refused."""
         return [self._passed(passed) for passed in self._lost_dots.refuse()]

@@ -48,3 +48,13 @@ def test_what_is_held_back_is_refused_when_the_topology_changes():
     orders.take(Stored(given.token, outcomes))
     assert orders.refuse() == [Passed(3, Stored("a", outcomes), MERGE)]
     assert list(orders.persisted()) == []
+
+
+def test_it_tells_once_that_this_node_runs_twice():
+    orders, _ = make()
+    given = orders.give(3, "a", MERGE)
+    orders.take(Stored(given.token, Merged((True, Failure.LOST_DOT))))
+    [again] = orders.persisted()
+    assert not orders.take_run_twice()
+    orders.take(Stored(again.token, Merged((Failure.LOST_DOT,))))
+    assert [orders.take_run_twice() for _ in range(2)] == [True, False]

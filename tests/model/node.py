@@ -278,6 +278,7 @@ class ModelNode:
                 merged = self.disk.carry_out(again.order)
                 passed = self.lost_dots.stored(Stored(again.token, merged))
                 assert passed is not None
+                assert not self.lost_dots.take_run_twice()
             self._stored(machine, Stored(token, passed.result))
 
     def _stored(self, machine: int, stored: Stored) -> None:

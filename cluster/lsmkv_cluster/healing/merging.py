@@ -4,6 +4,9 @@ When a record from elsewhere shows a dot of this store that the store lacks, the
 merge it (LOST_DOT): counting on from what is here would use dots twice. So all epochs so far are
 distrusted; once that is on stable storage the same records are merged again, and whoever ordered
 the merge gets one result, as if nothing had happened.
+
+A dot that is lost even then is of an epoch that this run has not come to: another process mints
+under the name of this store, on a copy of its disk (`take_run_twice`).
 """
 
 from __future__ import annotations
@@ -36,6 +39,12 @@ class LostDots:
         self._repeated: dict[int, _Held] = {}
         self._next_id = 0
         self.found = 0
+        self._is_run_twice = False
+
+    def take_run_twice(self) -> bool:
+        """Whether that was found since the last time."""
+        found, self._is_run_twice = self._is_run_twice, False
+        return found
 
     def ordered(self, order: StoreOrder) -> None:
         if isinstance(order.order, Merge):
@@ -84,6 +93,7 @@ class LostDots:
         outcomes = result.outcomes if isinstance(result, Merged) else ()
         for index, outcome in zip(held.again, outcomes, strict=False):
             held.outcomes[index] = outcome
+            self._is_run_twice |= outcome is Failure.LOST_DOT
         return Stored(held.token, Merged(tuple(held.outcomes)))
 
 

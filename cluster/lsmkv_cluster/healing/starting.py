@@ -11,7 +11,8 @@ answered have to do. Until then it mints nothing (actor.py), and answers no read
 
 In all these cases the store begins as a new incarnation, which is always safe. In the first three
 its copies are not whole: `is_stale` (recovery.py). Peers that were away are asked until they
-answer.
+answer. If later a write of this store turns up that it cannot have made (merging.py), its disk was
+copied, and was so before the start or runs twice: that is the same (`run_twice`).
 
 A start may end before anybody has answered: so a store keeps, on stable storage and before it asks,
 the nonces of its own starts, and knows which of those that others have seen were its own.
@@ -103,7 +104,8 @@ class Starting:
         self._is_settled = not self._waiting
         self._has_answers = False
         self._is_new = False  # this run has begun a new incarnation
-        self.is_stale = False  # the disk is not the newest there was
+        self.is_stale = False  # the disk was not the newest there was when it started
+        self._is_news = False  # that it is not the newest
 
     @property
     def is_settled(self) -> bool:
@@ -176,11 +178,22 @@ class Starting:
         if is_later or seen.sequence > self._sequence:
             if self.is_stale:
                 return []
-            self.is_stale = True
+            self.is_stale = self._is_news = True
             self._distrust(start_number)
             return [Alarm("this disk is an old copy, or has lost a part: a new incarnation")]
         self._actors.peer_answered(actor_number(peer), start_number, 0)
         return []
+
+    def run_twice(self) -> list[Effect]:
+        """Somebody else writes as this store: from now on it is another one."""
+        self._is_news = True
+        self._distrust(0)
+        return [Alarm("this node runs twice, or on a copy of its disk: a new incarnation")]
+
+    def take_stale(self) -> bool:
+        """Whether the disk was found not to be the newest, since the last time."""
+        found, self._is_news = self._is_news, False
+        return found
 
     def _distrust(self, start_number_seen: int) -> None:
         self._is_new = True

@@ -152,7 +152,14 @@ class ActorSource:
         return (
             len(self._peers) >= self._peers_needed
             and self._durable.start_number == self.identity.start_number
-            and self._durable.incarnation == self.identity.incarnation
+            and self.is_distrust_durable
+        )
+
+    @property
+    def is_distrust_durable(self) -> bool:
+        """Whether all epochs that are not to be counted on from are known to be so for ever."""
+        return (
+            self._durable.incarnation == self.identity.incarnation
             and self._durable.trusted == self.identity.trusted
         )
 

@@ -76,3 +76,37 @@ def test_a_repetition_that_fails_as_a_whole_keeps_the_refusal() -> None:
     [again] = held.persisted()
     passed = held.stored(Stored(again.token, Failed(Failure.BROKEN)))
     assert passed == Stored(1, Merged((LOST, True, True)))
+    assert not held.take_run_twice(), "the first time says nothing"
+
+
+def test_what_is_lost_even_after_the_distrust_was_made_by_somebody_else() -> None:
+    held, _ = lost_dots()
+    held.ordered(StoreOrder(1, ORDER))
+    held.stored(Stored(1, Merged((LOST, LOST, True))))
+    [again] = held.persisted()
+    assert not held.take_run_twice()
+    passed = held.stored(Stored(again.token, Merged((True, LOST))))
+    assert passed == Stored(1, Merged((True, LOST, True)))
+    assert held.take_run_twice()
+    assert not held.take_run_twice(), "it is told once"
+
+
+def test_a_document_refuses_what_waits_for_the_distrust() -> None:
+    held, _ = lost_dots()
+    held.ordered(StoreOrder(1, ORDER))
+    held.stored(Stored(1, Merged((True, LOST, Failure.FULL))))
+    assert held.refuse() == [Stored(1, Merged((True, LOST, Failure.FULL)))]
+    assert held.refuse() == [], "each is refused once"
+    assert held.persisted() == [], "and not merged after that"
+
+
+def test_a_document_refuses_what_is_being_merged_again() -> None:
+    """The store has the order; what it says comes too late for who compares copies by now."""
+    held, _ = lost_dots()
+    held.ordered(StoreOrder(1, ORDER))
+    held.stored(Stored(1, Merged((LOST, LOST, False))))
+    [again] = held.persisted()
+    assert held.refuse() == [], "its result is still to come"
+    passed = held.stored(Stored(again.token, Merged((True, True))))
+    assert passed == Stored(1, Merged((LOST, LOST, False)))
+    assert not held.take_run_twice()

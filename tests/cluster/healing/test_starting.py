@@ -148,6 +148,23 @@ def test_an_old_copy_of_the_disk_is_noticed_by_its_start_number(peer_restarts: b
     assert a.identity.incarnation != 77
     assert a.identity.start_number == 4, "above all that was seen"
     assert a.actors.may_mint
+    assert a.machine.take_stale()
+    assert not a.machine.take_stale(), "it is told once"
+
+
+def test_a_store_that_somebody_else_writes_as_begins_anew_each_time() -> None:
+    a, b = Peer(A, (B,)), Peer(B, (A,))
+    ask_all(a, {B: b}, 0)
+    incarnations = {a.identity.incarnation}
+    for times in range(2, 4):
+        assert not a.machine.take_stale()
+        assert [type(effect) for effect in a.machine.run_twice()] == [Alarm]
+        assert a.machine.take_stale()
+        assert not a.actors.may_mint, "not before it is durable"
+        a.persist()
+        assert a.actors.may_mint
+        incarnations.add(a.identity.incarnation)
+        assert len(incarnations) == times
 
 
 def test_an_old_copy_of_the_same_run_is_noticed_by_its_sequence() -> None:

@@ -188,3 +188,16 @@ def test_an_unclean_start_of_a_wiped_store():
     source = started(Identity(1, 72), ended_cleanly=False)
     assert fresh(source) == Actor(1, 72, 1 << 32 | START_S)
     assert source.identity.own() == bytes([0, 0, 0, 1, 0, 0, 0, 72])
+
+
+def test_what_was_under_way_before_a_new_incarnation_makes_no_distrust_durable():
+    """Both trust what they have from the first epoch on, and mean other epochs."""
+    source = started()
+    earlier = source.identity
+    source.distrust_disk(78)
+    source.distrust_epochs()
+    assert source.identity.trusted == earlier.trusted
+    source.persisted(earlier)
+    assert not source.is_distrust_durable
+    persist(source)
+    assert source.is_distrust_durable
