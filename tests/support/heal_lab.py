@@ -117,6 +117,7 @@ class LabNode:
     overloaded_count: int = 0  # requests of replicas that are refused from now on
     is_silent: bool = False  # takes requests and never answers
     not_ready: set[int] = field(default_factory=set)
+    lacking: set[int] = field(default_factory=set)  # partitions that are not whole here
     alarms: list[str] = field(default_factory=list)
 
 

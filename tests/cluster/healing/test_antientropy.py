@@ -87,6 +87,7 @@ def make_lab(
                 trees=node.store.tree,
                 reachable=node.lab.reachable_from(node.id),
                 not_ready=lambda: node.not_ready,
+                is_whole=lambda partition: partition not in node.lacking,
                 random=random.Random(f"{node.id.hex()} {seed}{f' {node.run}' * (node.run > 0)}"),
                 settings=settings,
                 is_busy=lambda: node.id in busy,

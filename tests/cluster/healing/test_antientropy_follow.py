@@ -125,6 +125,33 @@ def test_a_node_that_starts_while_a_partition_moves_fills_its_copy():
     assert contents(new) == expected
 
 
+def test_who_stays_confirms_when_it_is_whole_itself_and_by_whole_copies():
+    """Fewer copies. A lacks something, and is filled by whatever there is; C does until later."""
+    watched = lab_of()
+    a, _, c = nodes(watched, OLD)
+    fewer = moved(TOPOLOGY, 0, Phase.FILLING, OLD[:2])
+    a.lacking, c.lacking = {0}, {0}
+    watched.lab.adopt_all(fewer)
+    a.not_ready = {0}  # until it has confirmed
+
+    def met_by_a() -> list[tuple[bytes, bool]]:
+        found = [(o.peer, o.is_whole) for node, o in watched.of(Met) if node is a]
+        watched.outputs.clear()
+        return found
+
+    watched.run(20_000)
+    first = met_by_a()
+    assert set(first) == {(OLD[1], False), (OLD[2], False)}
+    assert len(first) > 2, "as long as it is not whole it looks again soon"
+    a.lacking = set()
+    machine(a).restart(watched.lab.now, 0)
+    watched.run(20_000)
+    assert set(met_by_a()) == {(OLD[1], True)}
+    c.lacking = set()
+    watched.run(20_000)
+    assert (OLD[2], True) in met_by_a()
+
+
 # --- what has moved begins anew, the rest goes on -------------------------------------------------
 
 

@@ -315,6 +315,19 @@ def test_all_wiped_stores_fill_each_other() -> None:
     assert all(lab.recovery.is_ready(0) for lab in labs.values())
 
 
+def test_it_is_told_once_which_copies_have_become_whole() -> None:
+    lab = Lab()
+    lab.start(Lack.LOST)
+    lab.settle()
+    lab.met(0, B, C)
+    assert lab.recovery.take_whole() == [], "not before it is durable"
+    lab.store()
+    lab.met(3, B, C)
+    lab.store(Failed(Failure.FULL))
+    assert lab.recovery.take_whole() == [0]
+    assert lab.recovery.take_whole() == []
+
+
 # --- another topology
 
 
