@@ -17,12 +17,16 @@ from lsmkv_cluster.coordination.calls import refusal
 from lsmkv_cluster.coordination.coordinator import Coordinator
 from lsmkv_cluster.coordination.requests import Reason
 from lsmkv_cluster.coordination.view import Target, View
+from lsmkv_cluster.healing.antientropy_answers import Answers
+from lsmkv_cluster.healing.antientropy_messages import WHOLE
 from lsmkv_cluster.healing.hint_budget import Receivers
 from lsmkv_cluster.healing.hint_pass import Dropped
 from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.node import Node
 from lsmkv_cluster.ports import Unanswered
+from lsmkv_cluster.reconfiguration import topology_changes
+from lsmkv_cluster.reconfiguration.voter import Voter, Voting
 from lsmkv_cluster.storage.copies import Copies
 from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.partition_trees import PartitionTrees
@@ -53,6 +57,7 @@ __all__ = [
     "empty_stores_are_ready",
     "epochs_outlive_losses",
     "errors_are_misses",
+    "forced_is_next",
     "forwards_are_repeated",
     "hints_age_out",
     "late_writes_are_minted",
@@ -69,9 +74,11 @@ __all__ = [
     "records_merge_without_dots",
     "stand_ins_count_in_strict_mode",
     "stand_ins_misses_count",
+    "the_wiped_vote",
     "times_outrank_contexts",
     "trees_do_not_follow",
     "unknown_is_called_refused",
+    "whole_copies_alone_fill",
 ]
 
 
@@ -454,4 +461,30 @@ def coming_copies_collect() -> Iterator[None]:
         return result
 
     with replaced(Store, "_merge", merge):
+        yield
+
+
+@contextmanager
+def forced_is_next() -> Iterator[None]:
+    """What is forced is one more document of the same generation, as if it had been agreed on."""
+    with replaced(topology_changes, "forced", topology_changes.successor):
+        yield
+
+
+@contextmanager
+def whole_copies_alone_fill() -> Iterator[None]:
+    """An exchange counts only with somebody who lacks nothing."""
+    before = Answers._compare
+
+    def compare(self: Answers, asked: Any) -> Any:
+        return before(self, asked._replace(flags=WHOLE))
+
+    with replaced(Answers, "_compare", compare):
+        yield
+
+
+@contextmanager
+def the_wiped_vote() -> Iterator[None]:
+    """Who has lost what it voted for votes as if it never had."""
+    with replaced(Voter, "distrust", lambda self: self._remember(Voting(None, None))):
         yield

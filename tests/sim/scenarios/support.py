@@ -6,28 +6,37 @@ A dot is written as in the histories of such losses: "A1" is the first write of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from random import Random
 
 from lsmkv import CorruptionError
 from lsmkv.filenames import FileKind
 from lsmkv.kernel import merge_batch
+from lsmkv_cluster.reconfiguration.paxos_messages import FETCH, PUBLISH
 from lsmkv_cluster.storage.engine_key import KeyScheme, Space
 from lsmkv_cluster.storage.storage_orders import Merge, Merged
+from lsmkv_cluster.transport.wire import Frame
 from lsmkv_cluster.versions.record import Kind, Record
 from lsmkv_cluster.versions.record_format import encode
 from lsmkv_cluster.versions.vclock import Actor
 from tests.sim.lab import Lab, Told
 from tests.sim.ledger import MintEvent
+from tests.sim.machine import Machine
+from tests.sim.planted import CANARIES
 
 __all__ = [
     "add",
     "clock",
+    "cloned",
     "collect_by_force",
     "damage",
+    "is_news",
     "keep_by_force",
     "minted",
     "numbers",
+    "planted",
+    "plug",
     "put_all",
     "read_modify_write",
     "shown",
@@ -158,6 +167,46 @@ def keep_by_force(lab: Lab, names: str, record: Record) -> None:
         assert machine.process is not None
         order = Merge(Space.DATA, ((lab.key, encode(record)),))
         assert ledger.carried_out(machine, machine.process.store, order) == Merged((True,))
+
+
+def planted(name: str) -> AbstractContextManager[None]:
+    """With this bug (tests/sim/planted)."""
+    return CANARIES[name].patch()
+
+
+def is_news(source: int, target: int, frame: Frame) -> bool:
+    """Of a document that was decided on."""
+    return frame.operations[0].opcode in (PUBLISH, FETCH)
+
+
+# --- machines that run twice --------------------------------------------------------------------
+
+
+@contextmanager
+def cloned(lab: Lab, name: str) -> Iterator[Machine]:
+    """Another machine under the same name, on a copy of the disk as it is now. It does not run, and
+    hears nothing. Only one of the two is left in the end."""
+    first = lab.world.machines[lab.world.names.index(name)]
+    second = Machine(lab.world, first.number, Random(f"the other {name}"))
+    second.document = first.document
+    second.disk.restore(first.disk.copy())
+    try:
+        yield second
+    finally:
+        left = lab.world.machines[first.number]
+        (second if left is first else first).disk.release()
+
+
+def plug(lab: Lab, name: str, machine: Machine) -> None:
+    """From now on it is this machine that is heard under the name; the other one waits."""
+    world, number = lab.world, lab.world.names.index(name)
+    before = world.machines[number].process
+    if before is not None:
+        before.pause()
+    world.streams.drop_all_of(number)
+    world.machines[number] = world.streams.sites[number] = machine
+    world.datagrams.receivers[number] = machine
+    machine.recover()
 
 
 # --- disks ---------------------------------------------------------------------------------------

@@ -17,20 +17,16 @@ from lsmkv_cluster.transport.wire import Frame, Lane
 from tests.sim.history import Ending
 from tests.sim.loop import MS
 from tests.sim.moving_lab import MovingLab
-from tests.sim.planted import CANARIES
 from tests.sim.scenarios.support import (
     collect_by_force,
     minted,
+    planted,
     read_modify_write,
     shown,
 )
 
 STRICT = Mode.STRICT
 FILLING, SWITCHED = Phase.FILLING, Phase.SWITCHED
-
-
-def planted(name: str):
-    return CANARIES[name].patch()
 
 
 KEYS = [b"key %d" % number for number in range(120)]
