@@ -260,7 +260,8 @@ class MoveHistory:
             if self.rng.random() < 0.8 and self._serves(other, replica.document, id):
                 self.replicas[other].held |= replica.held
                 took += 1
-        replica.has_handed_over = took > len(document.owners[0]) // 2
+        left = document.voters.intersection(document.owners[0])
+        replica.has_handed_over = took > len(left) // 2
 
     # --- documents
 

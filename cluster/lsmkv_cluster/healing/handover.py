@@ -3,8 +3,9 @@
 In phase SWITCHED the old owners that are not read any more keep their copies until everything in
 them is durable at the new ones: an acknowledged write may have reached nobody else. Anti-entropy
 does the work and tells of each peer that has been given all (antientropy.py); a partition is handed
-over when every new owner that can be reached has, and more than half of them. What a coordinator of
-an older epoch sent is refused since the switch, and what comes now goes to enough new owners, too.
+over when every new owner that can be reached has, and more than half of those that are not REMOVED,
+of whom nobody will hear any more. What a coordinator of an older epoch sent is refused since the
+switch, and what comes now goes to enough new owners, too.
 """
 
 from __future__ import annotations
@@ -55,6 +56,6 @@ class Handover:
         return tuple(p for p, given in self._given.items() if self._is_enough(p, given))
 
     def _is_enough(self, partition: int, given: set[MemberId]) -> bool:
-        owners = self._topology.owners[partition]
-        wanted = {owner for owner in owners if self._is_reachable(owner)}
-        return given >= wanted and 2 * len(given.intersection(owners)) > len(owners)
+        left = self._topology.voters.intersection(self._topology.owners[partition])
+        wanted = {owner for owner in left if self._is_reachable(owner)}
+        return given >= wanted and 2 * len(given & left) > len(left)

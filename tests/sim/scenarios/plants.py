@@ -19,11 +19,13 @@ from lsmkv_cluster.coordination.requests import Reason
 from lsmkv_cluster.coordination.view import Target, View
 from lsmkv_cluster.healing.antientropy_answers import Answers
 from lsmkv_cluster.healing.antientropy_messages import WHOLE
+from lsmkv_cluster.healing.handover import Handover
 from lsmkv_cluster.healing.hint_budget import Receivers
 from lsmkv_cluster.healing.hint_pass import Dropped
 from lsmkv_cluster.healing.hints import HintedHandoff
 from lsmkv_cluster.healing.recovery import Recovery
 from lsmkv_cluster.node import Node
+from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Unanswered
 from lsmkv_cluster.reconfiguration import topology_changes
 from lsmkv_cluster.reconfiguration.voter import Voter, Voting
@@ -74,6 +76,7 @@ __all__ = [
     "records_merge_without_dots",
     "stand_ins_count_in_strict_mode",
     "stand_ins_misses_count",
+    "the_removed_are_waited_for",
     "the_wiped_vote",
     "times_outrank_contexts",
     "trees_do_not_follow",
@@ -480,6 +483,18 @@ def whole_copies_alone_fill() -> Iterator[None]:
         return before(self, asked._replace(flags=WHOLE))
 
     with replaced(Answers, "_compare", compare):
+        yield
+
+
+@contextmanager
+def the_removed_are_waited_for() -> Iterator[None]:
+    """More than half of all new owners must have what is handed over, of whoever is left."""
+
+    def is_enough(self: Handover, partition: int, given: set[MemberId]) -> bool:
+        owners = self._topology.owners[partition]
+        return 2 * len(given.intersection(owners)) > len(owners)
+
+    with replaced(Handover, "_is_enough", is_enough):
         yield
 
 

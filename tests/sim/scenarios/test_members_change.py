@@ -10,9 +10,10 @@ from lsmkv_cluster.placement.keyspaces import Mode
 from lsmkv_cluster.placement.owners import Phase
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import AddMember, CommitStaged
-from lsmkv_cluster.transport.wire import Lane
+from lsmkv_cluster.transport.wire import Frame, FrameKind, Lane
 from tests.sim.history import Ending
 from tests.sim.moving_lab import MovingLab
+from tests.sim.scenarios import plants
 from tests.sim.scenarios.support import collect_by_force, planted, shown
 
 STRICT = Mode.STRICT
@@ -218,6 +219,42 @@ def test_fewer_copies_are_confirmed():
 def test_fewer_copies_are_confirmed_is_seen_when_planted():
     with planted("who stays does not confirm"), pytest.raises(AssertionError):
         test_fewer_copies_are_confirmed()
+
+
+def test_a_new_owner_is_removed_after_the_switch():
+    """Two owners instead of three, and one of the two is lost for good before the third has handed
+    over: that waits for the other one alone."""
+    with MovingLab(stand_ins=1) as lab:
+        assert lab.put("A", b"v", w="ALL").is_done
+        lab.hold()
+        lab.replicas(east=2)
+        row = lab.document.transitions_by_partition[lab.partition].row
+        victim, left = (lab.world.names[lab.world.numbers[id]] for id in row)
+
+        def is_handover(source: int, target: int, frame: Frame) -> bool:
+            is_asked = frame.kind is FrameKind.REQUEST and lab.world.ids[source] not in row
+            is_part = frame.operations[0].opcode >> 8 == Part.ANTIENTROPY
+            return is_asked and is_part and lab.world.names[target] == victim
+
+        with lab.watching(is_handover):
+            lab.until_phase(Phase.SWITCHED)
+        lab.kill(victim)
+        lab.until_down(victim, seen_by=left)
+        assert lab.remove(victim, via=left).outcome is Outcome.COMMITTED
+        lab.finish()
+        assert victim not in lab.row() + lab.voters()
+        assert len(lab.row()) == 2
+        for name in lab.voters():
+            assert lab.get(name).values == {b"v"}
+
+
+def test_a_new_owner_is_removed_after_the_switch_is_seen_when_planted():
+    with (
+        plants.the_removed_are_waited_for(),
+        plants.patience_is_short(),
+        pytest.raises(AssertionError, match="for moves to end"),
+    ):
+        test_a_new_owner_is_removed_after_the_switch()
 
 
 def test_a_data_centre_is_added_and_removed():

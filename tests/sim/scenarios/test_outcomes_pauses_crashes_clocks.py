@@ -10,7 +10,7 @@ from lsmkv_cluster.transport.wire import Lane
 from lsmkv_cluster.versions.resolve import hidden_count, last_writer
 from tests.sim.history import Ending
 from tests.sim.lab import Lab, Told
-from tests.sim.machine import WALL_START_MS
+from tests.sim.loop import WALL_START_MS
 from tests.sim.scenarios import plants
 from tests.sim.scenarios.support import (
     add,
