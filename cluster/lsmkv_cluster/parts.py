@@ -41,7 +41,7 @@ from lsmkv_cluster.swim.gossip_messages import Load
 from lsmkv_cluster.swim.membership import Membership
 from lsmkv_cluster.transport.flights import Flights
 from lsmkv_cluster.versions.actor import ActorSource, Identity
-from lsmkv_cluster.versions.hlc import SKEW_LIMIT_MS, HybridClock
+from lsmkv_cluster.versions.hlc import HybridClock
 
 __all__ = ["RECOVERY", "Parts"]
 
@@ -198,7 +198,8 @@ class Parts:
         """With those of most members whose clocks are known."""
         clocks = [self.membership.clock_offset_ms(peer) for peer in self.peers]
         known = [clock.offset_ms for clock in clocks if clock is not None]
-        near = sum(abs(offset_ms) <= SKEW_LIMIT_MS for offset_ms in known)
+        limit_ms = self.settings.tombstones.skew_limit_ms
+        near = sum(abs(offset_ms) <= limit_ms for offset_ms in known)
         return not self.peers or 2 * near > len(known)
 
     def _co_owners(self) -> dict[int, frozenset[MemberId]]:
