@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from tests.sim.history import ENDINGS, Call, Ending, History
-from tests.sim.loop import MS
+from tests.sim.loop import MS, true_ms
 from tests.sim.workload import Session, Workload
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Clients:
         if self.calls_left <= 0 or self._workload is None:
             return
         self.calls_left -= 1
-        planned = self._workload.next(session)
+        planned = self._workload.next(session, true_ms(self._world.loop.now_us))
         self.call(session, planned.request, planned.machine)
 
     # --- one call
@@ -103,7 +103,8 @@ class Clients:
         call = self._held[machine].pop(call_id, None)
         if call is None or self._blocked[machine]:
             return
-        call.replied = world.ledger.number
+        call.replied, call.replied_us = world.ledger.number, world.loop.now_us
+        call.clock_error_ms = world.machines[machine].wall_offset_ms
         world.loop.after(self._delay_us(), self._answered, call, answer)
 
     def disconnected(self, machine: int) -> None:

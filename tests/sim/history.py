@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Verb
 from lsmkv_cluster.placement.keyspaces import Mode
 
 __all__ = ["Call", "Ending", "History"]
@@ -44,6 +44,8 @@ class Call:
     ended: int | None = None
     ending: Ending | None = None
     answer: ClientAnswer | None = None
+    replied_us: int = 0
+    clock_error_ms: int = 0  # of the node that replied, then
     is_touched: bool = False  # a fault concerned it
 
     @property
@@ -53,6 +55,12 @@ class Call:
     @property
     def is_done(self) -> bool:
         return self.ending is Ending.DONE
+
+    @property
+    def is_delete(self) -> bool:
+        """Acknowledged, and there was something that it deleted, now or before."""
+        is_done = self.is_done and self.answer is not None and self.answer.record is not None
+        return is_done and self.request.verb is Verb.DELETE
 
     @property
     def is_strict(self) -> bool:

@@ -41,7 +41,8 @@ class FaultKind(Enum):
     WIPE = "disk wiped"
     OLD_COPY = "disk restored from an old copy"
     DAMAGED_FILE = "one file damaged"
-    # --- in stages
+    # --- in stages, and long ones
+    ABSENCE = "long absence"
     IN_TURN = "owners ill in turn"
 
 

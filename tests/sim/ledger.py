@@ -201,6 +201,7 @@ class Ledger:
         self.documents: dict[int, bytes] = {}  # by epoch
         self.fills: list[Fill] = []
         self.switches: list[Switch] = []
+        self.moved = 0  # partitions to other owners, all in all
         self._adopted_at: dict[int, int] = {}  # by epoch: by the first
         self._written: dict[int, set[bytes]] = {}  # keys, by partition
         self._synced = [0] * machine_count
@@ -264,6 +265,7 @@ class Ledger:
             for move in topology.transitions:
                 is_new = topology.placed[move.partition] == topology.epoch
                 if move.phase is Phase.SWITCHED and is_new:
+                    self.moved += 1
                     self._switched(topology, move.partition)
 
     def _switched(self, topology: Topology, partition: int) -> None:

@@ -11,10 +11,16 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["MS", "SECOND", "Loop"]
+__all__ = ["MS", "SECOND", "WALL_START_MS", "Loop", "true_ms"]
 
 MS = 1000  # microseconds
 SECOND = 1_000_000
+WALL_START_MS = 1_700_000_000_000
+
+
+def true_ms(time_us: int) -> int:
+    """What clocks show then that are right."""
+    return WALL_START_MS + time_us // MS
 
 
 class Loop:

@@ -21,15 +21,14 @@ from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Now
 from tests.sim.disk import Disk
 from tests.sim.host import Host
-from tests.sim.loop import MS, SECOND
+from tests.sim.loop import MS, SECOND, true_ms
 from tests.sim.program import NodeLike, Start, StoreLike
 
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-__all__ = ["WALL_START_MS", "Machine"]
+__all__ = ["Machine"]
 
-WALL_START_MS = 1_700_000_000_000
 BASE_MAX_MS = 1 << 40
 RETRY_US = SECOND  # of a start that failed
 DOWN_US = (SECOND, 3 * SECOND)  # after a death that nobody planned
@@ -60,8 +59,8 @@ class Machine:
     # --- clocks
 
     def now(self) -> Now:
-        now_ms = self.world.loop.now_us // MS
-        return Now(self._base_ms + now_ms, WALL_START_MS + now_ms + self.wall_offset_ms)
+        now_us = self.world.loop.now_us
+        return Now(self._base_ms + now_us // MS, true_ms(now_us) + self.wall_offset_ms)
 
     def virtual_us(self, monotonic_ms: int) -> int:
         return (monotonic_ms - self._base_ms) * MS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from lsmkv.filenames import FileKind
@@ -18,6 +19,7 @@ AGAIN_US = (50 * MS, 2 * SECOND)  # from a start on a bad disk to the next end
 COPY_AGE_US = (3 * SECOND // 2, 4 * SECOND)
 SURVIVALS = (0.0, 0.5, 0.9, 1.0)
 JUMPS_MS = (200, 2_000, 20_000, 3_600_000)
+ABSENCE_US = (8 * SECOND, 20 * SECOND)
 TRAPS = ("minted", "sending", "replying")
 
 
@@ -46,6 +48,19 @@ def _ending(
         return Active(kind, frozenset(numbers), _nothing)
 
     return begin
+
+
+def _absence(nemesis: Nemesis) -> Active | None:
+    """For so long that what was deleted meanwhile would be collected, if nobody waited for it."""
+    number = nemesis.one_running()
+    if number is None or any(each.kind is FaultKind.ABSENCE for each in nemesis.active):
+        return None
+    machine = nemesis.world.machines[number]
+    how = nemesis.random.choice((machine.stop, machine.kill, partial(machine.lose_power, 0.5)))
+    how()
+    nemesis.hit(FaultKind.ABSENCE)
+    duration_us = nemesis.random.randrange(*ABSENCE_US)
+    return Active(FaultKind.ABSENCE, frozenset([number]), machine.recover, duration_us=duration_us)
 
 
 def _pause(nemesis: Nemesis) -> Active | None:
@@ -220,6 +235,7 @@ MACHINE_INJECTORS: dict[FaultKind, Callable[[Nemesis], Active | None]] = {
         lambda machine, random: machine.lose_power(random.choice(SURVIVALS)),
         of_all=True,
     ),
+    FaultKind.ABSENCE: _absence,
     FaultKind.PAUSE: _pause,
     FaultKind.SLOW_PROCESSOR: _slow(FaultKind.SLOW_PROCESSOR, "cpu_factor", (50, 400)),
     FaultKind.CLOCK_JUMP: _clock_jump,

@@ -20,7 +20,7 @@ from tests.sim.kinds import CHANGE_KINDS, FAULT_KINDS, ChangeKind, FaultKind
 from tests.sim.paths import Quality
 from tests.support.members import make_member, member_id
 
-__all__ = ["Centre", "Options", "draw", "make_spares", "make_topology"]
+__all__ = ["Centre", "Options", "changing", "draw", "make_spares", "make_topology"]
 
 QUORUM = Consistency(Level.QUORUM)
 ONE = Consistency(Level.ONE)
@@ -67,6 +67,9 @@ class Options:
     changes: tuple[ChangeKind, ...] = ()  # of the topology
     spares: tuple[str, ...] = ()  # machines that may join, by data centre
     change_gap_ms: int = 0  # on average
+    expiry_share: float = 0.0  # of writes that may
+    deletes_all: bool = False  # what was written is deleted next
+    profile: str = "swarm"  # what draws it (profiles.py)
     is_one_down: bool = False  # one long illness of one machine instead of the swarm (one_down.py)
 
     @property
@@ -105,10 +108,10 @@ def draw(seed: int) -> Options:
     options = _draw_swarm(seed)
     if seed % ONE_DOWN_EVERY == ONE_DOWN_EVERY - 1:
         return _one_down(options)
-    return _changing(options) if seed % 3 else options
+    return changing(options) if seed % 3 else options
 
 
-def _changing(options: Options) -> Options:
+def changing(options: Options) -> Options:
     """Nodes come and go. Drawn by itself, so that the rest of the run is what it would be."""
     random = Random(f"changes of {options.seed}")
     centres = [centre.name for centre in options.centres]
@@ -165,6 +168,7 @@ def _draw_swarm(seed: int) -> Options:
         fault_gap_ms=random.choice((700, 1500, 3000)),
         begin_ms=random.choice((500, 2000)),
         encode_every=16,
+        expiry_share=Random(f"expiry of {seed}").choice((0.0, 0.1, 0.3)),
     )
 
 

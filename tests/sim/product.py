@@ -13,6 +13,7 @@ from lsmkv_cluster.node import Node
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import Now
+from lsmkv_cluster.storage.store import Store
 from lsmkv_cluster.storage.store_opening import open_store, stored_topology
 from lsmkv_cluster.swim.member_status import Status
 from tests.sim.program import NodeLike, Start, StoreLike
@@ -88,6 +89,10 @@ class Product:
     def answers(self, node: NodeLike, partition: int) -> bool:
         assert isinstance(node, Node)
         return node.parts.is_ready(partition)
+
+    def root(self, store: StoreLike, partition: int) -> int | None:
+        assert isinstance(store, Store)
+        return store.tree(partition).root
 
     def is_ready(self, node: NodeLike) -> bool:
         assert isinstance(node, Node)

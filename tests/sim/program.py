@@ -67,6 +67,10 @@ class Program(Protocol):
         """Whether it tells readers what it has of a partition."""
         ...
 
+    def root(self, store: StoreLike, partition: int) -> int | None:
+        """Of the Merkle tree of a partition; None for a store without trees."""
+        ...
+
     def is_ready(self, node: NodeLike) -> bool:
         """Whether it serves reads of all that it owns, and mints."""
         ...

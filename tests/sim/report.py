@@ -26,6 +26,10 @@ class Tally:
     changed: int = 0  # seeds in which the topology was
     touched: int = 0
     excused: int = 0
+    deletes: int = 0
+    resurrected: int = 0
+    forgotten: int = 0
+    moved: int = 0
     had_to_succeed: int = 0
     succeeded: int = 0
     virtual_s: float = 0.0
@@ -48,6 +52,10 @@ class Tally:
         self.changed += any(verdict.hits.get(kind.value) for kind in CHANGE_KINDS)
         self.touched += verdict.touched
         self.excused += verdict.excused
+        self.deletes += verdict.deletes
+        self.resurrected += verdict.resurrected
+        self.forgotten += verdict.forgotten
+        self.moved += verdict.moved
         self.had_to_succeed += verdict.had_to_succeed
         self.succeeded += verdict.succeeded
         self.virtual_s += verdict.virtual_s
@@ -70,6 +78,8 @@ class Tally:
         lines = [
             f"seeds             {self.seeds}, {len(self.failed)} failed",
             f"calls             {endings}; {self.touched / calls:.1%} touched by faults",
+            f"deletes           {self.deletes} acknowledged, {self.resurrected} resurrected, "
+            f"{self.forgotten} lost with all who had them",
             f"losses excused    {self.excused}",
             f"one machine down  {self.succeeded} of {self.had_to_succeed} calls succeeded "
             f"({self.availability:.3%})",
@@ -78,6 +88,7 @@ class Tally:
             f"{self.virtual_s / (self.cpu_s or 1):.0f} simulated seconds in one",
             "faults            " + _hits_text(self.hits, FAULT_KINDS),
             f"topology changed  in {self.changed} seeds ({self.changed / seeds:.1%})",
+            f"owners changed    of {self.moved} partitions",
             "changes           " + _hits_text(self.hits, CHANGE_KINDS),
         ]
         return "\n".join(lines)
@@ -90,8 +101,8 @@ def _hits_text(hits: Counter[str], kinds: Iterable[ChangeKind | FaultKind]) -> s
 
 def failure_text(simulation: Simulation) -> str:
     """The seed, its options, what broke, what happened around it, and how to see it again."""
-    world, seed = simulation.world, simulation.options.seed
-    lines = [f"seed {seed} failed", str(simulation.options), ""]
+    world, options, seed = simulation.world, simulation.options, simulation.options.seed
+    lines = [f"seed {seed} failed", str(options), ""]
     lines += [str(violation) for violation in world.violations]
     keys = {key for violation in world.violations for key in violation.keys if key}
     calls = [call for call in world.clients.history.calls if call.key in keys]
@@ -99,5 +110,6 @@ def failure_text(simulation: Simulation) -> str:
         lines += ["", "calls of the keys concerned:", *(f"  {call}" for call in calls)]
     lines += ["", "the last events that concern them, and faults:"]
     lines += world.trace.around(sorted(keys), EVENTS_MAX)
-    lines += ["", f"again: python -m tests.sim.run --seed {seed} --verbose"]
+    profile = "" if options.profile == "swarm" else f" --profile {options.profile}"
+    lines += ["", f"again: python -m tests.sim.run --seed {seed}{profile} --verbose"]
     return "\n".join(lines)

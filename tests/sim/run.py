@@ -1,6 +1,6 @@
 """Run many seeds on all cores, one seed aloud, or look for a planted bug.
 
-    python -m tests.sim.run --seeds 1000 [--first N] [--jobs 2] [--resume FILE]
+    python -m tests.sim.run --seeds 1000 [--first N] [--jobs 2] [--resume FILE] [--profile NAME]
     python -m tests.sim.run --seed 17 --verbose
     python -m tests.sim.run --canary NAME --seeds 1000
 
@@ -16,13 +16,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter, process_time
 
-from tests.sim.options import draw
 from tests.sim.planted import CANARIES
 from tests.sim.product import Product
+from tests.sim.profiles import PROFILES
 from tests.sim.report import Tally, failure_text
 from tests.sim.results import OtherSourcesError, Results, sources_digest
 from tests.sim.simulation import Simulation, Verdict
@@ -34,12 +35,15 @@ AHEAD = 4  # seeds that wait for each process
 
 
 def run_seed(
-    seed: int, canary: str | None = None, echo: Callable[[str], None] | None = None
+    seed: int,
+    canary: str | None = None,
+    echo: Callable[[str], None] | None = None,
+    profile: str = "swarm",
 ) -> tuple[Verdict, str]:
     """The verdict and, if a promise was broken, the story."""
     began = process_time()
     with CANARIES[canary].patch() if canary else nullcontext():
-        simulation = Simulation(draw(seed), Product(), echo)
+        simulation = Simulation(PROFILES[profile](seed), Product(), echo)
         verdict = simulation.run()
     verdict.cpu_s = process_time() - began
     return verdict, failure_text(simulation) if verdict.violations else ""
@@ -51,23 +55,23 @@ def _quiet() -> None:
 
 
 def run_seeds(
-    seeds: Sequence[int], jobs: int, canary: str | None = None
+    seeds: Sequence[int], jobs: int, canary: str | None = None, profile: str = "swarm"
 ) -> Iterator[tuple[Verdict, str]]:
     """As they are finished."""
+    run = partial(run_seed, canary=canary, profile=profile)
     if jobs == 1:
-        for seed in seeds:
-            yield run_seed(seed, canary)
+        yield from map(run, seeds)
         return
     left = iter(seeds)
     with ProcessPoolExecutor(jobs, initializer=_quiet) as pool:
-        running = {pool.submit(run_seed, seed, canary) for seed in islice(left, jobs * AHEAD)}
+        running = {pool.submit(run, seed) for seed in islice(left, jobs * AHEAD)}
         try:
             while running:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield future.result()
                 for seed in islice(left, len(finished)):
-                    running.add(pool.submit(run_seed, seed, canary))
+                    running.add(pool.submit(run, seed))
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -98,14 +102,16 @@ class Progress:
 
 def run_many(arguments: argparse.Namespace) -> int:
     try:
-        results = Results(arguments.resume, sources_digest())
+        results = Results(arguments.resume, sources_digest(), arguments.profile)
     except OtherSourcesError as error:
         print(f"{error}: remove it to begin anew", file=sys.stderr)
         return 2
     wanted = range(arguments.first, arguments.first + arguments.seeds)
     seeds = [seed for seed in wanted if seed not in results.known]
     progress, failed = Progress(len(seeds)), 0
-    for done, (verdict, story) in enumerate(run_seeds(seeds, arguments.jobs), 1):
+    for done, (verdict, story) in enumerate(
+        run_seeds(seeds, arguments.jobs, profile=arguments.profile), 1
+    ):
         results.add(verdict)
         failed += bool(story)
         if story:
@@ -121,10 +127,10 @@ def run_many(arguments: argparse.Namespace) -> int:
 
 
 def run_one(arguments: argparse.Namespace) -> int:
-    options = draw(arguments.seed)
+    options = PROFILES[arguments.profile](arguments.seed)
     print(f"seed {options.seed}\n{options}\n")
     echo = print if arguments.verbose else None
-    verdict, story = run_seed(arguments.seed, arguments.canary, echo)
+    verdict, story = run_seed(arguments.seed, arguments.canary, echo, arguments.profile)
     print(story or f"no promise was broken: {verdict}")
     return int(bool(story))
 
@@ -135,7 +141,9 @@ def find_canary(arguments: argparse.Namespace) -> int:
     progress = Progress(len(seeds))
     tally = Tally()
     canary = CANARIES[arguments.canary]
-    for done, (verdict, story) in enumerate(run_seeds(seeds, arguments.jobs, canary.name), 1):
+    for done, (verdict, story) in enumerate(
+        run_seeds(seeds, arguments.jobs, canary.name, arguments.profile), 1
+    ):
         tally.add(verdict)
         if canary.broken_in(verdict.violations):
             print(f"\n{story}\n\n{arguments.canary}: found by seed {verdict.seed}, run {done}")
@@ -158,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--failures-max", type=int, default=5, help="then stop")
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--verbose", action="store_true", help="every event of --seed")
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="swarm")
     parser.add_argument("--canary", choices=sorted(CANARIES), help="with this bug planted")
     parsed = parser.parse_args(arguments)
     _quiet()

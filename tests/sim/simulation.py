@@ -4,6 +4,7 @@ found     all machines start, with empty disks
 load      clients call, faults come and go, until all calls have ended
 heal      all faults end
 settle    changes of the topology end; hints drain and copies become equal, within two periods
+          since then, or since the last value expired
 quiet     for another period nothing is repaired any more
 judge     the checkers look at everything
 """
@@ -26,6 +27,7 @@ from tests.sim.checks.copies import (
     hints_stay_until_all_have_them,
 )
 from tests.sim.checks.evidence import Evidence, Finding
+from tests.sim.checks.expiry import what_expires_is_seen_until_then
 from tests.sim.checks.loss import acknowledged_writes_are_kept, acknowledgements_are_true
 from tests.sim.checks.moves import coming_copies_are_whole, new_owners_show_what_was_promised
 from tests.sim.checks.sessions import contexts_grow, strict_reads_see_what_ended_before
@@ -37,7 +39,14 @@ from tests.sim.one_down import OneDown
 from tests.sim.options import Options
 from tests.sim.program import Program
 from tests.sim.staged_faults import STAGED_INJECTORS
-from tests.sim.views import copies, disagreements, hint_count, strays
+from tests.sim.views import (
+    copies,
+    differing_trees,
+    disagreements,
+    hint_count,
+    strays,
+    wrong_rows,
+)
 from tests.sim.workload import Workload
 from tests.sim.world import World
 
@@ -58,6 +67,7 @@ CHECKERS: tuple[Checker, ...] = (
     actors_end_with_a_loss,
     coming_copies_are_whole,
     new_owners_show_what_was_promised,
+    what_expires_is_seen_until_then,
 )
 FOUND_US = SECOND
 LOAD_US = 30 * SECOND  # then no call begins any more
@@ -77,6 +87,10 @@ class Verdict:
     hits: dict[str, int] = field(default_factory=dict)
     touched: int = 0  # calls
     excused: int = 0  # losses
+    deletes: int = 0  # acknowledged
+    resurrected: int = 0  # of them
+    forgotten: int = 0  # of them, excused: everybody who had it has lost it
+    moved: int = 0  # times that a partition got other owners
     had_to_succeed: int = 0  # calls, with one machine down
     succeeded: int = 0
     virtual_s: float = 0.0
@@ -156,17 +170,24 @@ class Simulation:
 
     def _settle(self) -> None:
         world = self.world
-        began_us = world.loop.now_us
-        limit_us = began_us + 2 * world.program.settle_period_ms * MS
+        began_us = written_us = world.loop.now_us
         if self.changes is not None:
             changed_us = began_us + CHANGE_LIMIT_US
             if not world.loop.run_while(lambda: self._is_changing, changed_us, STEP_US):
                 world.fail("C12 changes do not end", "", str(self._open_changes()))
-            limit_us = world.loop.now_us + 2 * world.program.settle_period_ms * MS
-        if not world.loop.run_while(self._is_unsettled, limit_us, STEP_US):
-            self._report_unsettled()
+            written_us = world.loop.now_us
+        while not world.loop.run_while(self._is_unsettled, self._limit_us(written_us), STEP_US):
+            last_us = world.ledger.mints[-1].time_us if world.ledger.mints else 0
+            if last_us <= written_us:
+                self._report_unsettled()
+                break
+            written_us = last_us  # a tombstone took the place of what had expired
         settled_s = (world.loop.now_us - began_us) / SECOND
         self.verdict.settled_s = max(self.verdict.settled_s, settled_s)
+
+    def _limit_us(self, written_us: int) -> int:
+        """For copies to be equal, since they were written to."""
+        return written_us + 2 * self.world.program.settle_period_ms * MS
 
     def _is_unsettled(self) -> bool:
         world = self.world
@@ -175,9 +196,9 @@ class Simulation:
         for machine in world.in_cluster():
             if machine.process is None or not world.program.is_ready(machine.process.node):
                 return True
-        if self._left_behind():
+        if self._left_behind() or wrong_rows(world) or hint_count(world) > 0:
             return True
-        return hint_count(world) > 0 or bool(disagreements(world, self.options.keys))
+        return bool(disagreements(world, self.options.keys) or differing_trees(world))
 
     def _left_behind(self) -> list[str]:
         return strays(self.world, self.options.keys) if self.changes is not None else []
@@ -202,6 +223,10 @@ class Simulation:
                 world.fail("C9 not running", machine.name, "long after all faults have ended")
             elif not world.program.is_ready(machine.process.node):
                 world.fail("C9 not ready", machine.name, "long after all faults have ended")
+        for text in wrong_rows(world):
+            world.fail("C12 wrong number of copies", "", text)
+        for text in differing_trees(world):
+            world.fail("C3 trees differ", "", text)
         if hints := hint_count(world):
             world.fail("C9 hints do not drain", "", f"{hints} are left")
         for text in disagreements(world, self.options.keys):
@@ -212,7 +237,8 @@ class Simulation:
 
     def _quiet(self) -> None:
         """The first half lets what was under way arrive. A copy that is given up as unreadable
-        only now, found by a scrub, is filled again: that is no idle repair."""
+        only now, found by a scrub, is filled again: that is no idle repair. Nor is what a tombstone
+        makes that takes the place of what has expired: nobody else writes now."""
         world = self.world
         half_us = world.program.settle_period_ms * MS // 2
         began = world.ledger.number
@@ -220,11 +246,12 @@ class Simulation:
         before = len(world.ledger.changes)
         world.loop.run_until(world.loop.now_us + 2 * half_us)
         given_up = [any(loss.number > began for loss in losses) for losses in world.ledger.losses]
+        minted = {mint.key for mint in world.ledger.mints if mint.number > began}
         for time_us, machine, key in world.ledger.changes[before:]:
-            if not given_up[machine]:
+            if not given_up[machine] and key not in minted:
                 text = f"{key!r} was changed at {time_us / 1e6:.3f} s, though all copies were equal"
                 world.fail("C3 repairs do not end", world.names[machine], text, (key,))
-        if any(given_up) and not self._has_failed():
+        if (minted or any(given_up)) and not self._has_failed():
             self._settle()
 
     def _judge(self) -> None:
@@ -256,6 +283,11 @@ class Simulation:
             sorted(Counter(call.ending.value for call in calls if call.ending).items())
         )
         verdict.excused = sum(finding.excuse is not None for finding in self.findings)
+        verdict.deletes = sum(call.is_delete for call in calls)
+        back = [found for found in self.findings if found.promise == "C4 resurrected"]
+        verdict.resurrected = sum(found.excuse is None for found in back)
+        verdict.forgotten = len(back) - verdict.resurrected
+        verdict.moved = world.ledger.moved
         verdict.virtual_s = world.loop.now_us / SECOND
         if self.nemesis is not None:
             hits = {kind.value: n for kind, n in self.nemesis.hits.items()}

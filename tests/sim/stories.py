@@ -116,6 +116,7 @@ class Story:
         return self._write(machine, Verb.DELETE, (), seen, **how)
 
     def get(self, record: Record | None, *, seen: Written | None = None, **how: Any) -> Call:
+        """Answered two seconds from now."""
         given = seen.context if seen else b""
         return self._call(ClientRequest(Verb.GET, KEY, context=given), record, **how)
 
@@ -130,33 +131,37 @@ class Story:
         made: Record | None = None,
         ending: Ending = Ending.DONE,
         is_strict: bool = False,
+        expiry_ms: int = 0,
     ) -> Written:
         """`local` is what the machine has of the key; `made` bends what it makes of it."""
         if local is None and seen is not None:
             local = seen.record
         given = seen.context if seen else b""
-        record = made or self._minted(machine, verb, values, local, given)
+        request = ClientRequest(verb, KEY, values, given, expiry_ms=expiry_ms)
+        record = made or self._minted(machine, request, local)
         stored = encode(local) if local else None
         order = Mint(Space.DATA, (KEY,), lambda index, old: encode(record), sync=is_strict)
         self.ledger.carried_out(self._machines[machine], _Store(stored), order)
-        request = ClientRequest(verb, KEY, values, given)
         return Written(self._call(request, record, ending=ending, is_strict=is_strict), record)
 
-    def _minted(
-        self,
-        machine: int,
-        verb: Verb,
-        values: tuple[bytes, ...],
-        local: Record | None,
-        given: bytes,
-    ) -> Record:
+    def _minted(self, machine: int, request: ClientRequest, local: Record | None) -> Record:
+        given, values, expiry_ms = request.context, request.values, request.expiry_ms
         seen = context.decode(given, KEY, SECRET) if given else context.NOTHING
-        if verb is Verb.PUT:
-            change = minting.write(local, values[0], seen)
-        elif verb is Verb.SET:
-            change = minting.overwrite(local, values[0])
+        if request.verb is Verb.PUT:
+            change = minting.write(local, values[0], seen, expiry_ms)
+        elif request.verb is Verb.SET:
+            change = minting.overwrite(local, values[0], expiry_ms)
         else:
             change = minting.delete(local, seen if given else None)
+        return self._made(machine, change, local, seen)
+
+    def _made(
+        self,
+        machine: int,
+        change: minting.Change,
+        local: Record | None,
+        seen: context.Context = context.NOTHING,
+    ) -> Record:
         stamp = (self.ledger.number + 1) << 16
         return minting.mint(local, change, Actor(machine, 1, 1 << 32), stamp, seen=seen).record
 
@@ -167,6 +172,7 @@ class Story:
         *,
         ending: Ending = Ending.DONE,
         is_strict: bool = False,
+        clock_error_ms: int = 0,
     ) -> Call:
         """It takes a second, and begins one after the call before it."""
         self.ledger.number += 1
@@ -176,6 +182,7 @@ class Story:
         number = self.ledger.number
         call = Call(len(self.calls), 0, 0, mode, request, begun, number)
         call.ended_us, call.ended, call.ending = self.loop.now_us, number, ending
+        call.clock_error_ms = clock_error_ms
         if ending is Ending.DONE:
             self._acknowledge(call, record)
         self.calls.append(call)
@@ -187,7 +194,7 @@ class Story:
         self._acknowledge(written.call, written.record)
 
     def _acknowledge(self, call: Call, record: Record | None) -> None:
-        call.replied = self.ledger.number
+        call.replied, call.replied_us = self.ledger.number, self.loop.now_us
         seen = context.encode(context.seen_in(record), KEY, SECRET)
         stored = encode(record) if record else None
         call.answer = ClientAnswer(Outcome.DONE, context=seen, record=stored)
@@ -205,6 +212,15 @@ class Story:
     def drop_hint(self, machine: int, record: Record) -> None:
         order = Drop(Space.HINT, ((KEY, 0),))
         self.ledger.carried_out(self._machines[machine], _Store(encode(record)), order)
+
+    def expire(self, machine: int, local: Record, by_ms: int) -> Record:
+        """A tombstone takes the place of what had expired by then."""
+        change = minting.expire(local, by_ms)
+        assert change is not None
+        record = self._made(machine, change, local)
+        order = Mint(Space.DATA, (KEY,), lambda index, old: encode(record))
+        self.ledger.carried_out(self._machines[machine], _Store(encode(local)), order)
+        return record
 
     def collect(self, machine: int, record: Record) -> None:
         """The machine drops a deleted record for good."""

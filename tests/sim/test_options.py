@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from lsmkv_cluster.placement.keyspaces import Level, Mode
-from tests.sim.kinds import FAULT_KINDS
+from tests.sim.kinds import FAULT_KINDS, FaultKind
 from tests.sim.options import draw, make_topology
+from tests.sim.profiles import PROFILES
 
 SEEDS = 300
 
@@ -71,3 +72,14 @@ def test_options_are_printed_in_full():
     text = str(draw(3))
     for word in ("seed", "centres", "keyspaces", "STRICT", "kinds", "engine", "quality"):
         assert word in text
+
+
+def test_runs_of_deletes_have_absences_ends_and_changes():
+    for seed in range(40):
+        options = PROFILES["deletes"](seed)
+        assert FaultKind.ABSENCE in options.kinds
+        assert len(options.kinds) == 4
+        assert options.changes
+        assert options.spares
+        assert not options.is_one_down
+        assert options == PROFILES["deletes"](seed)

@@ -96,3 +96,11 @@ def test_a_tally_counts_seeds_in_which_the_topology_changed():
     assert "topology changed  in 2 seeds (66.7%)" in text
     assert "     3 a node joins\n" in text
     assert "     3 kill\n" in text
+
+
+def test_results_of_other_runs_are_refused(tmp_path: Path):
+    path = tmp_path / "results"
+    Results(path, "code", "deletes").add(verdict(3))
+    assert Results(path, "code", "deletes").known == {3: verdict(3)}
+    with pytest.raises(OtherSourcesError):
+        Results(path, "code")

@@ -366,5 +366,8 @@ class ToyProgram:
     def has_vote(self, node: NodeLike) -> bool:
         return True
 
+    def root(self, store: StoreLike, partition: int) -> int | None:
+        return None
+
     def is_ready(self, node: NodeLike) -> bool:
         return True

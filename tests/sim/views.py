@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from lsmkv_cluster.storage.engine_key import Space, space_tokens
@@ -11,7 +12,16 @@ from tests.sim.world import World
 
 HINTS = (Space.HINT, space_tokens(Space.HINT).first, space_tokens(Space.HINT).end)
 
-__all__ = ["copies", "disagreements", "has_all", "hint_count", "stored", "strays"]
+__all__ = [
+    "copies",
+    "differing_trees",
+    "disagreements",
+    "has_all",
+    "hint_count",
+    "stored",
+    "strays",
+    "wrong_rows",
+]
 
 
 def stored(world: World, machine: int, keys: tuple[bytes, ...], space: Space) -> Values | None:
@@ -40,6 +50,30 @@ def disagreements(world: World, keys: Iterable[bytes]) -> list[str]:
         by_owner = copies(world, key)
         if len(set(by_owner.values())) > 1 or any(isinstance(v, str) for v in by_owner.values()):
             found.append(f"{key!r}: " + ", ".join(f"n{n} {_short(v)}" for n, v in by_owner.items()))
+    return found
+
+
+def differing_trees(world: World) -> list[str]:
+    """Partitions of which the trees of owners are not equal."""
+    document, found = world.document, []
+    for partition, row in enumerate(document.owners):
+        stores = [world.machines[world.numbers[id]].process for id in row]
+        roots = {world.program.root(p.store, partition) for p in stores if p is not None}
+        if len(roots) > 1:
+            found.append(f"partition {partition}: {sorted(map(str, roots))}")
+    return found
+
+
+def wrong_rows(world: World) -> list[str]:
+    """Partitions that have not as many owners as operators want: so many of each data centre, if it
+    has so many members that store. With equal copies at all of them, that many are live."""
+    document, found = world.document, []
+    storing = Counter(member.dc for member in document.members if member.stores)
+    wanted = {dc: min(count, storing[dc]) for dc, count in document.replicas.items()}
+    for partition, row in enumerate(document.owners):
+        has = Counter(document.members_by_id[id].dc for id in row)
+        if has != wanted or len(set(row)) != len(row):
+            found.append(f"partition {partition}: {dict(has)} owners, where {wanted} are wanted")
     return found
 
 

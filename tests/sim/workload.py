@@ -2,12 +2,12 @@
 
 A key's name says how it is used: `c:counter:`, `c:set:` and `c:map:` by the verbs of their types,
 all others by PUT, SET, DELETE and GET. A session remembers the newest context it got for each key,
-gives it back with most writes, and some sessions with every read.
+gives it back with most writes, and some sessions with every read. Some writes expire.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from lsmkv_cluster.coordination.requests import ClientRequest, Verb
@@ -19,6 +19,8 @@ __all__ = ["Planned", "Session", "Workload"]
 ELEMENTS = 6
 FIELDS = 3
 SWITCH_SHARE = 0.15
+LIFE_MS = (50, 10_000)  # of what expires; most of it is short
+MAY_EXPIRE = (Verb.PUT, Verb.SET, Verb.ADD_ELEMENTS, Verb.PUT_FIELDS)
 LEVELS = (
     Consistency(Level.ONE),
     Consistency(Level.QUORUM),
@@ -49,20 +51,21 @@ class Workload:
         self._options = options
         self._random = random
         self._count = 0
+        self._written: set[bytes] = set()  # and not deleted since, if all calls are carried out
         self._machines = list(range(options.nodes))
         self.sessions = [
             Session(number, random.randrange(options.nodes), random.random() < 0.5)
             for number in range(options.sessions)
         ]
 
-    def next(self, session: Session) -> Planned:
+    def next(self, session: Session, now_ms: int) -> Planned:
         random = self._random
         if random.random() < SWITCH_SHARE:
             self.failed(session)
         key = self._options.keys[random.randrange(len(self._options.keys))]
         self._count += 1
         if random.random() < self._options.write_share:
-            request = self._write(session, key)
+            request = self._expiring(self._write(session, key), now_ms)
         else:
             context = session.contexts.get(key, b"") if session.gives_context else b""
             request = ClientRequest(Verb.GET, key, context=context, read=self._level())
@@ -103,11 +106,28 @@ class Workload:
         if random.random() < self._options.blind_share:
             context = b""
         choice = random.random()
-        if choice < 0.15:
+        if self._is_to_be_deleted(key, choice):
             return ClientRequest(Verb.DELETE, key, context=context, write=level)
         if choice < 0.35:
             return ClientRequest(Verb.SET, key, (self._value(),), write=level)
         return ClientRequest(Verb.PUT, key, (self._value(),), context=context, write=level)
+
+    def _is_to_be_deleted(self, key: bytes, choice: float) -> bool:
+        if not self._options.deletes_all:
+            return choice < 0.15
+        was_written = key in self._written
+        self._written ^= {key}
+        return was_written
+
+    def _expiring(self, request: ClientRequest, now_ms: int) -> ClientRequest:
+        """By the client's clock, which is right."""
+        if request.verb not in MAY_EXPIRE or not self._options.expiry_share:
+            return request
+        random, (low, high) = self._random, LIFE_MS
+        if random.random() >= self._options.expiry_share:
+            return request
+        life_ms = low + int(random.random() ** 2 * (high - low))
+        return replace(request, expiry_ms=now_ms + life_ms)
 
     def _increment(self, key: bytes) -> ClientRequest:
         """Deltas are positive and differ, so that a mint tells whose it is."""

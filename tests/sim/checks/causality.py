@@ -1,7 +1,8 @@
 """C2, C6 and the three outcomes: every version is there by right, and none is gone without.
 
 - No false overwrite: an item that all owners know and none shows was superseded by a mint that may:
-  one whose client had seen it, or whose verb supersedes what the coordinator holds.
+  one whose client had seen it, or whose verb supersedes what the coordinator holds, or, once it has
+  expired, that of a collector of tombstones.
 - No false sibling: no item stands beside one that was minted by somebody who had seen it.
 - A refused call has written nothing, and no call has written twice.
 (That no dot names two events and no item comes from nowhere, the ledger sees at once.)
@@ -12,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lsmkv_cluster.coordination.requests import Verb
-from lsmkv_cluster.versions.record import Item
+from lsmkv_cluster.versions.record import Item, Kind
 from lsmkv_cluster.versions.vclock import Clock, Dot
 from tests.sim.checks.evidence import Evidence, Finding, clock_of_context, newly_hidden
 from tests.sim.history import Call, Ending
 from tests.sim.ledger import MintEvent
+from tests.sim.loop import true_ms
 
 __all__ = ["nothing_is_hidden_without_right", "outcomes_are_true", "siblings_are_concurrent"]
 
@@ -24,7 +26,7 @@ __all__ = ["nothing_is_hidden_without_right", "outcomes_are_true", "siblings_are
 def nothing_is_hidden_without_right(evidence: Evidence) -> Iterator[Finding]:
     """A cut clock no longer tells; such keys are left out."""
     for key in evidence.keys:
-        final = evidence.final(key)
+        final = evidence.with_collected(key, evidence.final(key))
         if final is None or final.cut_s:
             continue
         shown = {item.dot for item in final.items}
@@ -37,7 +39,9 @@ def nothing_is_hidden_without_right(evidence: Evidence) -> Iterator[Finding]:
                 if not any(_may_hide(evidence, hider, dot) for hider in hiders):
                     who = ", ".join(f"n{hider.machine}" for hider in hiders) or "nobody"
                     text = f"{_named(mint, dot)} was superseded by {who}, who may not"
-                    yield Finding("C2 false overwrite", key, text)
+                    expires = evidence.ledger.items[key, dot].expiry_ms
+                    promise = "C16 gone before its expiry" if expires else "C2 false overwrite"
+                    yield Finding(promise, key, text)
 
 
 def _may_hide(evidence: Evidence, mint: MintEvent, dot: Dot) -> bool:
@@ -45,6 +49,8 @@ def _may_hide(evidence: Evidence, mint: MintEvent, dot: Dot) -> bool:
     call = evidence.call_of.get(mint.number)
     if call is not None:
         return _call_may_hide(call, dot, held)
+    if held and _has_expired(evidence, mint, dot):
+        return True
     # A delete or a removal: any call of the key that is one, and was not refused.
     unnamed = (Verb.DELETE, Verb.REMOVE_ELEMENTS, Verb.REMOVE_FIELDS)
     return any(
@@ -53,6 +59,15 @@ def _may_hide(evidence: Evidence, mint: MintEvent, dot: Dot) -> bool:
         and _call_may_hide(call, dot, held)
         for call in evidence.calls_of(mint.key)
     )
+
+
+def _has_expired(evidence: Evidence, mint: MintEvent, dot: Dot) -> bool:
+    """Nobody called for this mint. What has expired goes, and older tombstones with it."""
+    now_ms = true_ms(mint.time_us)
+    gone = [evidence.ledger.items[mint.key, each] for each in mint.superseded]
+    has_expired = any(0 < item.expiry_ms <= now_ms for item in gone)
+    item = evidence.ledger.items[mint.key, dot]
+    return 0 < item.expiry_ms <= now_ms or (has_expired and item.kind is Kind.TOMBSTONE)
 
 
 def _call_may_hide(call: Call, dot: Dot, is_held: bool) -> bool:

@@ -15,11 +15,41 @@ from tests.sim.checks.causality import (
 )
 from tests.sim.checks.evidence import Finding
 from tests.sim.history import Ending
+from tests.sim.loop import true_ms
 from tests.sim.stories import Story, joined
 
 
 def names(findings: list[Finding]) -> list[str]:
     return [finding.promise for finding in findings]
+
+
+# --- what expires ---------------------------------------------------------------------------------
+
+
+def expired(by_ms: int) -> list[Finding]:
+    """A value that lives for a second, beside a tombstone; the collector looks after two."""
+    story = Story()
+    story.delete(1)
+    gone = story.delete(1)
+    phil = story.put(0, b"phil", local=gone.record, expiry_ms=true_ms(story.loop.now_us) + 1000)
+    after = story.expire(0, phil.record, by_ms)
+    assert len(after.items) == 1
+    return story.judge(nothing_is_hidden_without_right, {0: after})
+
+
+def test_what_has_expired_may_go_and_older_tombstones_with_it():
+    assert expired(true_ms(10_000_000)) == []
+
+
+def test_what_has_not_expired_may_not():
+    story = Story()
+    phil = story.put(0, b"phil", expiry_ms=true_ms(20_000_000))
+    after = story.expire(0, phil.record, true_ms(20_000_000))
+    for collected in (False, True):
+        if collected:
+            story.collect(0, after)
+        found = story.judge(nothing_is_hidden_without_right, {0: None if collected else after})
+        assert names(found) == ["C16 gone before its expiry"]
 
 
 # --- overwrites ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from tests.sim.canaries import CANARIES
 from tests.sim.planted import (
     collecting,
     deciding,
+    expiring,
     filling,
     healing,
     hints,
@@ -18,6 +19,7 @@ __all__ = [
     "CANARIES",
     "collecting",
     "deciding",
+    "expiring",
     "filling",
     "healing",
     "hints",
