@@ -13,12 +13,13 @@ for what concerns all of them:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
 from lsmkv_cluster.coordination.calls import refusal
 from lsmkv_cluster.coordination.requests import Reason
+from lsmkv_cluster.deadlines import Deadlines
 from lsmkv_cluster.driver_ports import (
     AdminCall,
     AdminReply,
@@ -52,7 +53,6 @@ from lsmkv_cluster.ports import (
     Stored,
     StoreOrder,
 )
-from lsmkv_cluster.ports import Machine as MachinePort
 from lsmkv_cluster.reconfiguration.adoption import Adopted, Adopting
 from lsmkv_cluster.reconfiguration.paxos_messages import FETCH
 from lsmkv_cluster.storage.engine_key import Space
@@ -112,7 +112,7 @@ class Node:
         self._adopting: Topology | None = None
         self._describe_ms = 0
         self._due_ms = 0  # at the start
-        self._given = 0  # times that a machine has done something
+        self._deadlines = Deadlines(parts.machines)
         self._out: list[NodeEffect] = []
 
     def _seal_as(self, start_number: int) -> None:
@@ -167,36 +167,20 @@ class Node:
             self._give(machine, self.parts.machines[machine].stored(now, stored))
         for partition in self.parts.to_compare_anew():
             self.parts.antientropy.restart(now, partition)
+            self._deadlines.changed(Machine.ANTIENTROPY)
         if calls:
             self._call(now, calls)
         if now.ms >= self._describe_ms or self._backlog.is_overloaded is not self._was_overloaded:
             self._describe(now)
-        due = self._tick(now)
-        given = self._given
+        for number in self._deadlines.due(self._active(), now.ms):
+            self._give(number, self.parts.machines[number].tick(now))
         self._take_outputs(now)
         self._persist_identity(now)
         self._out += self._traffic.flush(now)
-        if self._given != given:
-            due = [part.next_deadline() for _, part in self._active()]
-        due.append(self._traffic.next_deadline())
+        due = (self._deadlines.earliest(self._active()), self._traffic.next_deadline())
         self._due_ms = min([ms for ms in due if ms is not None] + [self._describe_ms])
         out, self._out = self._out, []
         return out
-
-    def _tick(self, now: Now) -> list[int | None]:
-        """When machines are due next, as long as nobody does anything more: it takes a while to ask
-        them all."""
-        due: list[int | None] = []
-        has_ticked = False
-        for number, part in self._active():
-            due_ms = part.next_deadline()
-            due.append(due_ms)
-            if due_ms is not None and due_ms <= now.ms:
-                has_ticked = True
-                self._give(number, part.tick(now))
-        if has_ticked:
-            due = [part.next_deadline() for _, part in self._active()]
-        return due
 
     def _dispatch(self, now: Now, incoming: Incoming) -> None:
         machines = self.parts.machines
@@ -217,12 +201,10 @@ class Node:
         ask = keeper.force if call.is_forced else keeper.change
         self._give(Machine.TOPOLOGY, ask(now, call.call_id, call.change))
 
-    def _active(self) -> list[tuple[int, MachinePort]]:
-        """The machines that do something of their own accord."""
-        machines = self.parts.machines
-        if self.is_retired:  # what was begun ends
-            return [(Machine.COORDINATOR, machines[Machine.COORDINATOR])]
-        return list(machines.items())
+    def _active(self) -> Iterable[int]:
+        """The machines that do something of their own accord. Of who has retired, what was begun
+        ends."""
+        return (Machine.COORDINATOR,) if self.is_retired else self.parts.machines
 
     def _take_outputs(self, now: Now) -> None:
         parts = self.parts
@@ -265,6 +247,7 @@ class Node:
             self._give(machine, self.parts.machines[machine].stored(now, results))
         for machine, effects in self.parts.follow(now, document):
             self._give(machine, effects)
+        self._deadlines.all_changed()
         early = Incoming({}, {})
         for peer in self.parts.gone:
             self._traffic.lost(peer, early)
@@ -365,7 +348,7 @@ class Node:
     # --- effects
 
     def _give(self, machine: int, effects: Sequence[Effect | ClientReply]) -> None:
-        self._given += 1
+        self._deadlines.changed(machine)
         for effect in effects:
             if isinstance(effect, Ask):
                 self._traffic.ask(machine, effect)
@@ -393,4 +376,4 @@ class Node:
         if actors.identity.start_number != self._announced:
             self._seal_as(actors.identity.start_number)
             parts.announced_again(self._announced)
-            self._given += 1
+            self._deadlines.changed(Machine.MEMBERSHIP)

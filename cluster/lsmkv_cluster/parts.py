@@ -190,9 +190,11 @@ class Parts:
 
     def to_compare_anew(self) -> list[int]:
         """Partitions of which what was learned in exchanges so far does not count."""
-        wanting = self.confirming.wanting()
-        whole = [p for p in self.recovery.take_whole() if p in wanting]
-        return self.recovery.take_begun() + whole
+        begun, whole = self.recovery.take_begun(), self.recovery.take_whole()
+        if whole:
+            wanting = self.confirming.wanting()
+            begun += [p for p in whole if p in wanting]
+        return begun
 
     def _clock_agrees(self) -> bool:
         """With those of most members whose clocks are known."""

@@ -31,7 +31,7 @@ backlog damage hint_pass hint_survey partition_trees planner ports replica_messa
 adoption antientropy_repair_messages copies deletions hints merging peer_clocks peers
     recovery repair_rounds replica requests revoting rounds_served starting tombstone_messages
     topology_changes voter write_back
-calls changes clock_watch collect_answers document_fetch member_table open_orders
+calls changes clock_watch collect_answers deadlines document_fetch member_table open_orders
     paxos_answers proposals repair_records rules store token_listing tombstone_limits
     transition_rules
 antientropy_answers collecting conductor confirming driver_ports gossip member_report minter

@@ -202,6 +202,7 @@ class Ledger:
         self.fills: list[Fill] = []
         self.switches: list[Switch] = []
         self.moved = 0  # partitions to other owners, all in all
+        self._adopted_documents: set[bytes] = set()
         self._adopted_at: dict[int, int] = {}  # by epoch: by the first
         self._written: dict[int, set[bytes]] = {}  # keys, by partition
         self._synced = [0] * machine_count
@@ -254,6 +255,9 @@ class Ledger:
             self.losses[machine].append(loss)
 
     def _adopted(self, machine: Machine, document: bytes) -> None:
+        if document in self._adopted_documents:
+            return
+        self._adopted_documents.add(document)
         topology = decode_topology(document)
         is_first = topology.epoch not in self.documents
         known = self.documents.setdefault(topology.epoch, document)

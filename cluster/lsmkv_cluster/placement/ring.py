@@ -19,6 +19,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import mmh3
 
@@ -37,11 +38,14 @@ def position_of_slot(slot: int) -> int:
 
 def tokens_of(member: Member) -> list[int]:
     """Ascending; a positive weight has at least one."""
-    count = -(-member.weight * TOKENS_ORDINARY // WEIGHT_ORDINARY)
-    return sorted(
-        mmh3.hash64(member.id + index.to_bytes(4, "little"), signed=False)[0]
-        for index in range(count)
-    )
+    return list(_tokens(member.id, -(-member.weight * TOKENS_ORDINARY // WEIGHT_ORDINARY)))
+
+
+@lru_cache(maxsize=256)
+def _tokens(id: MemberId, count: int) -> tuple[int, ...]:
+    """Every new document asks for those of the same members again."""
+    hashes = (mmh3.hash64(id + n.to_bytes(4, "little"), signed=False)[0] for n in range(count))
+    return tuple(sorted(hashes))
 
 
 def distances(tokens: Sequence[int], positions: Iterable[int]) -> array[int]:

@@ -12,6 +12,7 @@ which may reach beyond the partition: there it is empty.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import ne
 
 from lsmkv import DB, Error
 from lsmkv.kernel import MerkleTree, export_range
@@ -131,8 +132,9 @@ class PartitionTrees:
         found = MerkleTree(tree.start, tree.span_bits, depth=tree.depth)
         for chunk in export_range(db, keys.start, keys.stop):
             found.add_entries(self._scheme.tree_key, chunk)
-        ours, theirs = tree.level(tree.depth), found.level(tree.depth)
-        return sum(ours[leaf] != theirs[leaf] for leaf in leaves)
+        place = slice(leaves.start, leaves.stop)
+        ours, theirs = tree.level(tree.depth)[place], found.level(tree.depth)[place]
+        return 0 if ours == theirs else sum(map(ne, ours, theirs))
 
     # --- checkpoints
 
