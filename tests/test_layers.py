@@ -12,8 +12,8 @@ NATIVE = SOURCES / "lsmkv" / "_native"
 NATIVE_LAYERS: Layers = (
     {"memory", "failure", "types", "trace", "segment", "summary", "arrays"},
     {"cursor", "buffers", "hashing", "codec", "vfs"},
-    {"bloom", "block", "memtable", "merge", "merkle", "record", "vfs_fault"},
-    {"log", "table"},
+    {"bloom", "block", "memtable", "merge", "merkle", "record", "vfs_fault", "resp"},
+    {"log", "table", "resp_writer"},
     {"commit", "batch", "slices", "version", "gate"},
     {"readstate", "job"},
     {"scan"},
@@ -52,6 +52,7 @@ KERNEL_COMPONENTS: Layers = (
     {"node", "block_format", "block_fold", "block", "block_builder", "cache", "block_pool"},
     {"siphash", "merkle"},
     {"record_format", "record_check", "record_merge"},
+    {"resp", "resp_inline", "resp_input", "resp_request", "resp_reply", "resp_writer"},
     {"memtable", "memtable_tree", "memtable_cursor"},
     {"log", "log_reader", "log_writer", "log_replay", "commit_group"},
     {"merge", "view"},

@@ -9,9 +9,10 @@
     MerkleTree     where two stores differ; entry_hash and key_token place an entry in it
     siphash        a keyed hash of 64 bits, for keys that strangers choose
     RecordMerger   merges records with vector clocks; its `hook` is a native function of merge_batch
+    RequestParser  commands of Redis clients, from bytes; ReplyWriter writes what they are answered
 
-The functions work on an open lsmkv.DB; trees and mergers stand by themselves. Nothing else in the
-engine is meant for other packages.
+The functions work on an open lsmkv.DB; the classes stand by themselves. Nothing else in the engine
+is meant for other packages.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING
 
 from lsmkv._native.merkle import MerkleTree, entry_hash, key_token, siphash
 from lsmkv._native.record import RecordMerger
+from lsmkv._native.resp import RequestParser
+from lsmkv._native.resp_writer import OutputFull, ReplyWriter
 from lsmkv._native.upsert import merge_batch
 from lsmkv.keys import key_range
 
@@ -42,6 +45,9 @@ __all__ = [
     "key_token",
     "siphash",
     "RecordMerger",
+    "RequestParser",
+    "ReplyWriter",
+    "OutputFull",
 ]
 
 CHUNK_SIZE = 1 << 20  # bytes of keys and values

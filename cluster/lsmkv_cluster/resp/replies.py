@@ -9,7 +9,8 @@
     Verbatim     verbatim string, bulk string in RESP2
 
 Where a type differs in RESP2 that is said behind the comma. What these values mean is up to the
-commands; nothing here looks at bytes.
+commands; nothing here looks at bytes. What is no builtin type tells the writer what it is, by its
+method `write_to`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from lsmkv.kernel import ReplyWriter
 
 __all__ = ["NULL_ARRAY", "OK", "ErrorReply", "NullArray", "Push", "Reply", "Verbatim"]
 
@@ -28,6 +31,9 @@ class NullArray(Enum):
 
     VALUE = 0
 
+    def write_to(self, writer: ReplyWriter) -> None:
+        writer.null_array()
+
 
 NULL_ARRAY: Final = NullArray.VALUE
 
@@ -38,12 +44,20 @@ class ErrorReply:
 
     text: str
 
+    def write_to(self, writer: ReplyWriter) -> None:
+        writer.error(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Push:
     """Sent without having been asked for."""
 
     items: tuple[Reply, ...]
+
+    def write_to(self, writer: ReplyWriter) -> None:
+        writer.push_header(len(self.items))
+        for item in self.items:
+            writer.value(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,9 @@ class Verbatim:
 
     form: str
     text: bytes
+
+    def write_to(self, writer: ReplyWriter) -> None:
+        writer.verbatim(self.form, self.text)
 
 
 Reply = (
