@@ -13,7 +13,7 @@ NATIVE_LAYERS: Layers = (
     {"memory", "failure", "types", "trace", "segment", "summary", "arrays"},
     {"cursor", "buffers", "hashing", "codec", "vfs"},
     {"bloom", "block", "memtable", "merge", "merkle", "record", "vfs_fault", "resp"},
-    {"log", "table", "resp_writer"},
+    {"log", "table", "resp_writer", "resp_reply"},
     {"commit", "batch", "slices", "version", "gate"},
     {"readstate", "job"},
     {"scan"},

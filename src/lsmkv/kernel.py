@@ -9,7 +9,8 @@
     MerkleTree     where two stores differ; entry_hash and key_token place an entry in it
     siphash        a keyed hash of 64 bits, for keys that strangers choose
     RecordMerger   merges records with vector clocks; its `hook` is a native function of merge_batch
-    RequestParser  commands of Redis clients, from bytes; ReplyWriter writes what they are answered
+    RequestParser  commands of Redis clients, from bytes; ReplyWriter writes what they are answered,
+                   ReplyParser reads that
 
 The functions work on an open lsmkv.DB; the classes stand by themselves. Nothing else in the engine
 is meant for other packages.
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 from lsmkv._native.merkle import MerkleTree, entry_hash, key_token, siphash
 from lsmkv._native.record import RecordMerger
 from lsmkv._native.resp import RequestParser
+from lsmkv._native.resp_reply import ReplyParser
 from lsmkv._native.resp_writer import OutputFull, ReplyWriter
 from lsmkv._native.upsert import merge_batch
 from lsmkv.keys import key_range
@@ -48,6 +50,7 @@ __all__ = [
     "RequestParser",
     "ReplyWriter",
     "OutputFull",
+    "ReplyParser",
 ]
 
 CHUNK_SIZE = 1 << 20  # bytes of keys and values

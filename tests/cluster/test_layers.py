@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 ORDER = """
 admission assignment hlc keeper_settings local_health member_status refusals replay_window
     replies suspicion timers vclock
-errors membership_settings record
+errors membership_settings record reply_reader
 coding deletion keyspaces members operations slots visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key
     gossip_messages hint_budget latency owners pace quorum record_format ring site

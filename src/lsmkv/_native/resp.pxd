@@ -59,7 +59,7 @@ cdef extern from "resp.h" nogil:
 # Bytes that came in, and the way in. While `pins` is not 0 nothing that has come in moves.
 cdef class InputBuffer:
     cdef lsm_resp_input input
-    cdef Py_ssize_t pins  # memoryviews of the room behind the end, and whoever walks without the GIL
+    cdef Py_ssize_t pins  # views of the room behind the end, and whoever walks without the GIL
 
     # What the parser that reads it knows, see resp.h.
     cdef size_t awaited_size(self) noexcept
