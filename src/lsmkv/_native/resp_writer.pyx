@@ -21,7 +21,7 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
     char *PyOS_double_to_string(double value, char format_code, int precision, int flags,
                                 int *type) except NULL
-    int Py_EnterRecursiveCall(const char *where) except -1
+    int Py_EnterRecursiveCall(const char *where)
     void Py_LeaveRecursiveCall()
 
 lsm_memory_attach(shared_state())
@@ -116,7 +116,8 @@ cdef class ReplyWriter:
             return self.check(lsm_resp_write_boolean(&self.writer, value is True))
         if kind is float:
             return self.write_double(value)
-        Py_EnterRecursiveCall(" while writing a reply")
+        if Py_EnterRecursiveCall(" while writing a reply") != 0:
+            return -1  # the exception is already set
         try:
             if kind is list or kind is tuple:
                 return self.write_items(b'*', value)

@@ -106,7 +106,7 @@ size_t lsm_resp_format_double(uint8_t out[LSM_RESP_DOUBLE_SIZE_MAX], const char 
     size_t capacity = LSM_RESP_DOUBLE_SIZE_MAX;
     const char *sign = *shortest == '-' ? "-" : "";
     if (value - value != 0) return (size_t)snprintf(text, capacity, "%s", shortest);
-    if (value > -0x1p62 && value < 0x1p62 && value == (double)(int64_t)value) {
+    if (value >= -0x1p62 && value <= 0x1p62 && value == (double)(int64_t)value) {
         if (value == 0) return (size_t)snprintf(text, capacity, "%s0", sign);
         return (size_t)snprintf(text, capacity, "%lld", (long long)value);
     }
