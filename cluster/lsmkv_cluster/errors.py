@@ -6,7 +6,9 @@ from lsmkv import Error
 from lsmkv_cluster.refusals import Refusal
 
 __all__ = [
+    "ConfigError",
     "ContextError",
+    "ExposureError",
     "Malformed",
     "ProtocolError",
     "TooManySiblingsError",
@@ -42,3 +44,20 @@ class ContextError(Error, ValueError):
 
 class TooManySiblingsError(Error):
     """A client write was refused, nothing was written: read, and write with the context."""
+
+
+class ConfigError(Error, ValueError):
+    """A setting, or a file of settings, that cannot be used.
+
+    `where` names the file, flag or variable, `key` the setting in it (empty: all of it).
+    """
+
+    def __init__(self, message: str, where: str = "", key: str = "") -> None:
+        super().__init__(": ".join(part for part in (where, key, message) if part))
+        self.message = message
+        self.where = where
+        self.key = key
+
+
+class ExposureError(ConfigError):
+    """An address that others could reach, without what would keep them out."""
