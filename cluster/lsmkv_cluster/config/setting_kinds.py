@@ -149,20 +149,21 @@ class Choice:
 class Label:
     """A short name, as topology documents hold them. Empty: somebody else decides."""
 
+    can_be_empty: bool = False
     placeholder: str = "NAME"
 
     def read(self, value: object) -> str:
         if not isinstance(value, str):
             raise ValueError(f"it takes {self}, not {value!r}")
-        if value:
-            check_name("a name like", value)
+        if value or not self.can_be_empty:
+            check_name("it takes a name, not", value)
         return value
 
     def show(self, value: object) -> str:
         return str(value)
 
     def __str__(self) -> str:
-        return "1 to 64 letters, digits, and . _ : - inside"
+        return "a name"
 
 
 @dataclass(frozen=True)

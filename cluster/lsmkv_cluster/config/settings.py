@@ -98,7 +98,7 @@ class DaemonSettings:
 
     data: Path = _setting(_REQUIRED, FilePath("DIR"), NODE, "directory of everything it keeps")
     config: Path | None = _setting(
-        None, FilePath(), NODE, "TOML file with settings", is_in_files=False
+        None, FilePath(), NODE, "TOML file with settings; no key in one", is_in_files=False
     )
     cluster_file: Path | None = _setting(
         None, FilePath(), NODE,
@@ -111,12 +111,15 @@ class DaemonSettings:
         False, Switch(), NODE, "after joining, store nothing until `lsmkv cluster commit`"
     )
     node_id: str = _setting(
-        "", Label(), NODE, "name of this node, unique in its cluster (default: made up, and kept)"
+        "",
+        Label(can_be_empty=True),
+        NODE,
+        "name of this node, unique in its cluster (default: made up, and kept)",
     )
     dc: str = _setting("dc1", Label(), NODE, "data centre it stands in")
     rack: str = _setting("rack1", Label(), NODE, "rack it stands in")
     host: str = _setting(
-        "", Label(), NODE,
+        "", Label(can_be_empty=True), NODE,
         "machine it runs on: has no two copies (default: host name; on loopback the node's name)",
     )  # fmt: skip
     weight: int = _setting(

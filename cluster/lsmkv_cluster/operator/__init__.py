@@ -1,0 +1,1 @@
+"""What operators type: the commands that this package adds to `lsmkv`."""

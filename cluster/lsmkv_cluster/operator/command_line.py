@@ -1,0 +1,12 @@
+"""The commands of the cluster, found by `lsmkv` through the entry-point group lsmkv.commands."""
+
+from __future__ import annotations
+
+from lsmkv.cli.arguments import Commands
+from lsmkv_cluster.operator import config_command
+
+__all__ = ["register"]
+
+
+def register(commands: Commands) -> None:
+    config_command.register(commands)
