@@ -10,7 +10,7 @@
     [tls]                           relative to the directory of the file
     ca = "tls/ca.pem"
     certificate = "tls/{node}.pem"  {node} is the name of the node that reads it
-    key = "tls/{node}-key.pem"
+    key = "tls/{node}.key"
 
 `partitions`, `key_seed` and `replicas` count when the first node founds the cluster; after that the
 topology document says what is true. Whoever has the secret is a member: the file is readable by its

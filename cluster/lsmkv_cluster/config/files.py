@@ -15,7 +15,7 @@ from typing import Any
 
 from lsmkv_cluster.errors import ConfigError
 
-__all__ = ["read_toml", "write_file"]
+__all__ = ["check_secret_file", "read_toml", "write_file"]
 
 FILE_SIZE_MAX = 1 << 20  # bytes
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -25,11 +25,7 @@ def read_toml(path: Path, *, is_secret: bool = False) -> dict[str, Any]:
     """ConfigError for what is no TOML or, of a secret, open to others; OSError as it comes."""
     with path.open("rb") as file:
         if is_secret:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & OTHERS:
-                raise ConfigError(
-                    f"others may read it (mode {mode:o}): chmod 600 {path}", str(path)
-                )
+            _check_mode(path, os.fstat(file.fileno()))
         data = file.read(FILE_SIZE_MAX + 1)
     if len(data) > FILE_SIZE_MAX:
         raise ConfigError(f"more than {FILE_SIZE_MAX} bytes", str(path))
@@ -37,6 +33,17 @@ def read_toml(path: Path, *, is_secret: bool = False) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not TOML: {error}", str(path)) from error
+
+
+def check_secret_file(path: Path) -> None:
+    """ConfigError where others may read it; for files that somebody else reads."""
+    _check_mode(path, path.stat())
+
+
+def _check_mode(path: Path, status: os.stat_result) -> None:
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & OTHERS:
+        raise ConfigError(f"others may read it (mode {mode:o}): chmod 600 {path}", str(path))
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600, replaces: bool = False) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from lsmkv.cli.arguments import Commands
-from lsmkv_cluster.operator import config_command
+from lsmkv.cli.arguments import Commands, command_group
+from lsmkv_cluster.operator import config_command, init_command
 
 __all__ = ["register"]
 
 
 def register(commands: Commands) -> None:
     config_command.register(commands)
+    group = command_group(commands, "cluster", "make and run clusters")
+    init_command.register(group)
