@@ -334,7 +334,8 @@ class TestFrame:
         status, out, err = run("extra")
         assert (status, out) == (7, b"")
         assert b"no_such_module:register are not available" in err
-        assert run("get", path, "a")[:2] == (0, b"1")
+        assert run("get", path, "a") == (0, b"1", b"")  # nobody else was asked
+        assert b"are not available" in run("demo", "engine", "--help")[2]  # a group of all
 
 
 def register_extra(commands: main_module.Commands) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "UsageError",
     "add_command",
     "command_group",
+    "is_command_group",
     "add_form",
     "add_json",
     "add_range",
@@ -61,6 +62,11 @@ def command_group(commands: Commands, name: str, summary: str) -> Commands:
         parser.set_defaults(**{_group_name(name): group})
     found: Commands = parser.get_default(_group_name(name))
     return found
+
+
+def is_command_group(commands: Commands, name: str) -> bool:
+    """Whether other packages may add to it."""
+    return commands.choices[name].get_default(_group_name(name)) is not None
 
 
 def _group_name(name: str) -> str:

@@ -7,7 +7,8 @@
 
 A package adds commands through the entry-point group `lsmkv.commands`: each entry is a function
 that gets the object on which to call add_parser(). A command's parser sets `run`, a function from
-the parsed arguments to the status.
+the parsed arguments to the status. Packages are asked only where one of ours is not meant anyway:
+a key that is read need not wait for their imports.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from lsmkv.cli import commands as own_commands
-from lsmkv.cli.arguments import Commands, UsageError
+from lsmkv.cli.arguments import Commands, UsageError, is_command_group
 from lsmkv.cli.output import note
 from lsmkv.errors import Error
 
@@ -56,8 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    words = sys.argv[1:] if argv is None else argv
     try:
-        arguments = build_parser().parse_args(argv)
+        arguments = build_parser(next(iter(words), "")).parse_args(words)
     except SystemExit as exit_request:  # after --help, --version, wrong usage
         sys.stdout.flush()
         return exit_request.code if isinstance(exit_request.code, int) else EXIT_USAGE
@@ -66,8 +68,9 @@ def _run(argv: Sequence[str] | None) -> int:
     return status
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with every command that is installed."""
+def build_parser(first: str = "") -> argparse.ArgumentParser:
+    """The parser with every command that is installed; where the first word is a command of ours,
+    it may have ours alone."""
     parser = argparse.ArgumentParser(
         prog="lsmkv",
         description="An embedded, ordered, durable key-value store.",
@@ -77,6 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lsmkv {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     own_commands.register(commands)
+    if first in commands.choices and not is_command_group(commands, first):
+        return parser
     # By name, so that a distribution that is found twice on the path registers once.
     found = {entry.name: entry for entry in metadata.entry_points(group=ENTRY_POINT_GROUP)}
     for name, entry in sorted(found.items()):
