@@ -17,7 +17,12 @@ KEY_SIZE = 32  # bytes
 class ClusterKeys:
     contexts: bytes  # of what clients have seen
     datagrams: bytes  # of gossip
-    peers: bytes  # of connections between nodes
+    peers: bytes  # of nodes that log in to other nodes as clients do
+
+    @property
+    def password(self) -> bytes:
+        """Of the user `cluster` (users.py)."""
+        return self.peers.hex().encode()
 
 
 def derive_keys(secret: bytes, cluster_id: bytes) -> ClusterKeys:

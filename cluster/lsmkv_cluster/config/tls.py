@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 
-def tls_files(settings: DaemonSettings, cluster: ClusterFile, node: str) -> TlsFiles | None:
+def tls_files(settings: DaemonSettings, cluster: ClusterFile | None, node: str) -> TlsFiles | None:
     """What the settings say, else the file of the cluster; None: there is no TLS."""
     if settings.tls_ca and settings.tls_certificate and settings.tls_key:
         return TlsFiles(settings.tls_ca, settings.tls_certificate, settings.tls_key)
-    return cluster.tls.of_node(node) if cluster.tls is not None else None
+    return cluster.tls.of_node(node) if cluster is not None and cluster.tls is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,11 @@ def test_no_key_is_another():
     assert {len(key) for key in keys} == {32}
 
 
+def test_the_password_of_the_cluster_is_fit_for_a_command_line():
+    keys = derive_keys(SECRET, CLUSTER_ID)
+    assert keys.password == keys.peers.hex().encode()
+
+
 def test_keys_do_not_show():
     keys = derive_keys(SECRET, CLUSTER_ID)
     assert keys.contexts.hex() not in repr(keys)

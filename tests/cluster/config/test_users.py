@@ -11,7 +11,14 @@ from lsmkv_cluster.config import users as users_module
 from lsmkv_cluster.config.files import write_file
 from lsmkv_cluster.config.passwords import PasswordHash, hash_password
 from lsmkv_cluster.config.roles import Role
-from lsmkv_cluster.config.users import DEFAULT_USER, User, Users, load_users, user_line
+from lsmkv_cluster.config.users import (
+    CLUSTER_USER,
+    DEFAULT_USER,
+    User,
+    Users,
+    load_users,
+    user_line,
+)
 from lsmkv_cluster.errors import ConfigError
 
 ADA = User("ada", Role.ADMIN, hash_password(b"lovelace"))
@@ -86,6 +93,18 @@ def test_a_name_that_does_not_exist_costs_as_much(
     assert asked[0] == asked[1]
 
 
+def test_who_has_the_key_of_the_cluster_is_an_administrator(users: Users) -> None:
+    cluster = Users({ADA.name: ADA}, cluster_password=b"key")
+    for ask in (cluster.check, cluster.recall):
+        assert ask(CLUSTER_USER, b"key") is Role.ADMIN
+        assert ask(CLUSTER_USER, b"") is None
+        assert ask(CLUSTER_USER, b"lovelace") is None
+    for ask in (users.check, users.recall):
+        assert ask(CLUSTER_USER, b"") is None
+    with pytest.raises(ConfigError):
+        user_line(CLUSTER_USER, Role.READ, b"x")
+
+
 def test_lines_make_a_file(tmp_path: Path) -> None:
     lines = [user_line("ada", Role.ADMIN, b"one"), user_line("b-o.b", Role.WRITE, b"two")]
     path = tmp_path / "users.toml"
@@ -116,6 +135,7 @@ LINE = user_line("ada", Role.ADMIN, b"one")
         (LINE.replace("{", "{ x = 1,"), "ada.x"),
         (LINE.replace("scrypt", "plain"), "ada.password"),
         (LINE.replace("ada", "'a b'"), "a b"),
+        (LINE.replace("ada", "cluster"), "cluster"),
     ],
 )
 def test_a_wrong_file_is_refused_and_its_hashes_are_not_shown(
