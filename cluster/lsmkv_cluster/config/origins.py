@@ -9,6 +9,7 @@ directory, all others to the working directory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,13 @@ __all__ = ["Chosen", "Configuration", "Origin", "Source", "configure"]
 
 OTHER_VARIABLES = frozenset({"LSMKV_CODEC", "LSMKV_DEBUG"})  # of the engine and its build
 CONFIG = "config"
+
+# Kubernetes describes a service of this name to every container so; what else ends in PORT is not
+# an address of a protocol.
+_SERVICE = re.compile(r"LSMKV_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?)=.*")
+_LINK = re.compile(
+    r"LSMKV_(\w+_)?PORT((_\d+_(TCP|UDP))?=(tcp|udp)://.*|_\d+_(TCP|UDP)_(PROTO|PORT|ADDR)=.*)"
+)
 
 
 class Source(StrEnum):
@@ -144,8 +152,10 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, _Given]:
 
 def _check_variables(environment: Mapping[str, str]) -> None:
     known = {setting.variable for _, setting in _all()} | OTHER_VARIABLES
-    for name in environment:
+    for name, value in environment.items():
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            if any(pattern.fullmatch(f"{name}={value}") for pattern in (_SERVICE, _LINK)):
+                continue
             raise ConfigError(f"unknown variable{did_you_mean(name, known)}", name)
 
 

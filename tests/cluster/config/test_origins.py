@@ -130,5 +130,23 @@ def test_what_is_missing_and_what_does_not_go_together_is_named():
         configured(None, {"LSMKV_STAGED": "1"}).check()
 
 
+def test_a_service_of_this_name_is_not_taken_for_settings():
+    """Kubernetes sets these in every container; a port that somebody meant is still an error."""
+    service = {
+        "LSMKV_SERVICE_HOST": "10.96.0.7",
+        "LSMKV_SERVICE_PORT": "7379",
+        "LSMKV_SERVICE_PORT_RESP": "7379",
+        "LSMKV_PORT": "tcp://10.96.0.7:7379",
+        "LSMKV_PORT_7379_TCP": "tcp://10.96.0.7:7379",
+        "LSMKV_PORT_7379_TCP_PROTO": "tcp",
+        "LSMKV_PORT_7379_TCP_PORT": "7379",
+        "LSMKV_PORT_7379_TCP_ADDR": "10.96.0.7",
+    }
+    configured(None, service)
+    for name in ("LSMKV_PORT", "LSMKV_HTTP_PORT"):
+        with pytest.raises(ConfigError, match=name):
+            configured(None, {name: "7379"})
+
+
 def test_variables_of_others_are_none_of_our_business():
     configured(None, {"PATH": "x", "LSMKVX": "x", "LSMKV_DEBUG": "1"})
