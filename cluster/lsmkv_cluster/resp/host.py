@@ -1,0 +1,66 @@
+"""What the commands want of the process that they run in. The daemon fulfils it.
+
+All of it is known at once: what has to be waited for is a query (queries.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.resp.session import Role
+
+__all__ = ["CLUSTER_FACE", "PLAIN_FACE", "Fact", "Host"]
+
+# Faces of members (members.Address), where clients find them.
+PLAIN_FACE: Final = "resp"
+CLUSTER_FACE: Final = "cluster"
+
+Fact = str | int | float
+
+
+class Host(Protocol):
+    @property
+    def topology(self) -> Topology: ...
+
+    @property
+    def me(self) -> MemberId: ...
+
+    @property
+    def is_alone(self) -> bool:
+        """The only member, and it carries out what it is asked in the order in which it was asked:
+        so commands can be as exact as in Redis."""
+        ...
+
+    @property
+    def timeout_ms(self) -> int:
+        """How long a request of a client may take."""
+        ...
+
+    @property
+    def has_users(self) -> bool:
+        """Whether a client has to say who it is."""
+        ...
+
+    def check_user(self, name: str, password: bytes) -> Role | None: ...
+
+    def is_reachable(self, member: MemberId) -> bool: ...
+
+    def key_estimate(self) -> int:
+        """About how many keys this node has, deleted ones included, without counting them."""
+        ...
+
+    def info(self) -> Mapping[str, Mapping[str, Fact]]:
+        """Sections of INFO by name ("Server", "Memory" ...), with what only the process knows; the
+        rest is added, and where both know something this here is shown."""
+        ...
+
+    def config(self) -> Mapping[str, str]:
+        """Settings for CONFIG GET, beside those that tools of Redis look for."""
+        ...
+
+    def shut_down(self) -> None:
+        """A client wishes that the process ends cleanly."""
+        ...

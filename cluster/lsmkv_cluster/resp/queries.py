@@ -1,0 +1,126 @@
+"""What commands ask for while they run, and what they are told.
+
+    query          answer         who knows
+    ClientRequest  ClientAnswer   the coordinator (coordination/requests.py)
+    AdminChange    AdminAnswer    the keeper of the topology (driver_ports.AdminCall, AdminReply)
+    ScanPage       Page           who lists keys; a node that is alone its store
+    Explain        Report         who asks each owner of a key what it has
+    AdminReport    Report         what the process knows of itself: STATUS, HINTS, MOVES, REPAIR ...
+
+A query that cannot be answered is answered with Failed, and the client with its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.reconfiguration.proposals import Outcome
+from lsmkv_cluster.reconfiguration.topology_changes import Change
+
+__all__ = [
+    "AdminAnswer",
+    "AdminChange",
+    "AdminReport",
+    "Answer",
+    "Asking",
+    "Explain",
+    "Failed",
+    "Json",
+    "Listed",
+    "Page",
+    "Query",
+    "Report",
+    "ScanPage",
+]
+
+Json = None | bool | int | float | str | list["Json"] | tuple["Json", ...] | Mapping[str, "Json"]
+
+
+# --- queries -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AdminChange:
+    change: Change
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPage:
+    """The next `count` keys or so from a cursor on (scan_cursor.py), up to the slot `end_slot`."""
+
+    cursor: int
+    count: int
+    end_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AdminReport:
+    """`subject` is a subcommand of KV.CLUSTER, such as "STATUS", with its arguments."""
+
+    subject: str
+    args: tuple[str, ...] = ()
+
+
+Query = ClientRequest | AdminChange | ScanPage | Explain | AdminReport
+
+
+class Asking(NamedTuple):
+    """`token` comes back with the answer; `client` is the session's id. Within `timeout_ms` the
+    answer is there, whatever it says."""
+
+    token: int
+    query: Query
+    timeout_ms: int
+    client: int
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAnswer:
+    """The epoch is that of the document that brought the change, or of the present one."""
+
+    outcome: Outcome
+    epoch: int
+    text: str
+
+
+class Listed(NamedTuple):
+    """`record` is what a read of the key gives, None where it has yet to be read: then the key may
+    be deleted, too."""
+
+    key: bytes
+    record: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`cursor` is where to go on; None at the end."""
+
+    keys: tuple[Listed, ...]
+    cursor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    content: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`text` is the error that the client gets, beginning with its kind."""
+
+    text: str
+
+
+Answer = ClientAnswer | AdminAnswer | Page | Report | Failed

@@ -1,0 +1,1 @@
+"""Listing the keys of a cluster: cursors that outlive changes, and pages of keys."""
