@@ -21,6 +21,7 @@ from lsmkv_cluster.resp.redis_numbers import (
     INTEGER_MAX,
     INTEGER_MIN,
     add_floats,
+    is_infinity,
     parse_float,
     parse_integer,
     show_float,
@@ -41,6 +42,7 @@ __all__ = [
 
 OVERFLOW = "ERR increment or decrement would overflow"
 NOT_A_FLOAT = "ERR value is not a valid float"
+INFINITE = "ERR increment would produce NaN or Infinity"
 TOO_LARGE = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 
 
@@ -78,12 +80,7 @@ def _exact_add(turn: Turn, key: bytes, delta: int) -> Run:
 
     def decide(before: Stored) -> Decision:
         nonlocal total
-        number = parse_integer(string_in(before) or b"0")
-        if number is None:
-            raise CommandError(NOT_AN_INTEGER)
-        total = number + delta
-        if not INTEGER_MIN <= total <= INTEGER_MAX:
-            raise CommandError(OVERFLOW)
+        total = _sum(before, delta)
         return Write(b"%d" % total, before.expiry_ms)
 
     yield from change(turn, key, decide)
@@ -93,17 +90,23 @@ def _exact_add(turn: Turn, key: bytes, delta: int) -> Run:
 def _merged_add(turn: Turn, key: bytes, delta: int) -> Run:
     """As a counter, which loses nothing, and never expires: what does is read and written."""
     before = yield from look(turn, key)
-    number = parse_integer(string_in(before) or b"0")
-    if number is None:
-        raise CommandError(NOT_AN_INTEGER)
-    if not INTEGER_MIN <= number + delta <= INTEGER_MAX:
-        raise CommandError(OVERFLOW)
+    total = _sum(before, delta)
     if before.expiry_ms:
         return (yield from _exact_add(turn, key, delta))
     request = turn.request(Verb.INCREMENT, key, delta=delta)
     answer: ClientAnswer = checked(request, (yield request))
     after = parse_integer(seen(turn, key, answer).value)
-    return number + delta if after is None else after
+    return total if after is None else after
+
+
+def _sum(before: Stored, delta: int) -> int:
+    value = string_in(before)
+    number = parse_integer(value) if value is not None else 0
+    if number is None:
+        raise CommandError(NOT_AN_INTEGER)
+    if not INTEGER_MIN <= number + delta <= INTEGER_MAX:
+        raise CommandError(OVERFLOW)
+    return number + delta
 
 
 def incrbyfloat(turn: Turn, args: list[bytes]) -> Run:
@@ -115,10 +118,11 @@ def incrbyfloat(turn: Turn, args: list[bytes]) -> Run:
         number = parse_float(value) if value is not None else Fraction(0)
         delta = parse_float(args[2])
         if number is None or delta is None:
-            raise CommandError(NOT_A_FLOAT)
+            is_infinite = is_infinity(args[2]) if delta is None else is_infinity(value or b"")
+            raise CommandError(INFINITE if is_infinite else NOT_A_FLOAT)
         summed = add_floats(number, delta)
         if summed is None:
-            raise CommandError("ERR increment would produce NaN or Infinity")
+            raise CommandError(INFINITE)
         total = show_float(summed)
         return Write(total, before.expiry_ms)
 

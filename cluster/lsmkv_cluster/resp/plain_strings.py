@@ -125,14 +125,14 @@ def getdel(turn: Turn, args: list[bytes]) -> Run:
 
 def getex(turn: Turn, args: list[bytes]) -> Run:
     options = set_options(args[2:], GETEX_OPTIONS)
-    expiry_ms = options.expiry_ms(turn.wall_ms, "getex")
     if options.expiry is None and not options.persists:
         return get(turn, args)
 
     def decide(before: Stored) -> Decision:
         if not before.is_alive or (options.persists and not before.expiry_ms):
             return KEEP
-        if options.expiry is not None and expiry_ms <= turn.wall_ms:
+        expiry_ms = options.expiry_ms(turn.wall_ms, "getex")
+        if 0 < expiry_ms <= turn.wall_ms:
             return DELETE
         return Write(before.value, expiry_ms)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-__all__ = ["INTEGER_MAX", "INTEGER_MIN", "add_floats", "parse_float", "parse_integer", "show_float"]
+__all__ = ["INTEGER_MAX", "INTEGER_MIN", "add_floats", "is_infinity", "parse_float"]
+__all__ += ["parse_integer", "show_float"]
 
 INTEGER_MIN = -(1 << 63)
 INTEGER_MAX = (1 << 63) - 1
 _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _FLOAT = re.compile(rb"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
+_INFINITY = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
 _FLOAT_SIZE_MAX = 5 << 10  # bytes
 _MANTISSA_BITS = 64
 _LARGEST_EXPONENT = 16384  # of two, of what is too large
@@ -50,6 +52,11 @@ def parse_float(text: bytes) -> Fraction | None:
     )
     rounded = _rounded(-number if sign == b"-" else number)
     return None if rounded is None or (mantissa and not rounded) else rounded
+
+
+def is_infinity(text: bytes) -> bool:
+    """What can be read, and not counted with."""
+    return _INFINITY.fullmatch(text) is not None
 
 
 def add_floats(first: Fraction, second: Fraction) -> Fraction | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lsmkv_cluster.resp.commanding import CommandError, Turn
 from lsmkv_cluster.resp.glob_match import matcher
-from lsmkv_cluster.resp.options import SYNTAX_ERROR, integer, word
+from lsmkv_cluster.resp.options import SYNTAX_ERROR, word
+from lsmkv_cluster.resp.redis_numbers import parse_integer
 from lsmkv_cluster.resp.replies import OK, Reply
 
 __all__ = [
@@ -91,8 +92,9 @@ def shutdown(turn: Turn, args: list[bytes]) -> Reply:
 
 
 def slowlog_get(turn: Turn, args: list[bytes]) -> Reply:
-    if len(args) > 2:
-        integer(args[2])
+    count = parse_integer(args[2]) if len(args) > 2 else 0
+    if count is None or count < -1:
+        raise CommandError("ERR count should be greater than or equal to -1")
     return []
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lsmkv_cluster.placement.keyspaces import Consistency, Mode
 
-__all__ = ["KEYSPACES_LEVELS", "Levels", "Queued", "Role", "Session", "Transaction"]
+__all__ = ["KEYSPACES_LEVELS", "Levels", "Queued", "Role", "Session", "Transaction", "Watched"]
 
 
 class Role(IntEnum):
@@ -41,6 +41,13 @@ class Queued(NamedTuple):
     args: list[bytes]
 
 
+class Watched(NamedTuple):
+    """A key when it was first watched: whether there was something, and its record."""
+
+    is_alive: bool
+    record: bytes | None
+
+
 @dataclass(slots=True)
 class Transaction:
     """From MULTI on. `is_broken`: a command was refused, so EXEC will be, too."""
@@ -67,8 +74,7 @@ class Session:
     role: Role | None = None
     levels: Levels = KEYSPACES_LEVELS
     transaction: Transaction | None = None
-    # By key, what was there when it was first watched: the record, None where nothing was alive.
-    watched: dict[bytes, bytes | None] = field(default_factory=dict)
+    watched: dict[bytes, Watched] = field(default_factory=dict)
     is_asking: bool = False  # the next command comes from a redirection
     is_closing: bool = False  # nothing is carried out any more
     last_ms: int = 0  # wall time of the last command

@@ -15,7 +15,7 @@ from lsmkv_cluster.resp.changing import seen
 from lsmkv_cluster.resp.commanding import Command, CommandError, Run, Steps, Turn, find_by_name
 from lsmkv_cluster.resp.exactness import refuse_unless_exact
 from lsmkv_cluster.resp.replies import NULL_ARRAY, OK, Reply
-from lsmkv_cluster.resp.session import Transaction
+from lsmkv_cluster.resp.session import Transaction, Watched
 from lsmkv_cluster.resp.verdicts import all_done
 
 __all__ = ["discard", "exec_", "multi", "unwatch", "watch"]
@@ -54,13 +54,15 @@ def unwatch(turn: Turn, args: list[bytes]) -> Reply:
 def exec_(turn: Turn, args: list[bytes]) -> Run:
     session = turn.session
     transaction, watched = session.transaction, session.watched
-    session.transaction, session.watched = None, {}
     if transaction is None:
         raise CommandError("ERR EXEC without MULTI")
+    session.transaction, session.watched = None, {}
     if transaction.is_broken:
         raise CommandError("EXECABORT Transaction discarded because of previous errors.")
-    if watched and (yield from _records(turn, list(watched))) != watched:
-        return NULL_ARRAY
+    if watched:
+        present = yield from _records(turn, list(watched))
+        if any(_has_changed(watched[key], record) for key, record in present.items()):
+            return NULL_ARRAY
     replies: list[Reply] = []
     for name, queued in transaction.commands:
         command = find_by_name(turn.shared.commands, name)
@@ -77,13 +79,18 @@ def _carry_out(turn: Turn, command: Command, args: list[bytes]) -> Steps[Reply]:
         return error.reply
 
 
-def _records(turn: Turn, keys: Sequence[bytes]) -> Steps[dict[bytes, bytes | None]]:
-    """What tells whether a key has been changed: every write makes another record. One that is not
-    alive is as good as none, so that its end counts, and its burial does not."""
+def _records(turn: Turn, keys: Sequence[bytes]) -> Steps[dict[bytes, Watched]]:
     requests = [turn.request(Verb.GET, key) for key in keys]
     answers: list[ClientAnswer] = yield requests
     all_done(requests, answers)
     return {
-        key: answer.record if seen(turn, key, answer).is_alive else None
+        key: Watched(seen(turn, key, answer).is_alive, answer.record)
         for key, answer in zip(keys, answers, strict=True)
     }
+
+
+def _has_changed(before: Watched, after: Watched) -> bool:
+    """Every write makes another record. That what is deleted gets forgotten is none."""
+    if before.is_alive == after.is_alive is False and after.record is None:
+        return False
+    return before != after

@@ -128,7 +128,9 @@ def object_idletime(turn: Turn, args: list[bytes]) -> Run:
 
 
 def object_freq(turn: Turn, args: list[bytes]) -> Run:
-    yield from look(turn, args[2])
+    stored = yield from look(turn, args[2])
+    if not stored.is_alive:
+        return None
     raise CommandError(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note "
         "that when switching between policies at runtime LRU and LFU data will take some time to "
