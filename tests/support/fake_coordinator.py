@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lsmkv_cluster.coordination.changes import is_well_formed
-from lsmkv_cluster.coordination.minter import Minter, MintEntry
+from lsmkv_cluster.coordination.minter import MintEntry, Minter
 from lsmkv_cluster.coordination.requests import (
     ClientAnswer,
     ClientRequest,

@@ -20,7 +20,7 @@ from lsmkv_cluster.ports import Now
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import Following, Refused, follow
 from lsmkv_cluster.resp.executor import Executor
-from lsmkv_cluster.resp.host import CLUSTER_FACE, PLAIN_FACE, Fact
+from lsmkv_cluster.resp.host import CLUSTER_FACE, PLAIN_FACE, Fact, Json
 from lsmkv_cluster.resp.queries import (
     AdminAnswer,
     AdminChange,
@@ -99,6 +99,12 @@ class FakeHost:
 
     def key_estimate(self) -> int:
         return self.keys
+
+    def partition_size(self) -> int:
+        return 1000
+
+    def secrets(self) -> Mapping[str, Json]:
+        return {"contexts": "00"}
 
     def info(self) -> Mapping[str, Mapping[str, Fact]]:
         return {"Server": {"process_id": 42, "uptime_in_seconds": 7}, "Memory": {"used_memory": 9}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from lsmkv_cluster.resp.cluster_table import CLUSTER
 from lsmkv_cluster.resp.commanding import Command
 from lsmkv_cluster.resp.keys_table import KEYS
 from lsmkv_cluster.resp.server_table import SERVER
@@ -12,4 +13,6 @@ from lsmkv_cluster.resp.strings_table import STRINGS
 
 __all__ = ["COMMANDS"]
 
-COMMANDS: Final[Mapping[str, Command]] = {row.name: row for row in (*STRINGS, *KEYS, *SERVER)}
+COMMANDS: Final[Mapping[str, Command]] = {
+    row.name: row for row in (*STRINGS, *KEYS, *SERVER, *CLUSTER)
+}

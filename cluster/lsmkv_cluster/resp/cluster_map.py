@@ -1,16 +1,18 @@
 """What cluster clients are told of placement: of every slot one master, and no replicas.
 
-A slot's master is its first owner in the data centre of the node that is asked, as its clients are
-taken to be near; where that has no copy, its first owner. Any owner serves as well.
+A slot's master is the first of its owners that can be reached, in the data centre of the node that
+is asked before all others, as its clients are taken to be near. Any owner serves as well, and who
+owns what does not follow from any of this.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lsmkv_cluster.placement.members import Member, MemberId
 from lsmkv_cluster.placement.topology import Topology
-from lsmkv_cluster.resp.host import CLUSTER_FACE
+from lsmkv_cluster.resp.host import CLUSTER_FACE, Host
 
 __all__ = ["Endpoint", "SlotRun", "endpoint", "master_of", "redis_id", "slot_runs"]
 
@@ -18,10 +20,13 @@ REDIS_ID_SIZE = 40  # hexadecimal digits
 
 
 class Endpoint(NamedTuple):
-    """Of a member that announces none, the host is empty: clients then stay where they are."""
+    """Of a member that announces none, the host is empty and the port 0."""
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 class SlotRun(NamedTuple):
@@ -32,16 +37,29 @@ class SlotRun(NamedTuple):
     master: MemberId
 
 
-def master_of(topology: Topology, partition: int, dc: str) -> MemberId | None:
-    row = topology.owners_in(partition, dc) or topology.owners[partition]
-    return row[0] if row else None
+def master_of(host: Host, partition: int) -> MemberId | None:
+    topology = host.topology
+    dc = topology.members_by_id[host.me].dc
+    return _master(topology, partition, dc, host.is_reachable)
 
 
-def slot_runs(topology: Topology, dc: str) -> list[SlotRun]:
+def _master(
+    topology: Topology, partition: int, dc: str, is_reachable: Callable[[MemberId], bool]
+) -> MemberId | None:
+    candidates = (*topology.owners_in(partition, dc), *topology.owners[partition])
+    return next(
+        (id for id in candidates if is_reachable(id)), candidates[0] if candidates else None
+    )
+
+
+def slot_runs(host: Host) -> list[SlotRun]:
     """Those that touch and have one master as one; slots that nobody owns are missing."""
+    topology = host.topology
+    dc = topology.members_by_id[host.me].dc
+    reachable = {member.id for member in topology.members if host.is_reachable(member.id)}
     runs: list[SlotRun] = []
     for partition in range(len(topology.owners)):
-        master = master_of(topology, partition, dc)
+        master = _master(topology, partition, dc, reachable.__contains__)
         if master is None:
             continue
         slots = topology.partitioning.slots_of(partition)

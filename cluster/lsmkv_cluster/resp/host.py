@@ -12,13 +12,14 @@ from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.resp.session import Role
 
-__all__ = ["CLUSTER_FACE", "PLAIN_FACE", "Fact", "Host"]
+__all__ = ["CLUSTER_FACE", "PLAIN_FACE", "Fact", "Host", "Json"]
 
 # Faces of members (members.Address), where clients find them.
 PLAIN_FACE: Final = "resp"
 CLUSTER_FACE: Final = "cluster"
 
 Fact = str | int | float
+Json = None | bool | int | float | str | list["Json"] | tuple["Json", ...] | Mapping[str, "Json"]
 
 
 class Host(Protocol):
@@ -50,6 +51,14 @@ class Host(Protocol):
 
     def key_estimate(self) -> int:
         """About how many keys this node has, deleted ones included, without counting them."""
+        ...
+
+    def partition_size(self) -> int:
+        """About how many bytes one copy of a partition has, by those that are here."""
+        ...
+
+    def secrets(self) -> Mapping[str, Json]:
+        """What a member needs to know to be one, besides the document: for KV.CLUSTER JOIN."""
         ...
 
     def info(self) -> Mapping[str, Mapping[str, Fact]]:

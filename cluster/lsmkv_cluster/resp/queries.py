@@ -12,13 +12,13 @@ A query that cannot be answered is answered with Failed, and the client with its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import Change
+from lsmkv_cluster.resp.host import Json
 
 __all__ = [
     "AdminAnswer",
@@ -28,16 +28,12 @@ __all__ = [
     "Asking",
     "Explain",
     "Failed",
-    "Json",
     "Listed",
     "Page",
     "Query",
     "Report",
     "ScanPage",
 ]
-
-Json = None | bool | int | float | str | list["Json"] | tuple["Json", ...] | Mapping[str, "Json"]
-
 
 # --- queries -------------------------------------------------------------------------------------
 

@@ -36,9 +36,8 @@ def moved_to(host: Host, session: Session, keys: Sequence[bytes]) -> ErrorReply 
     row = topology.owners[partition]
     if not row or me in row:
         return None
-    master = master_of(topology, partition, topology.members_by_id[me].dc)
-    candidates = [id for id in (master, *row) if id is not None and host.is_reachable(id)]
-    if not candidates:
+    master = master_of(host, partition)
+    if master is None or not host.is_reachable(master):
         return None
-    address, port = endpoint(topology.members_by_id[candidates[0]])
-    return ErrorReply(f"MOVED {slot} {address}:{port}") if port else None
+    there = endpoint(topology.members_by_id[master])
+    return ErrorReply(f"MOVED {slot} {there}") if there.port else None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from lsmkv_cluster.placement.slots import SLOT_COUNT
 from lsmkv_cluster.resp.changing import delete_all, look_at_all
-from lsmkv_cluster.resp.cluster_map import master_of
+from lsmkv_cluster.resp.cluster_map import slot_runs
 from lsmkv_cluster.resp.commanding import CommandError, Run, Steps, Turn
 from lsmkv_cluster.resp.glob_match import matcher
 from lsmkv_cluster.resp.options import SYNTAX_ERROR, integer, word
@@ -150,8 +150,8 @@ def _estimated_of_all(turn: Turn, estimate: int) -> int:
         return 0
     count = len(topology.owners)
     if turn.session.is_cluster_port:
-        dc = topology.members_by_id[me].dc
-        count = sum(master_of(topology, p, dc) == me for p in range(count))
+        count = sum(run.last - run.first + 1 for run in slot_runs(turn.host) if run.master == me)
+        return estimate * count * len(topology.owners) // (kept * SLOT_COUNT)
     return estimate * count // kept
 
 

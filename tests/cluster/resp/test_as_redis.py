@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from lsmkv_cluster.resp.replies import ErrorReply, Reply, Verbatim
-from tests.support.redis_server import REDIS_SERVER, RedisConnection, as_resp2, as_resp3, redis_server
+from tests.support.redis_server import (
+    REDIS_SERVER,
+    RedisConnection,
+    as_resp2,
+    as_resp3,
+    redis_server,
+)
 from tests.support.resp_lab import LabClient, RespLab
 
 pytestmark = pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
@@ -87,7 +93,9 @@ def test_every_command_of_a_script_is_answered_alike(path: str, script: Path, pr
                 assert not isinstance(real, ErrorReply), line
                 real, own = kind(real), kind(own)
             if real != own or type(real) is not type(own):
-                differing.append(f"{script.name}:{number}: {line}\n  redis {real!r}\n  ours  {own!r}")
+                differing.append(
+                    f"{script.name}:{number}: {line}\n  redis {real!r}\n  ours  {own!r}"
+                )
     finally:
         both.close()
     assert not differing, "\n".join(["", *differing])

@@ -1,0 +1,172 @@
+"""KV.CLUSTER: administration, over the port of clients. Answers are JSON in one bulk string.
+
+STATUS, HINTS, MOVES, REPAIR [partition], EXPLAIN key    what the process tells
+RING [key|slot]           who owns what
+KEYSPACES                 how they are read, written and resolved
+PLAN change               what would move, and about how many bytes; nothing is changed
+CHANGE change [FORCE]     decided on by a majority; forced: here alone, in a new generation
+JOIN member [STAGED]      a member more, and what it has to know
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lsmkv_cluster.errors import TopologyError
+from lsmkv_cluster.placement.owners import moves_between
+from lsmkv_cluster.placement.slots import SLOT_COUNT, slot_of
+from lsmkv_cluster.placement.topology import Topology
+from lsmkv_cluster.placement.topology_format import encode_topology
+from lsmkv_cluster.reconfiguration.proposals import Outcome
+from lsmkv_cluster.reconfiguration.topology_changes import (
+    AddMember,
+    Change,
+    Following,
+    Refused,
+    follow,
+    targets_of,
+)
+from lsmkv_cluster.resp.change_json import (
+    change_from_json,
+    keyspace_json,
+    member_from_json,
+    member_json,
+)
+from lsmkv_cluster.resp.commanding import CommandError, Run, Turn
+from lsmkv_cluster.resp.host import Json
+from lsmkv_cluster.resp.keyspace_commands import refusal_of
+from lsmkv_cluster.resp.options import SYNTAX_ERROR, word
+from lsmkv_cluster.resp.queries import AdminAnswer, AdminChange, AdminReport, Explain, Report
+from lsmkv_cluster.resp.redis_numbers import parse_integer
+from lsmkv_cluster.resp.replies import Reply
+
+__all__ = ["change", "explain", "join", "keyspaces", "plan", "report", "ring"]
+
+
+def _json(content: Json) -> bytes:
+    return json.dumps(content).encode()
+
+
+def report(turn: Turn, args: list[bytes]) -> Run:
+    parts = tuple(arg.decode("utf-8", "surrogateescape") for arg in args[2:])
+    answer: Report = yield AdminReport(args[1].decode("latin-1").upper(), parts)
+    return _json(answer.content)
+
+
+def explain(turn: Turn, args: list[bytes]) -> Run:
+    answer: Report = yield Explain(args[2])
+    return _json(answer.content)
+
+
+def keyspaces(turn: Turn, args: list[bytes]) -> Reply:
+    return _json([keyspace_json(each) for each in turn.host.topology.keyspaces])
+
+
+# --- who owns what
+
+
+def ring(turn: Turn, args: list[bytes]) -> Reply:
+    topology = turn.host.topology
+    if len(args) > 3:
+        raise CommandError(SYNTAX_ERROR)
+    if len(args) == 3:
+        number = parse_integer(args[2])
+        is_slot = number is not None and 0 <= number < SLOT_COUNT
+        slot = number if is_slot and number is not None else slot_of(args[2])
+        partition = topology.partitioning.partition_of(slot)
+        return _json({"slot": slot, **_partition(topology, partition)})
+    return _json(
+        {
+            "epoch": topology.epoch,
+            "replicas": topology.replicas,
+            "members": [member_json(member) for member in topology.members],
+            "partitions": [_partition(topology, p) for p in range(len(topology.owners))],
+        }
+    )
+
+
+def _partition(topology: Topology, partition: int) -> dict[str, Json]:
+    slots = topology.partitioning.slots_of(partition)
+    move = topology.transitions_by_partition.get(partition)
+    return {
+        "partition": partition,
+        "slots": [slots.start, slots.stop - 1],
+        "owners": [topology.members_by_id[id].name for id in topology.owners[partition]],
+        "phase": move.phase.name if move else "SETTLED",
+        "becoming": [topology.members_by_id[id].name for id in move.row] if move else [],
+    }
+
+
+# --- changes
+
+
+def plan(turn: Turn, args: list[bytes]) -> Reply:
+    topology = turn.host.topology
+    match follow(topology, _parsed(turn, args[2])):
+        case Refused(why):
+            raise CommandError(f"ERR {why}")
+        case Following(document, text):
+            return _json({"text": text, **_moves(turn, topology, document)})
+        case unchanged:
+            return _json({"text": unchanged.text, **_moves(turn, topology, topology)})
+
+
+def _moves(turn: Turn, before: Topology, after: Topology) -> dict[str, Json]:
+    moves = moves_between(targets_of(before), targets_of(after))
+    copies = sum(len(move.gains) for move in moves)
+    names = {member.id: member.name for member in (*before.members, *after.members)}
+    return {
+        "partitions_moving": len(moves),
+        "copies": copies,
+        "bytes": copies * turn.host.partition_size(),
+        "moves": [
+            {
+                "partition": move.partition,
+                "gains": [names[id] for id in move.gains],
+                "losses": [names[id] for id in move.losses],
+            }
+            for move in moves
+        ],
+    }
+
+
+def change(turn: Turn, args: list[bytes]) -> Run:
+    if len(args) > 4 or (len(args) == 4 and word(args[3]) != "force"):
+        raise CommandError(SYNTAX_ERROR)
+    answer: AdminAnswer = yield AdminChange(_parsed(turn, args[2]), len(args) == 4)
+    return _json({"outcome": answer.outcome.name, "epoch": answer.epoch, "text": answer.text})
+
+
+def join(turn: Turn, args: list[bytes]) -> Run:
+    if len(args) > 4 or (len(args) == 4 and word(args[3]) != "staged"):
+        raise CommandError(SYNTAX_ERROR)
+    try:
+        member = member_from_json(_loaded(args[2]))
+    except (TopologyError, ValueError) as error:
+        raise CommandError(f"ERR {error}") from None
+    answer: AdminAnswer = yield AdminChange(AddMember(member, len(args) == 4))
+    if answer.outcome is not Outcome.COMMITTED:
+        raise CommandError(refusal_of(answer) or "")
+    return _json(
+        {
+            "epoch": answer.epoch,
+            "text": answer.text,
+            "document": encode_topology(turn.host.topology).hex(),
+            "secrets": turn.host.secrets(),
+        }
+    )
+
+
+def _parsed(turn: Turn, arg: bytes) -> Change:
+    try:
+        return change_from_json(_loaded(arg), turn.host.topology)
+    except (TopologyError, ValueError) as error:
+        raise CommandError(f"ERR {error}") from None
+
+
+def _loaded(arg: bytes) -> Any:
+    try:
+        return json.loads(arg)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
