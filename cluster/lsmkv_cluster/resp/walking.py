@@ -26,15 +26,26 @@ WALK_COUNT = 512  # keys a page where all are wanted
 COUNTED_KEYS_MAX = 10_000  # DBSIZE counts up to so many, and estimates beyond
 
 Seen = list[tuple[bytes, Stored]]
-
-
 Wanted = Callable[[bytes], bool]
 
 
+def slots_of(turn: Turn) -> list[range]:
+    """Which slots a connection sees: on the cluster port those of which this node is the master,
+    as clients go through all nodes."""
+    if not turn.session.is_cluster_port:
+        return [range(SLOT_COUNT)]
+    runs = slot_runs(turn.host)
+    return [range(run.first, run.last + 1) for run in runs if run.master == turn.host.me]
+
+
 def page(
-    turn: Turn, cursor: int, count: int, end_slot: int, wanted: Wanted | None = None
+    turn: Turn, slots: Sequence[range], cursor: int, count: int, wanted: Wanted | None = None
 ) -> Steps[tuple[Seen, int | None]]:
-    """The live keys of a page, of those that are wanted."""
+    """The live keys of the next page, of those that are wanted, and where to go on."""
+    place = _first_behind(slots, cursor)
+    if place is None:
+        return [], None
+    cursor, end_slot = place
     answer: Page = yield ScanPage(cursor, count, end_slot)
     listed = [each for each in answer.keys if wanted is None or wanted(each.key)]
     unread = [each.key for each in listed if each.record is None]
@@ -47,19 +58,29 @@ def page(
             stored = see(record, topology.keyspace_of(key).resolution, turn.wall_ms)
         if stored.is_alive:
             seen.append((key, stored))
-    return seen, answer.cursor
+    next = answer.cursor if answer.cursor is not None else cursor_of_slot(end_slot)
+    return seen, next if _first_behind(slots, next) is not None else None
+
+
+def _first_behind(slots: Sequence[range], cursor: int) -> tuple[int, int] | None:
+    """(cursor, end slot) of the first of these ascending ranges that does not lie before."""
+    for each in slots:
+        if cursor < cursor_of_slot(each.stop):
+            return max(cursor, cursor_of_slot(each.start)), each.stop
+    return None
 
 
 def walk(
     turn: Turn,
     visit: Callable[[Seen], Steps[None] | None],
-    slots: range = range(SLOT_COUNT),
+    slots: Sequence[range] | None = None,
     wanted: Wanted | None = None,
 ) -> Steps[None]:
     """`visit` is given what there is, page by page."""
-    cursor: int | None = cursor_of_slot(slots.start)
+    slots = slots_of(turn) if slots is None else slots
+    cursor: int | None = 0
     while cursor is not None:
-        seen, cursor = yield from page(turn, cursor, WALK_COUNT, slots.stop, wanted)
+        seen, cursor = yield from page(turn, slots, cursor, WALK_COUNT, wanted)
         if seen and (steps := visit(seen)) is not None:
             yield from steps
 
@@ -91,7 +112,7 @@ def scan(turn: Turn, args: list[bytes]) -> Run:
         raise CommandError(SYNTAX_ERROR)
     if cursor >= CURSOR_END:
         return [b"0", []]
-    seen, next = yield from page(turn, cursor, count, SLOT_COUNT, wanted)
+    seen, next = yield from page(turn, slots_of(turn), cursor, count, wanted)
     found = [key for key, stored in seen if type in (None, stored.type.value)]
     return [b"%d" % (next or 0), list(found)]
 
@@ -106,19 +127,19 @@ def keys(turn: Turn, args: list[bytes]) -> Run:
 
 def keys_of_slot(turn: Turn, slot: int) -> Steps[list[bytes]]:
     found: list[bytes] = []
-    slots = range(slot, slot + 1)
+    slots = [range(slot, slot + 1)]
     yield from walk(turn, lambda seen: found.extend([key for key, _ in seen]), slots)
     return found
 
 
 def randomkey(turn: Turn, args: list[bytes]) -> Run:
     """One of the first page behind a random place: not quite as likely as every other."""
-    rng = turn.shared.rng
+    rng, slots = turn.shared.rng, slots_of(turn)
     start = rng.randrange(CURSOR_END)
     for first in (start, 0):
         cursor: int | None = first
         while cursor is not None:
-            seen, cursor = yield from page(turn, cursor, SCAN_COUNT_DEFAULT, SLOT_COUNT)
+            seen, cursor = yield from page(turn, slots, cursor, SCAN_COUNT_DEFAULT)
             if seen:
                 return seen[rng.randrange(len(seen))][0]
     return None
@@ -148,11 +169,8 @@ def _estimated_of_all(turn: Turn, estimate: int) -> int:
     kept = sum(me in row for row in topology.owners)
     if not kept:
         return 0
-    count = len(topology.owners)
-    if turn.session.is_cluster_port:
-        count = sum(run.last - run.first + 1 for run in slot_runs(turn.host) if run.master == me)
-        return estimate * count * len(topology.owners) // (kept * SLOT_COUNT)
-    return estimate * count // kept
+    visible = sum(map(len, slots_of(turn)))
+    return estimate * len(topology.owners) * visible // (kept * SLOT_COUNT)
 
 
 def flush(turn: Turn, args: list[bytes]) -> Run:
