@@ -122,7 +122,7 @@ def kill(turn: Turn, args: list[bytes]) -> Reply:
         found = _others(turn, [lambda session: session.address == address], skips_me=False)
         if not found:
             raise CommandError("ERR No such client")
-        turn.shared.to_close.extend(found)
+        turn.shared.close(found[0])
         return OK
     if len(args) % 2:
         raise CommandError(SYNTAX_ERROR)
@@ -136,7 +136,8 @@ def kill(turn: Turn, args: list[bytes]) -> Reply:
         else:
             filters.append(_filter(word(name), value))
     found = _others(turn, filters, skips_me)
-    turn.shared.to_close.extend(found)
+    for session in found:
+        turn.shared.close(session)
     return len(found)
 
 

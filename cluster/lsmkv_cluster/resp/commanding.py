@@ -175,6 +175,11 @@ class Shared:
     to_close: list[Session] = field(default_factory=list)
     cache: dict[str, tuple[object, Reply]] = field(default_factory=dict)  # what -> (of when, reply)
 
+    def close(self, session: Session) -> None:
+        """Behind the replies that are due; nothing more is carried out for it."""
+        session.is_closing = True
+        self.to_close.append(session)
+
 
 @dataclass(slots=True, eq=False)
 class Turn:

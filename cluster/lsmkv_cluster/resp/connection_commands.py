@@ -108,7 +108,7 @@ def select(turn: Turn, args: list[bytes]) -> Reply:
 
 
 def quit_(turn: Turn, args: list[bytes]) -> Reply:
-    turn.shared.to_close.append(turn.session)
+    turn.shared.close(turn.session)
     return OK
 
 

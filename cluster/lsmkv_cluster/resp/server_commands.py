@@ -84,7 +84,7 @@ def shutdown(turn: Turn, args: list[bytes]) -> Reply:
     if any(word(arg) not in ("save", "nosave", "now", "force") for arg in args[1:]):
         raise CommandError(SYNTAX_ERROR)
     turn.host.shut_down()
-    turn.shared.to_close.append(turn.session)
+    turn.shared.close(turn.session)
     return OK
 
 
