@@ -5,10 +5,12 @@
     export_range   the pairs of a range in bounded chunks, as of one moment
     drop_range     forget a key range in one atomic manifest edit, without per-key deletes
     digest_range   an order-independent digest of a range's live pairs, to compare two stores
+    is_braking     whether a write may have to wait
     sequences      how far a store is, and how far that is durable
     MerkleTree     where two stores differ; entry_hash and key_token place an entry in it
     siphash        a keyed hash of 64 bits, for keys that strangers choose
     RecordMerger   merges records with vector clocks; its `hook` is a native function of merge_batch
+    Registers      serves plain GETs and SETs of such records, from a parser to a writer
     RequestParser  commands of Redis clients, from bytes; ReplyWriter writes what they are answered,
                    ReplyParser reads that
 
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from lsmkv._native.merkle import MerkleTree, entry_hash, key_token, siphash
 from lsmkv._native.record import RecordMerger
+from lsmkv._native.registers import Registers
 from lsmkv._native.resp import RequestParser
 from lsmkv._native.resp_reply import ReplyParser
 from lsmkv._native.resp_writer import OutputFull, ReplyWriter
@@ -40,6 +43,7 @@ __all__ = [
     "drop_range",
     "digest_range",
     "RangeDigest",
+    "is_braking",
     "sequences",
     "Sequences",
     "MerkleTree",
@@ -47,6 +51,7 @@ __all__ = [
     "key_token",
     "siphash",
     "RecordMerger",
+    "Registers",
     "RequestParser",
     "ReplyWriter",
     "OutputFull",
@@ -120,6 +125,11 @@ def digest_range(db: DB, start: Buffer | None = None, stop: Buffer | None = None
     with db.keys(start, stop) as scan:
         entry_count, digest = scan.digest()
     return RangeDigest(entry_count, digest)
+
+
+def is_braking(db: DB) -> bool:
+    """Whether a write may have to wait, as writers are ahead of the background."""
+    return db._is_braking
 
 
 def sequences(db: DB) -> Sequences:

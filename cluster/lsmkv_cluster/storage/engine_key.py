@@ -102,13 +102,13 @@ class KeyScheme:
 
     def __init__(self, key_seed: int) -> None:
         seed = key_seed.to_bytes(8, "little")
-        self._hash_key = blake2b(seed, digest_size=16, person=b"lsmkv engine key").digest()
+        self.hash_key = blake2b(seed, digest_size=16, person=b"lsmkv engine key").digest()
         self.tree_key = blake2b(seed, digest_size=16, person=b"lsmkv merkle key").digest()
 
     def engine_key(self, space: Space, key: bytes) -> bytes:
         # Once for every record that is read or written: the usual key has no hash tag.
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) % SLOT_COUNT
-        hashed = siphash(self._hash_key, key) >> 64 - HASH_BITS
+        hashed = siphash(self.hash_key, key) >> 64 - HASH_BITS
         return (space << SPACE_SHIFT | slot << HASH_BITS | hashed).to_bytes(8, "big") + key
 
 

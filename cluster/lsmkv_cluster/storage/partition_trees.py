@@ -56,6 +56,11 @@ class PartitionTrees:
     def __iter__(self) -> Iterator[int]:
         return iter(self._trees)
 
+    @property
+    def by_slot(self) -> list[MerkleTree | None]:
+        """The same list for ever: what is in it changes."""
+        return self._by_slot
+
     def tokens(self, partition: int) -> TokenRange:
         """Where the entries of a partition stand."""
         return partition_tokens(Space.DATA, self._partitioning, partition)

@@ -1,0 +1,320 @@
+"""Registers: plain values as records of the cluster, read and overwritten where they are stored.
+
+`read_register` and `overwrite_register` are the kernels by themselves. `Registers` serves the plain
+GET and SET commands that wait in a parser, up to the first that is anything else, straight from the
+engine into the replies: for a node that is alone, whose owner sees to it that nothing else of the
+store's work is under way.
+
+What holds: a SET is answered after it was applied, and a GET sees those before it; a command that
+could not be served is left where it is, with nothing written of it and no reply; the tree of the
+key's slot is told of each change in the step that makes it.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint16_t
+from libc.string cimport memcpy, memset
+from lsmkv._native.buffers cimport Slice, acquire_value, release, slice_of
+from lsmkv._native.failure cimport LSM_E_LIMIT, LSM_E_MEMORY, raise_error
+from lsmkv._native.memory cimport lsm_alloc, lsm_free, lsm_memory_attach, shared_state
+from lsmkv._native.merkle cimport (
+    LSM_SIPHASH_KEY_SIZE,
+    MerkleTree,
+    checked_hash_key,
+    lsm_merkle_change,
+    lsm_merkle_entry_hash,
+    lsm_merkle_token,
+    lsm_merkle_update,
+    lsm_siphash,
+)
+from lsmkv._native.resp cimport RequestParser, lsm_resp_argument, lsm_resp_batch
+from lsmkv._native.resp_writer cimport (
+    ReplyWriter,
+    lsm_resp_writer,
+    lsm_resp_write_bulk,
+    lsm_resp_write_line,
+    lsm_resp_write_null,
+)
+from lsmkv._native.store cimport Store
+
+lsm_memory_attach(shared_state())
+
+cdef extern from "constants.h" nogil:
+    const uint8_t LSM_KIND_PUT
+
+cdef extern from "crc16.h" nogil:
+    enum:
+        LSM_SLOT_COUNT
+    uint16_t lsm_slot_of(lsm_slice key)
+
+cdef extern from "resp_writer.h" nogil:
+    int lsm_resp_reserve(lsm_resp_writer *writer, size_t size)
+
+cdef enum:
+    HEAD_SIZE = 8           # of an engine key: space, slot, hash
+    SPACE_DATA = 1
+    HASH_BITS = 40
+    KEY_SIZE_MAX = 65528    # bytes of a client's key: the engine's limit less the head
+    COMMANDS_AT_ONCE = 256  # that are parsed before they are served
+    OUTPUT_SIZE_MAX = 262144  # bytes of replies after which the caller sends them
+    STAMP_COUNT_BITS = 16
+    OK_SIZE = 5             # of its line
+
+VALUE_SIZE_MAX = LSM_REGISTER_VALUE_SIZE_MAX
+
+
+def slot_of(key):
+    """Where a key belongs, 0 to 16383 (kernels/crc16.h)."""
+    cdef Slice slice
+    acquire_value(key, &slice)
+    try:
+        return lsm_slot_of(slice.bytes)
+    finally:
+        release(&slice)
+
+
+def read_register(bytes record not None, uint64_t now_ms):
+    """(True, value or None), or (False, None) for a record that is no plain value."""
+    cdef lsm_slice value
+    cdef lsm_error error
+    error.code = 0
+    cdef int outcome = lsm_register_read(slice_of(record), now_ms, &value, &error)
+    if outcome < 0:
+        raise_error(outcome, &error)
+    if outcome == LSM_REGISTER_OTHER:
+        return False, None
+    if outcome == LSM_REGISTER_NOTHING:
+        return True, None
+    return True, value.data[:value.size]
+
+
+def overwrite_register(
+    bytes old, bytes value not None, bytes own not None, *, uint64_t trusted_epoch,
+    uint64_t fresh_epoch, uint64_t stamp, uint64_t expiry_ms=0,
+):
+    """(record, whether the fresh epoch was used), or None where the full rules are needed."""
+    cdef lsm_register_write write
+    cdef lsm_register_buffer buffer
+    cdef lsm_slice old_slice
+    cdef int is_fresh
+    memset(&buffer, 0, sizeof(buffer))
+    fill_own(&write, own)
+    write.trusted_epoch = trusted_epoch
+    write.fresh_epoch = fresh_epoch
+    write.stamp = stamp
+    write.expiry_ms = expiry_ms
+    write.value = slice_of(value)
+    if old is not None:
+        old_slice = slice_of(old)
+    try:
+        outcome = lsm_register_overwrite(
+            &old_slice if old is not None else NULL, &write, &buffer, &is_fresh
+        )
+        if outcome < 0:
+            raise_error(outcome, NULL)
+        if outcome == LSM_REGISTER_OTHER:
+            return None
+        return (<const char *> buffer.data)[:buffer.size], bool(is_fresh)
+    finally:
+        lsm_register_release(&buffer)
+
+
+cdef int fill_own(lsm_register_write *write, bytes own) except -1:
+    if PyBytes_GET_SIZE(own) != LSM_REGISTER_OWN_SIZE:
+        raise ValueError(f"own must have {LSM_REGISTER_OWN_SIZE} bytes")
+    memcpy(write.own, PyBytes_AS_STRING(own), LSM_REGISTER_OWN_SIZE)
+    return 0
+
+
+cdef inline bint is_named(lsm_slice word, uint8_t first, uint8_t second, uint8_t third) noexcept:
+    """Whether it is this name, given in capitals, of three letters."""
+    return (
+        word.size == 3 and word.data[0] & 0xDF == first and word.data[1] & 0xDF == second
+        and word.data[2] & 0xDF == third
+    )
+
+
+@cython.final
+cdef class Registers:
+    """`trees`: the MerkleTree of each slot, None where there is none; its owner may replace them.
+
+    `key_hash` and `tree_key` are the keys of hashes in engine keys and trees, 16 bytes each.
+    """
+
+    cdef Store store
+    cdef list trees
+    cdef uint8_t key_hash[16]
+    cdef uint8_t tree_key[16]
+    cdef lsm_register_write write
+    cdef lsm_register_buffer record
+    cdef lsm_slice ok
+    cdef uint8_t *key        # owned: room for an engine key
+    cdef uint64_t next_serial, end_serial
+    cdef uint64_t now_ms
+    cdef readonly uint64_t stamp
+    cdef readonly uint64_t reads, hits, writes
+
+    def __init__(self, Store store not None, list trees not None, bytes key_hash, bytes tree_key):
+        memcpy(self.key_hash, checked_hash_key(key_hash), LSM_SIPHASH_KEY_SIZE)
+        memcpy(self.tree_key, checked_hash_key(tree_key), LSM_SIPHASH_KEY_SIZE)
+        if len(trees) != LSM_SLOT_COUNT:
+            raise ValueError("a tree, or None, for each slot")
+        if self.key == NULL:
+            self.key = <uint8_t *> lsm_alloc(HEAD_SIZE + KEY_SIZE_MAX)
+            if self.key == NULL:
+                raise_error(LSM_E_MEMORY, NULL)
+        self.ok.data = <const uint8_t *> "OK"
+        self.ok.size = 2
+        self.store = store
+        self.trees = trees
+
+    def __dealloc__(self):
+        lsm_register_release(&self.record)
+        lsm_free(self.key)
+
+    def act_as(self, bytes own not None, uint64_t trusted_epoch):
+        """Who writes from now on (RecordMerger says what these are). Serials are gone."""
+        fill_own(&self.write, own)
+        self.write.trusted_epoch = trusted_epoch
+        self.next_serial = self.end_serial = 0
+
+    def give_serials(self, uint64_t first, uint64_t end):
+        """Serial numbers of epochs that nobody has used, for keys that are new."""
+        if not 0 < first <= end <= 1 << 32:
+            raise ValueError("serial numbers of 32 bits, from 1 on")
+        self.next_serial, self.end_serial = first, end
+
+    @property
+    def serials_left(self):
+        return self.end_serial - self.next_serial
+
+    def serve(
+        self, RequestParser parser not None, ReplyWriter writer not None, uint64_t now_ms,
+        uint64_t stamp, object locked,
+    ):
+        """How many commands were served; whoever it stops at is the caller's.
+
+        now_ms: wall time. stamp: the newest that the node's clock has given or followed; the
+        attribute is the newest afterwards. locked: keys that somebody holds, anything with `in`.
+        Errors of the engine come out; what was served before has its replies.
+        """
+        cdef lsm_resp_batch batch
+        cdef size_t i, served = 0
+        cdef int outcome = 1
+        self.now_ms = now_ms
+        self.stamp = stamp
+        while outcome == 1 and writer.writer.size < OUTPUT_SIZE_MAX:
+            if parser.parse(COMMANDS_AT_ONCE) == 0:
+                break
+            batch = parser.batch()
+            i = 0
+            try:
+                while i < batch.count and writer.writer.size < OUTPUT_SIZE_MAX:
+                    outcome = self.serve_one(&batch, i, writer, locked)
+                    if outcome == 0:
+                        break
+                    i += 1
+            finally:
+                parser.done(i)
+            served += i
+        return served
+
+    cdef int serve_one(
+        self, lsm_resp_batch *batch, size_t i, ReplyWriter writer, object locked
+    ) except -1:
+        """1 when it was served, 0 when it is left alone."""
+        cdef lsm_slice name = lsm_resp_argument(batch, i, 0), key
+        cdef size_t count = batch.commands[i].count
+        cdef bint is_get = count == 2 and is_named(name, c'G', c'E', c'T')
+        if not is_get and not (count == 3 and is_named(name, c'S', c'E', c'T')):
+            return 0
+        key = lsm_resp_argument(batch, i, 1)
+        if key.size > KEY_SIZE_MAX:
+            return 0
+        if locked is not None and (<const char *> key.data)[:key.size] in locked:
+            return 0
+        if is_get:
+            return self.get(key, writer)
+        return self.set(key, lsm_resp_argument(batch, i, 2), writer)
+
+    cdef lsm_slice engine_key(self, lsm_slice key) noexcept:
+        cdef uint64_t head = <uint64_t> SPACE_DATA << 56 | <uint64_t> lsm_slot_of(key) << HASH_BITS
+        cdef lsm_slice result
+        cdef int i
+        head |= lsm_siphash(self.key_hash, &key, 1) >> (64 - HASH_BITS)
+        for i in range(HEAD_SIZE):
+            self.key[i] = <uint8_t> (head >> (56 - 8 * i))
+        if key.size:
+            memcpy(self.key + HEAD_SIZE, key.data, key.size)
+        result.data = self.key
+        result.size = HEAD_SIZE + key.size
+        return result
+
+    cdef int get(self, lsm_slice key, ReplyWriter writer) except -1:
+        cdef lsm_slice value
+        cdef lsm_error error
+        cdef int status
+        record = self.store.lookup(self.engine_key(key), self.store.sequence, self.store.state)
+        if record is None:
+            status = LSM_REGISTER_NOTHING
+        else:
+            status = lsm_register_read(slice_of(record), self.now_ms, &value, &error)
+        if status < 0 or status == LSM_REGISTER_OTHER:
+            return 0
+        if status == LSM_REGISTER_VALUE:
+            self.hits += 1
+            status = lsm_resp_write_bulk(&writer.writer, value)
+        else:
+            status = lsm_resp_write_null(&writer.writer)
+        if status == LSM_E_LIMIT:
+            return 0
+        if status < 0:
+            raise_error(status, NULL)
+        self.reads += 1
+        return 1
+
+    cdef int set(self, lsm_slice key, lsm_slice value, ReplyWriter writer) except -1:
+        cdef Store store = self.store
+        cdef lsm_slice engine_key = self.engine_key(key), old_slice, record
+        cdef lsm_merkle_change change
+        cdef uint64_t now_stamp = self.now_ms << STAMP_COUNT_BITS
+        cdef int is_fresh, status
+        status = lsm_resp_reserve(&writer.writer, OK_SIZE)
+        if status == LSM_E_LIMIT:
+            return 0
+        if status < 0:
+            raise_error(status, NULL)
+        old = store.lookup(engine_key, store.sequence, store.state)
+        if old is not None:
+            old_slice = slice_of(old)
+        self.write.stamp = max(self.stamp + 1, now_stamp)
+        self.write.expiry_ms = 0
+        self.write.value = value
+        self.write.fresh_epoch = 0
+        if self.next_serial < self.end_serial:
+            self.write.fresh_epoch = self.next_serial << 32 | min(self.now_ms // 1000, 0xFFFFFFFF)
+        status = lsm_register_overwrite(
+            &old_slice if old is not None else NULL, &self.write, &self.record, &is_fresh
+        )
+        if status < 0:
+            raise_error(status, NULL)
+        if status == LSM_REGISTER_OTHER:
+            return 0
+        tree = self.trees[engine_key.data[1] << 8 | engine_key.data[2]]
+        if tree is None:
+            return 0
+        (<MerkleTree> tree).check_usable()
+        record.data = self.record.data
+        record.size = self.record.size
+        store.write_one(LSM_KIND_PUT, engine_key, record, False)
+        self.stamp = self.write.stamp
+        self.next_serial += is_fresh
+        self.writes += 1
+        change.token = lsm_merkle_token(engine_key)
+        change.old_hash = 0
+        if old is not None:
+            change.old_hash = lsm_merkle_entry_hash(self.tree_key, engine_key, old_slice)
+        change.new_hash = lsm_merkle_entry_hash(self.tree_key, engine_key, record)
+        lsm_merkle_update(&(<MerkleTree> tree).tree, &change, 1)
+        lsm_resp_write_line(&writer.writer, c'+', self.ok)  # there is room
+        return 1
