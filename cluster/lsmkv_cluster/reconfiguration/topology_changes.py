@@ -8,6 +8,7 @@
     Remove         nobody listens to it any more: it is dead,     nobody else has a copy of a
                    for good; planned anew                         partition (unless forced)
     Reweigh        another share; planned anew                    it is going
+    Readdress      it announces itself at other addresses         it has been removed
     SetReplicas    copies in the data centres named; others stay  while a partition is SWITCHED
                    as they are; planned anew
     SetKeyspaces   all of them                                    while a partition moves
@@ -28,7 +29,7 @@ from typing import Any
 
 from lsmkv_cluster.errors import TopologyError
 from lsmkv_cluster.placement.keyspaces import Keyspace
-from lsmkv_cluster.placement.members import Member, MemberId, MemberState
+from lsmkv_cluster.placement.members import Address, Member, MemberId, MemberState
 from lsmkv_cluster.placement.owners import Owners, Phase, Transition
 from lsmkv_cluster.placement.planner import plan
 from lsmkv_cluster.placement.topology import DataCentre, Topology
@@ -43,6 +44,7 @@ __all__ = [
     "Following",
     "Leave",
     "Planned",
+    "Readdress",
     "Refused",
     "Remove",
     "Reweigh",
@@ -91,6 +93,14 @@ class Reweigh:
 
 
 @dataclass(frozen=True, slots=True)
+class Readdress:
+    """Where a member is to be found from now on."""
+
+    member: MemberId
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SetReplicas:
     """`replicas`: (data centre, copies). With no copies and no member it ceases to be listed."""
 
@@ -102,7 +112,9 @@ class SetKeyspaces:
     keyspaces: tuple[Keyspace, ...]
 
 
-Change = AddMember | CommitStaged | Leave | Remove | Reweigh | SetReplicas | SetKeyspaces
+Change = (
+    AddMember | CommitStaged | Leave | Remove | Reweigh | Readdress | SetReplicas | SetKeyspaces
+)
 
 
 # --- what becomes of them ------------------------------------------------------------------------
@@ -191,6 +203,8 @@ def _step(document: Topology, change: Change) -> _Draft | Refused | Unchanged:
             return _remove(document, change)
         case Reweigh():
             return _reweigh(document, change)
+        case Readdress():
+            return _readdress(document, change)
         case SetReplicas():
             return _set_replicas(document, change)
         case SetKeyspaces():
@@ -247,6 +261,15 @@ def _reweigh(document: Topology, change: Reweigh) -> _Draft | Refused | Unchange
     if member.weight == change.weight:
         return Unchanged(f"{member.name} has this weight")
     return _with(document, replace(member, weight=change.weight))
+
+
+def _readdress(document: Topology, change: Readdress) -> _Draft | Refused | Unchanged:
+    member = document.members_by_id.get(change.member)
+    if member is None or member.state is MemberState.REMOVED:
+        return Refused(f"{member.name if member else change.member.hex()} is no member")
+    if member.addresses == change.addresses:
+        return Unchanged(f"{member.name} is found there")
+    return _with(document, replace(member, addresses=change.addresses))
 
 
 def _set_replicas(document: Topology, change: SetReplicas) -> _Draft | Refused | Unchanged:

@@ -23,6 +23,7 @@ from lsmkv_cluster.reconfiguration.topology_changes import (
     AddMember,
     Change,
     Following,
+    Readdress,
     Refused,
     follow,
     targets_of,
@@ -145,7 +146,11 @@ def join(turn: Turn, args: list[bytes]) -> Run:
         member = member_from_json(_loaded(args[2]))
     except (TopologyError, ValueError) as error:
         raise CommandError(f"ERR {error}") from None
-    answer: AdminAnswer = yield AdminChange(AddMember(member, len(args) == 4))
+    known = turn.host.topology.members_by_id.get(member.id)
+    wish: Change = AddMember(member, len(args) == 4)
+    if known is not None and known.votes:  # it asks again, and may be found elsewhere by now
+        wish = Readdress(member.id, member.addresses)
+    answer: AdminAnswer = yield AdminChange(wish)
     if answer.outcome is not Outcome.COMMITTED:
         raise CommandError(refusal_of(answer) or "")
     return _json(

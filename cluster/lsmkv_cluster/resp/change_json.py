@@ -4,6 +4,7 @@
     {"change": "commit"}
     {"change": "leave", "member": "n3"}             so "remove"; by name or id
     {"change": "reweigh", "member": "n3", "weight": 200}
+    {"change": "readdress", "member": "n3", "addresses": {"peer": "10.0.0.9:17379"}}
     {"change": "replicas", "replicas": {"east": 3}}
     {"change": "keyspaces", "keyspaces": [{...}]}
 
@@ -26,6 +27,7 @@ from lsmkv_cluster.reconfiguration.topology_changes import (
     Change,
     CommitStaged,
     Leave,
+    Readdress,
     Remove,
     Reweigh,
     SetKeyspaces,
@@ -65,6 +67,9 @@ def _change(content: Mapping[str, Any], topology: Topology) -> Change:
             return Remove(find_member(topology, content["member"]))
         case "reweigh":
             return Reweigh(find_member(topology, content["member"]), _integer(content["weight"]))
+        case "readdress":
+            member = find_member(topology, content["member"])
+            return Readdress(member, _addresses(content["addresses"]))
         case "replicas":
             wanted = _object(content["replicas"])
             return SetReplicas(tuple((dc, _integer(count)) for dc, count in wanted.items()))
@@ -86,7 +91,6 @@ def member_from_json(content: Any) -> Member:
     """The state is for the cluster to say."""
     fields = _object(content)
     try:
-        addresses = sorted(_object(fields.get("addresses", {})).items())
         return Member(
             id=bytes.fromhex(_text(fields["id"])),
             name=_text(fields["name"]),
@@ -94,10 +98,15 @@ def member_from_json(content: Any) -> Member:
             rack=_text(fields["rack"]),
             host=_text(fields["host"]),
             weight=_integer(fields.get("weight", WEIGHT_ORDINARY)),
-            addresses=tuple(Address(face, _text(location)) for face, location in addresses),
+            addresses=_addresses(fields.get("addresses", {})),
         )
     except KeyError as error:
         raise ValueError(f"the member lacks {error}") from None
+
+
+def _addresses(content: Any) -> tuple[Address, ...]:
+    faces = sorted(_object(content).items())
+    return tuple(Address(face, _text(location)) for face, location in faces)
 
 
 def member_json(member: Member) -> dict[str, Json]:

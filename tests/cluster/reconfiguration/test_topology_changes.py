@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lsmkv_cluster.placement.keyspaces import Consistency, Keyspace, Level, Mode
-from lsmkv_cluster.placement.members import Member, MemberState
+from lsmkv_cluster.placement.members import Address, Member, MemberState
 from lsmkv_cluster.placement.owners import Phase, Transition
 from lsmkv_cluster.placement.topology import DataCentre, Topology
 from lsmkv_cluster.placement.topology_format import decode_topology, encode_topology, successor
@@ -18,6 +18,7 @@ from lsmkv_cluster.reconfiguration.topology_changes import (
     CommitStaged,
     Following,
     Leave,
+    Readdress,
     Refused,
     Remove,
     Reweigh,
@@ -266,3 +267,14 @@ def test_keyspaces_are_put_in_order() -> None:
 def test_a_member_is_taken_as_it_is_but_for_its_state() -> None:
     found: Member = following(SETTLED, AddMember(TWICE)).members_by_id[N5]
     assert found == replace(TWICE, state=MemberState.JOINED)
+
+
+def test_a_member_that_moves_to_another_address() -> None:
+    there = (Address("peer", "10.0.0.9:7000"),)
+    document = following(SETTLED, Readdress(N2, there))
+    assert document.members_by_id[N2] == replace(SETTLED.members_by_id[N2], addresses=there)
+    assert document.owners == SETTLED.owners, "nothing is placed anew"
+    assert isinstance(follow(document, Readdress(N2, there)), Unchanged)
+    removed = following(SETTLED, Remove(N3))
+    assert "no member" in why(removed, Readdress(N3, there))
+    assert "no member" in why(removed, Readdress(N5, there))
