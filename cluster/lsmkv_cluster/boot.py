@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.coordination.coordinator import CoordinatorSettings
 from lsmkv_cluster.coordination.read_state import ReadSettings
-from lsmkv_cluster.coordination.writing import WriteSettings
+from lsmkv_cluster.coordination.write_state import WriteSettings
 from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.healing.starting import StartSettings

@@ -23,6 +23,7 @@ from lsmkv_cluster.coordination.replica import Replica
 from lsmkv_cluster.coordination.replica_messages import MERGE, decode_merge
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from lsmkv_cluster.coordination.view import View
+from lsmkv_cluster.coordination.write_state import WriteSettings
 from lsmkv_cluster.coordination.writing import Writing
 from lsmkv_cluster.driver_ports import ClientCall, ClientReply
 from lsmkv_cluster.operations import Machine, OperationStatus
@@ -171,7 +172,9 @@ class QuorumNode:
         self.minter = Minter(actors, HybridClock())
         merger = RecordMerger()
         self.reading = Reading(self.view, b"secret", digest, merger.merge, self.latencies)
-        self.writing = Writing(self.view, self.minter, b"secret", lambda *_: self.has_room)
+        self.writing = Writing(
+            self.view, self.minter, b"secret", lambda *_: self.has_room, lab.write_settings
+        )
         self.coordinator = Coordinator(
             self.view,
             self.reading,
@@ -215,7 +218,9 @@ class QuorumLab:
         owners: str = "a b c",
         keyspaces: Sequence[Keyspace] = (Keyspace(),),
         settings: CoordinatorSettings | None = None,
+        write_settings: WriteSettings | None = None,
     ) -> None:
+        self.write_settings = write_settings
         self.topology = make_lab_topology(members, owners, keyspaces)
         self.settings = settings
         self.names = {member.id: member.name for member in self.topology.members}

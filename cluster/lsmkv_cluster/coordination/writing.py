@@ -24,15 +24,14 @@ What holds:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from lsmkv_cluster.coordination.calls import Call, Finish, Step, refusal
-from lsmkv_cluster.coordination.minter import MintBatch, MintEntry, Minter, MintResult
+from lsmkv_cluster.coordination.minter import MintBatch, MintEntry, Minter
 from lsmkv_cluster.coordination.quorum import can_meet, is_met
 from lsmkv_cluster.coordination.replica_messages import MERGE, ReplicaFlags, encode_merge
 from lsmkv_cluster.coordination.requests import ClientAnswer, Outcome, Reason
 from lsmkv_cluster.coordination.view import Target, View
+from lsmkv_cluster.coordination.write_state import Shipped, WriteBatch, WriteSettings, WriteState
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Now, Stored, StoreOrder, Unanswered
@@ -42,50 +41,10 @@ from lsmkv_cluster.transport.wire import Lane
 from lsmkv_cluster.versions import context
 from lsmkv_cluster.versions.record_format import minted_size_max
 
-__all__ = ["WriteSettings", "Writing"]
+__all__ = ["Writing"]
 
 SYNC = int(ReplicaFlags.SYNC)
 AS_HINT = int(ReplicaFlags.AS_HINT)
-
-
-@dataclass(frozen=True, slots=True)
-class WriteSettings:
-    substitute_after_ms: int = 300  # until a stand-in is asked in the place of a silent owner
-
-
-class _Shipped(NamedTuple):
-    """Of a MERGE of another member. `attempt` counts the places that the write has had."""
-
-    id: int
-    member: MemberId
-    owner: MemberId
-    attempt: int
-
-
-@dataclass(slots=True, eq=False)
-class _Write:
-    """One call under way. `waiting`: who was asked, and the owner it answers for; `kept`: owners
-    that have been answered for; `taken`: all who were ever asked."""
-
-    id: int
-    call: Call
-    targets: list[Target]
-    result: MintResult | None = None
-    payload: bytes = b""
-    waiting: dict[MemberId, MemberId] = field(default_factory=dict)
-    kept: set[MemberId] = field(default_factory=set)
-    taken: list[MemberId] = field(default_factory=list)
-    attempt: int = 0
-
-    @property
-    def key(self) -> bytes:
-        return self.call.request.key
-
-
-@dataclass(slots=True)
-class _Batch:
-    writes: list[_Write]
-    minted: MintBatch
 
 
 class Writing:
@@ -105,9 +64,9 @@ class Writing:
         self._secret = secret
         self._settings = settings or WriteSettings()
         self._next_id = 0
-        self._writes: dict[int, _Write] = {}
-        self._batches: dict[int, _Batch] = {}
-        self._syncs: dict[int, list[_Write]] = {}
+        self._writes: dict[int, WriteState] = {}
+        self._batches: dict[int, WriteBatch] = {}
+        self._syncs: dict[int, list[WriteState]] = {}
         self._timers = Timers()
 
     @property
@@ -116,7 +75,7 @@ class Writing:
 
     def begin(self, now: Now, calls: Sequence[Call]) -> list[Step]:
         steps: list[Step] = []
-        by_space: dict[Space, list[_Write]] = {}
+        by_space: dict[Space, list[WriteState]] = {}
         for call in calls:
             targets = self._view.targets(call.place, not call.is_strict)
             owners = [target.owner for target in targets]
@@ -128,7 +87,7 @@ class Writing:
             elif self._are_too_crowded(call, targets) or not self._has_room(now, call):
                 steps.append(Finish(call.token, refusal(Reason.OVERLOADED)))
             else:
-                write = _Write(self._take_id(), call, targets)
+                write = WriteState(self._take_id(), call, targets)
                 self._writes[write.id] = write
                 self._timers.start(write.id, call.deadline_ms)
                 space = Space.DATA if call.place.is_keeper else Space.HINT
@@ -157,12 +116,12 @@ class Writing:
         self._next_id += 1
         return self._next_id
 
-    def _mint(self, now: Now, space: Space, writes: list[_Write]) -> StoreOrder:
+    def _mint(self, now: Now, space: Space, writes: list[WriteState]) -> StoreOrder:
         is_hint = space is Space.HINT
         entries = [MintEntry(write.call.request, write.call.seen, is_hint) for write in writes]
         minted = MintBatch(self._minter, entries, now.wall_ms)
         number = self._take_id()
-        self._batches[number] = _Batch(writes, minted)
+        self._batches[number] = WriteBatch(writes, minted)
         keys = tuple([write.key for write in writes])
         return StoreOrder(number, Mint(space, keys, minted.decide))
 
@@ -206,7 +165,7 @@ class Writing:
                 self._ship_again(write, steps)
         return steps
 
-    def _ship_again(self, write: _Write, steps: list[Step]) -> None:
+    def _ship_again(self, write: WriteState, steps: list[Step]) -> None:
         me = self._view.me
         write.waiting = {id: owner for id, owner in write.waiting.items() if id == me}
         for target in write.targets:
@@ -218,11 +177,11 @@ class Writing:
     def _minted(
         self,
         now: Now,
-        batch: _Batch,
+        batch: WriteBatch,
         outcomes: Sequence[bool | Failure],
         steps: list[Step],
     ) -> None:
-        to_sync: list[_Write] = []
+        to_sync: list[WriteState] = []
         for write, minted, outcome in zip(
             batch.writes, batch.minted.results, outcomes, strict=True
         ):
@@ -236,14 +195,14 @@ class Writing:
             else:
                 write.result = minted
                 self._minted_one(now, write, steps)
-                if write.call.is_strict and self._view.me in write.waiting:
+                if self._syncs_first(write) and self._view.me in write.waiting:
                     to_sync.append(write)
         if to_sync:
             number = self._take_id()
             self._syncs[number] = to_sync
             steps.append(StoreOrder(number, Sync()))
 
-    def _minted_one(self, now: Now, write: _Write, steps: list[Step]) -> None:
+    def _minted_one(self, now: Now, write: WriteState, steps: list[Step]) -> None:
         assert write.result is not None
         if write.result.stored is None:
             self._finish(write, self._done(write), steps)
@@ -252,7 +211,7 @@ class Writing:
         else:
             self._ship(now, write, write.result.stored, steps)
 
-    def _ship(self, now: Now, write: _Write, record: bytes, steps: list[Step]) -> None:
+    def _ship(self, now: Now, write: WriteState, record: bytes, steps: list[Step]) -> None:
         me = self._view.me
         write.payload = encode_merge(write.key, record)
         for target in write.targets:
@@ -264,13 +223,16 @@ class Writing:
         if not write.call.is_strict:
             patient_until_ms = now.ms + self._settings.substitute_after_ms
             self._timers.start(write.id, min(write.call.deadline_ms, patient_until_ms))
-            if me in write.waiting:
+            if me in write.waiting and not self._syncs_first(write):
                 self._settle(now, write, me, False, steps)
 
-    def _ask(self, write: _Write, target: Target, steps: list[Step]) -> None:
+    def _syncs_first(self, write: WriteState) -> bool:
+        return write.call.is_strict or self._settings.syncs_always
+
+    def _ask(self, write: WriteState, target: Target, steps: list[Step]) -> None:
         write.waiting[target.member] = target.owner
         write.taken.append(target.member)
-        flags = SYNC if write.call.is_strict else 0
+        flags = SYNC if self._syncs_first(write) else 0
         if target.is_hint:
             flags |= AS_HINT
         steps.append(
@@ -280,7 +242,7 @@ class Writing:
                 MERGE,
                 write.payload,
                 write.call.deadline_ms,
-                _Shipped(write.id, target.member, target.owner, write.attempt),
+                Shipped(write.id, target.member, target.owner, write.attempt),
                 flags,
             )
         )
@@ -290,7 +252,7 @@ class Writing:
     def answered(self, now: Now, answers: Sequence[Answered | Unanswered]) -> list[Step]:
         steps: list[Step] = []
         for answer in answers:
-            assert isinstance(answer.token, _Shipped)
+            assert isinstance(answer.token, Shipped)
             write = self._writes.get(answer.token.id)
             if write is not None:
                 self._answered_one(now, write, answer.token, answer, steps)
@@ -299,8 +261,8 @@ class Writing:
     def _answered_one(
         self,
         now: Now,
-        write: _Write,
-        token: _Shipped,
+        write: WriteState,
+        token: Shipped,
         answer: Answered | Unanswered,
         steps: list[Step],
     ) -> None:
@@ -315,7 +277,7 @@ class Writing:
         # else: it was, or will be, asked again in the epoch of the newer document
 
     def _settle(
-        self, now: Now, write: _Write, member: MemberId, failed: bool, steps: list[Step]
+        self, now: Now, write: WriteState, member: MemberId, failed: bool, steps: list[Step]
     ) -> None:
         """A member has answered, or will not any more."""
         owner = write.waiting.pop(member)
@@ -328,7 +290,7 @@ class Writing:
         if not can_meet(write.call.write, write.kept.union(write.waiting.values())):
             self._finish(write, _unknown(write), steps)
 
-    def _substitute(self, now: Now, write: _Write, owner: MemberId, steps: list[Step]) -> None:
+    def _substitute(self, now: Now, write: WriteState, owner: MemberId, steps: list[Step]) -> None:
         if write.call.is_strict or owner in write.kept or now.ms >= write.call.deadline_ms:
             return
         stand_in = self._view.stand_in(write.call.place, owner, write.taken)
@@ -351,7 +313,7 @@ class Writing:
                     self._substitute(now, write, owner, steps)
         return steps
 
-    def _make_void(self, write: _Write) -> None:
+    def _make_void(self, write: WriteState) -> None:
         """If it has not been minted: nobody would learn of it."""
         for batch in self._batches.values():
             if write in batch.writes:
@@ -368,12 +330,12 @@ class Writing:
 
     # --- the end
 
-    def _finish(self, write: _Write, answer: ClientAnswer, steps: list[Step]) -> None:
+    def _finish(self, write: WriteState, answer: ClientAnswer, steps: list[Step]) -> None:
         self._timers.stop(write.id)
         if self._writes.pop(write.id, None) is not None:
             steps.append(Finish(write.call.token, answer))
 
-    def _done(self, write: _Write) -> ClientAnswer:
+    def _done(self, write: WriteState) -> ClientAnswer:
         result = write.result
         assert result is not None
         seen = context.seen_in(result.record)
@@ -394,6 +356,6 @@ def _failed(failure: Failure) -> ClientAnswer:
     return refusal(Reason.NOT_READY if failure is Failure.CORRUPT else Reason.STORE_FAILED)
 
 
-def _unknown(write: _Write) -> ClientAnswer:
+def _unknown(write: WriteState) -> ClientAnswer:
     needed = write.call.write_count
     return ClientAnswer(Outcome.UNKNOWN, Reason.NOT_ENOUGH_REPLICAS, len(write.kept), needed)

@@ -9,6 +9,7 @@ import pytest
 
 from lsmkv_cluster.coordination.replica_messages import MERGE, ReplicaStatus, decode_merge
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Reason, Verb
+from lsmkv_cluster.coordination.write_state import WriteSettings
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.keyspaces import Consistency, Level, Mode
 from lsmkv_cluster.storage.storage_orders import Failure, Mint, Space, Sync
@@ -111,6 +112,19 @@ def test_many_writes_are_one_order_and_each_is_answered(lab):
 
 def test_strict_counts_the_own_copy_once_it_is_synced(lab):
     id = lab.call(STRICT)
+    lab.run(count=1)
+    assert isinstance(lab["a"].orders[0][1].order, Sync)
+    assert lab.shown() == "merge b sync, merge c sync"
+    lab.deliver("b")
+    assert lab.replies == {}
+    lab.run()
+    assert outcome(lab.replies[id]) == done(2, 2)
+    assert lab.holders(b"k", b"v", durable=True) == {"a", "b"}
+
+
+def test_where_all_is_synced_so_are_sloppy_writes():
+    lab = QuorumLab(write_settings=WriteSettings(syncs_always=True))
+    id = lab.call(PUT)
     lab.run(count=1)
     assert isinstance(lab["a"].orders[0][1].order, Sync)
     assert lab.shown() == "merge b sync, merge c sync"
