@@ -37,7 +37,8 @@ from lsmkv_cluster.versions.vclock import COUNTER_MAX, TIME_MAX_S, Actor, Clock
 
 __all__ = ["ActorSource", "Identity", "Persist", "Reason", "choose"]
 
-LEASE_SIZE = 1 << 16  # epochs persisted ahead
+LEASE_SIZE = 1 << 16  # epochs persisted ahead, at first
+LEASE_SIZE_MAX = 1 << 20  # what a store that writes many new keys comes to, lost at each end
 FIRST_SERIAL = 1
 SERIAL_BITS = 32
 SERIAL_MAX = (1 << 32) - 1
@@ -208,14 +209,27 @@ class ActorSource:
         cut_s = max(local.cut_s if local else 0, seen.cut_s)
         return self._fresh(max(now_ms // 1000, cut_s)) or chosen
 
+    def take_serials(self, count: int) -> range:
+        """Serial numbers of epochs for somebody else to use, as many as there are at hand."""
+        if not self.may_mint:
+            return range(0)
+        first = self._next_serial
+        self._next_serial = max(first, min(first + count, self._durable.leased))
+        self._lease_early()
+        return range(first, self._next_serial)
+
     def _fresh(self, start_s: int) -> Actor | None:
         if self._next_serial >= self._durable.leased:
             return None
         epoch = self._next_serial << SERIAL_BITS | min(start_s, TIME_MAX_S)
         self._next_serial += 1
-        if self.identity.leased - self._next_serial < self._lease_size // 2:
-            self._lease()
+        self._lease_early()
         return Actor(self.identity.node, self.identity.incarnation, epoch)
+
+    def _lease_early(self) -> None:
+        if self.identity.leased - self._next_serial < self._lease_size // 2:
+            self._lease_size = min(2 * self._lease_size, max(LEASE_SIZE_MAX, self._lease_size))
+            self._lease()
 
     def _lease(self) -> None:
         leased = min(self._next_serial + self._lease_size, SERIAL_MAX)

@@ -201,3 +201,18 @@ def test_what_was_under_way_before_a_new_incarnation_makes_no_distrust_durable()
     assert not source.is_distrust_durable
     persist(source)
     assert source.is_distrust_durable
+
+
+def test_serials_for_somebody_else_are_nobody_elses():
+    source = started()
+    taken = source.take_serials(2)
+    assert len(taken) == 2
+    assert fresh(source).epoch >> 32 == taken.stop
+    assert len(source.take_serials(9)) == 1, "no more than are durable"
+    assert not source.take_serials(9)
+    persist(source)
+    assert source.take_serials(9)
+
+
+def test_a_store_that_may_not_mint_gives_no_serials():
+    assert not started(peers_needed=1).take_serials(3)
