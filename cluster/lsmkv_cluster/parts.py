@@ -176,6 +176,11 @@ class Parts:
     def peers(self) -> tuple[MemberId, ...]:
         return tuple(m.id for m in self.topology.members if m.votes and m.id != self.me)
 
+    @property
+    def is_started(self) -> bool:
+        """It may mint, and knows whether what it has is the newest."""
+        return self.actors.may_mint and self.starting.is_settled
+
     def is_reachable(self, member: MemberId) -> bool:
         return member in self.topology.voters and self.membership.is_reachable(member)
 

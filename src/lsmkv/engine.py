@@ -77,6 +77,7 @@ class Engine(EditingStore):
         self._is_inline = parts.options.background == "inline"
         self._background: Background | None = None
         self._throttle = Throttle()
+        self._is_braking = False  # writers wait, now and then
         if parts.manifest is None:
             self._install(ReadState(parts.memtables, parts.tree.native), None, None)
             self._poison("the database was opened read-only")
@@ -176,7 +177,8 @@ class Engine(EditingStore):
 
     def _set_pressure(self) -> None:
         pressure = write_pressure(self._tree.version, self._options, len(self._frozen))
-        self._set_slow(pressure.stop or pressure.delay_fraction > 0)
+        self._is_braking = pressure.stop or pressure.delay_fraction > 0
+        self._set_slow(self._is_braking)
 
     def _after_freeze(self) -> None:
         if self._background is not None:

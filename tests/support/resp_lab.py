@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.coordination.requests import ClientRequest
 from lsmkv_cluster.placement.keyspaces import Keyspace
 from lsmkv_cluster.placement.members import Address, MemberId
@@ -28,12 +29,14 @@ from lsmkv_cluster.resp.queries import (
     Answer,
     Asking,
     Explain,
+    LoggedIn,
+    Login,
     Query,
     Report,
     ScanPage,
 )
 from lsmkv_cluster.resp.replies import Reply
-from lsmkv_cluster.resp.session import Role, Session
+from lsmkv_cluster.resp.session import Session
 from lsmkv_cluster.storage.engine_key import KeyScheme
 from tests.support.fake_coordinator import FakeCoordinator
 from tests.support.members import make_member, member_id
@@ -201,6 +204,8 @@ class RespLab:
                 return Report({"key": key.decode()})
             case AdminReport(subject):
                 return self.reports[subject]
+            case Login(user, password):
+                return LoggedIn(self.host.check_user(user, password))
 
     def _change(self, query: AdminChange) -> AdminAnswer:
         epoch = self.host.topology.epoch

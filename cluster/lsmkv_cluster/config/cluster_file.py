@@ -20,10 +20,11 @@ owner alone, and there is no secret by default.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from lsmkv_cluster.config.files import read_toml, write_file
+from lsmkv_cluster.config.files import parse_toml, read_toml, write_file
 from lsmkv_cluster.config.toml_fields import TomlFields, toml_line, toml_text
 from lsmkv_cluster.errors import ConfigError, TopologyError
 from lsmkv_cluster.placement.members import CLUSTER_ID_SIZE
@@ -36,6 +37,8 @@ __all__ = [
     "ClusterFile",
     "TlsFiles",
     "check_secret",
+    "decode_cluster_file",
+    "encode_cluster_file",
     "load_cluster_file",
     "new_cluster",
     "save_cluster_file",
@@ -150,8 +153,17 @@ def _check(cluster: ClusterFile, where: str) -> None:
 
 def load_cluster_file(path: Path) -> ClusterFile:
     """Paths in it are absolute then, or as relative as `path`. ConfigError, or OSError."""
-    where = str(path)
-    document = read_toml(path, is_secret=True)
+    cluster = _cluster(read_toml(path, is_secret=True), str(path))
+    tls = cluster.tls.below(path.parent) if cluster.tls is not None else None
+    return replace(cluster, tls=tls)
+
+
+def decode_cluster_file(text: str, where: str) -> ClusterFile:
+    """Of what `encode_cluster_file` wrote somewhere else. ConfigError."""
+    return _cluster(parse_toml(text, where), where)
+
+
+def _cluster(document: dict[str, Any], where: str) -> ClusterFile:
     fields = TomlFields(where, document)
     if (found := fields.integer("format", 1, 1 << 31)) != FORMAT:
         raise fields.error("format", f"{found} is not known here, only {FORMAT}")
@@ -169,7 +181,7 @@ def load_cluster_file(path: Path) -> ClusterFile:
         key_seed=int.from_bytes(fields.hex("key_seed", KEY_SEED_SIZE), "big"),
         replicas_each=each,
         replicas=replicas,
-        tls=tls.below(path.parent) if tls is not None else None,
+        tls=tls,
     )
     fields.end()
     _check(cluster, where)

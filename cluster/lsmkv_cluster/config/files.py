@@ -15,7 +15,7 @@ from typing import Any
 
 from lsmkv_cluster.errors import ConfigError
 
-__all__ = ["check_secret_file", "read_toml", "write_file"]
+__all__ = ["check_secret_file", "parse_toml", "read_toml", "write_file"]
 
 FILE_SIZE_MAX = 1 << 20  # bytes
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -30,9 +30,17 @@ def read_toml(path: Path, *, is_secret: bool = False) -> dict[str, Any]:
     if len(data) > FILE_SIZE_MAX:
         raise ConfigError(f"more than {FILE_SIZE_MAX} bytes", str(path))
     try:
-        return tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        return parse_toml(data.decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
         raise ConfigError(f"not TOML: {error}", str(path)) from error
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """ConfigError for what is none."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"not TOML: {error}", where) from error
 
 
 def check_secret_file(path: Path) -> None:

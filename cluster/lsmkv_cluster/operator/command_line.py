@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from lsmkv.cli.arguments import Commands, command_group
-from lsmkv_cluster.operator import config_command, init_command
+from lsmkv_cluster.operator import config_command, init_command, serve_command
 
 __all__ = ["register"]
 
 
 def register(commands: Commands) -> None:
+    serve_command.register(commands)
     config_command.register(commands)
     group = command_group(commands, "cluster", "make and run clusters")
     init_command.register(group)

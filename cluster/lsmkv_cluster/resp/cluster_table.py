@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp import admin_commands as admin
 from lsmkv_cluster.resp import cluster_commands as clusters
 from lsmkv_cluster.resp import keyspace_commands as keyspaces
 from lsmkv_cluster.resp import kv_commands as kv
 from lsmkv_cluster.resp import lock_scripts as scripts
 from lsmkv_cluster.resp.cluster_commands import on_cluster_port
-from lsmkv_cluster.resp.session import Role
 from lsmkv_cluster.resp.table_rows import (
     CONDITIONAL,
     connection,

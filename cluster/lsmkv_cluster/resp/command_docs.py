@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp.commanding import Command, CommandError, Turn, find_command
 from lsmkv_cluster.resp.glob_match import matcher
 from lsmkv_cluster.resp.options import SYNTAX_ERROR, word
 from lsmkv_cluster.resp.replies import ErrorReply, Reply
-from lsmkv_cluster.resp.session import Role
 
 __all__ = ["command", "count", "docs", "getkeys", "info", "list_"]
 

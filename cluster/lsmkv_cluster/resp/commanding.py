@@ -16,12 +16,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.coordination.requests import ClientRequest, Verb
 from lsmkv_cluster.ports import Random
 from lsmkv_cluster.resp.host import Host
 from lsmkv_cluster.resp.queries import Query
 from lsmkv_cluster.resp.replies import ErrorReply, Reply
-from lsmkv_cluster.resp.session import Levels, Role, Session
+from lsmkv_cluster.resp.session import Levels, Session
 
 __all__ = [
     "Command",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lsmkv_cluster.resp.commanding import CommandError, Turn
+from lsmkv_cluster.resp.commanding import CommandError, Run, Steps, Turn
 from lsmkv_cluster.resp.names import checked_name
 from lsmkv_cluster.resp.options import NOT_AN_INTEGER, SYNTAX_ERROR, word
+from lsmkv_cluster.resp.queries import LoggedIn, Login
 from lsmkv_cluster.resp.redis_numbers import parse_integer
 from lsmkv_cluster.resp.replies import OK, Reply
 from lsmkv_cluster.resp.server_identity import REDIS_VERSION, mode_of
@@ -15,7 +16,7 @@ PROTOCOLS = (2, 3)
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 
 
-def hello(turn: Turn, args: list[bytes]) -> Reply:
+def hello(turn: Turn, args: list[bytes]) -> Run:
     session = turn.session
     protocol = session.protocol
     if len(args) > 1:
@@ -31,7 +32,7 @@ def hello(turn: Turn, args: list[bytes]) -> Reply:
             user, password = next(rest, None), next(rest, None)
             if user is None or password is None:
                 raise CommandError(_bad_option(option))
-            _log_in(turn, user, password)
+            yield from _log_in(turn, user, password)
         elif word(option) == "setname" and (given := next(rest, None)) is not None:
             name = checked_name(given, "Client names")
         else:
@@ -60,7 +61,7 @@ def _bad_option(option: bytes) -> str:
     return f"ERR Syntax error in HELLO option '{option.decode('latin-1')}'"
 
 
-def auth(turn: Turn, args: list[bytes]) -> Reply:
+def auth(turn: Turn, args: list[bytes]) -> Run:
     if len(args) > 3:
         raise CommandError(SYNTAX_ERROR)
     if len(args) == 2 and not turn.host.has_users:
@@ -69,21 +70,21 @@ def auth(turn: Turn, args: list[bytes]) -> Reply:
             "you sure your configuration is correct?"
         )
     user = args[1] if len(args) == 3 else b"default"
-    _log_in(turn, user, args[-1])
+    yield from _log_in(turn, user, args[-1])
     return OK
 
 
-def _log_in(turn: Turn, user: bytes, password: bytes) -> None:
+def _log_in(turn: Turn, user: bytes, password: bytes) -> Steps[None]:
     name = user.decode("utf-8", "replace")
     if not turn.host.has_users:
         if name != "default":  # who needs no password has any
             raise CommandError(WRONG_PASSWORD)
         return
-    role = turn.host.check_user(name, password)
-    if role is None:
+    answer: LoggedIn = yield Login(name, password)
+    if answer.role is None:
         raise CommandError(WRONG_PASSWORD)
     turn.session.user = name
-    turn.session.role = role
+    turn.session.role = answer.role
 
 
 def ping(turn: Turn, args: list[bytes]) -> Reply:

@@ -111,6 +111,11 @@ class Executor:
         line = self._lines.get(session.id)
         return len(line.slots) + len(line.backlog) if line else 0
 
+    @property
+    def held_keys(self) -> KeyLocks:
+        """Keys that commands under way have, in a node that is alone."""
+        return self._locks
+
     def is_free(self, session: Session, key: bytes) -> bool:
         """Whether a plain GET or SET may be carried out around the executor, in a node that is
         alone: nobody holds the key, and nothing of the connection is outstanding."""

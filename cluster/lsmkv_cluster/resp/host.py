@@ -10,7 +10,6 @@ from typing import Final, Protocol
 
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
-from lsmkv_cluster.resp.session import Role
 
 __all__ = ["CLUSTER_FACE", "PLAIN_FACE", "Fact", "Host", "Json"]
 
@@ -44,8 +43,6 @@ class Host(Protocol):
     def has_users(self) -> bool:
         """Whether a client has to say who it is."""
         ...
-
-    def check_user(self, name: str, password: bytes) -> Role | None: ...
 
     def is_reachable(self, member: MemberId) -> bool: ...
 

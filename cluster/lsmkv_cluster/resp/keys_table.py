@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp import key_times, walking
 from lsmkv_cluster.resp import whole_keys as whole
 from lsmkv_cluster.resp.commanding import NO_KEYS, Command, Keys
-from lsmkv_cluster.resp.session import Role
 from lsmkv_cluster.resp.table_rows import (
     CONDITIONAL,
     IN_ORDER,

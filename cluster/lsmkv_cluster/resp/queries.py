@@ -5,6 +5,7 @@
     AdminChange    AdminAnswer    the keeper of the topology (driver_ports.AdminCall, AdminReply)
     ScanPage       Page           who lists keys; a node that is alone its store
     Explain        Report         who asks each owner of a key what it has
+    Login         LoggedIn       who knows the users
     AdminReport    Report         what the process knows of itself: STATUS, HINTS, MOVES, REPAIR ...
 
 A query that cannot be answered is answered with Failed, and the client with its text.
@@ -15,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import Change
@@ -29,6 +31,8 @@ __all__ = [
     "Explain",
     "Failed",
     "Listed",
+    "LoggedIn",
+    "Login",
     "Page",
     "Query",
     "Report",
@@ -66,7 +70,15 @@ class AdminReport:
     args: tuple[str, ...] = ()
 
 
-Query = ClientRequest | AdminChange | ScanPage | Explain | AdminReport
+@dataclass(frozen=True, slots=True)
+class Login:
+    """To check a password takes its time, on purpose."""
+
+    user: str
+    password: bytes
+
+
+Query = ClientRequest | AdminChange | ScanPage | Explain | AdminReport | Login
 
 
 class Asking(NamedTuple):
@@ -112,6 +124,12 @@ class Report:
     content: Json
 
 
+class LoggedIn(NamedTuple):
+    """`role` None: as nobody."""
+
+    role: Role | None
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """`text` is the error that the client gets, beginning with its kind."""
@@ -119,4 +137,4 @@ class Failed:
     text: str
 
 
-Answer = ClientAnswer | AdminAnswer | Page | Report | Failed
+Answer = ClientAnswer | AdminAnswer | Page | Report | LoggedIn | Failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp import client_commands as clients
 from lsmkv_cluster.resp import command_docs as about
 from lsmkv_cluster.resp import connection_commands as own
@@ -12,7 +13,6 @@ from lsmkv_cluster.resp import server_commands as servers
 from lsmkv_cluster.resp import transactions
 from lsmkv_cluster.resp.commanding import Command, Keys
 from lsmkv_cluster.resp.info_text import info
-from lsmkv_cluster.resp.session import Role
 from lsmkv_cluster.resp.table_rows import (
     CONDITIONAL,
     IN_ORDER,
@@ -55,6 +55,7 @@ SERVER = (
                is_for_strangers=True, is_barrier=True,
                alone="as in Redis; redis_version is that of the commands"),
     connection("auth", -2, own.auth, "Say who the client is", is_for_strangers=True,
+               is_barrier=True,
                alone="users have the roles read, write or admin instead of rules"),
     connection("ping", -1, own.ping, "Ping the server"),
     connection("echo", 2, own.echo, "Echo the given string"),

@@ -7,20 +7,12 @@ came: so a SELECT or a MULTI holds for what comes after it, though answers may b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import NamedTuple
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.placement.keyspaces import Consistency, Mode
 
-__all__ = ["KEYSPACES_LEVELS", "Levels", "Queued", "Role", "Session", "Transaction", "Watched"]
-
-
-class Role(IntEnum):
-    """What a user may do; each may do what those before it may."""
-
-    READ = 1
-    WRITE = 2
-    ADMIN = 3
+__all__ = ["KEYSPACES_LEVELS", "Levels", "Queued", "Session", "Transaction", "Watched"]
 
 
 class Levels(NamedTuple):

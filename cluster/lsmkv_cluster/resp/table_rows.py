@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp.commanding import NO_KEYS, ONE_KEY, Command, Turn
 from lsmkv_cluster.resp.replies import Reply
-from lsmkv_cluster.resp.session import Role
 
 __all__ = ["CONDITIONAL", "IN_ORDER", "MERGED", "QUORUM", "READ_AND_WRITE", "WHOLE"]
 __all__ += ["connection", "container", "inner", "reader", "server", "writer"]

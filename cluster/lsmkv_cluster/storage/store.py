@@ -23,7 +23,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lsmkv import DB
-from lsmkv.kernel import MerkleTree, RecordMerger, entry_hash, merge_batch, sequences
+from lsmkv.kernel import (
+    MerkleTree,
+    RecordMerger,
+    entry_hash,
+    is_braking,
+    merge_batch,
+    sequences,
+)
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.storage.copies import Copies
@@ -126,6 +133,11 @@ class Store:
     def incomplete(self) -> dict[int, Lack]:
         """By partition; whoever reads asks."""
         return self._copies.incomplete
+
+    @property
+    def is_braking(self) -> bool:
+        """Whether a write may have to wait for the engine's background."""
+        return is_braking(self._db)
 
     @property
     def sequence(self) -> int:

@@ -1,0 +1,1 @@
+"""Talking to nodes as their client."""

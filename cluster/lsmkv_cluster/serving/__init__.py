@@ -1,0 +1,1 @@
+"""What touches the world: sockets, clocks, threads and processes around one node."""
