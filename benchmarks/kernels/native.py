@@ -33,6 +33,7 @@ KERNELS = (
     *("block", "block_builder", "codec_zstd"),
     *("memtable", "memtable_tree", "memtable_cursor", "array_cursor", "merge"),
     *("log_writer", "vfs_posix", "vfs_posix_log"),
+    *("resp_request", "resp_inline", "resp_writer"),
 )
 
 SHARED = ["-shared", "-fPIC", "-fvisibility=hidden"]

@@ -12,6 +12,7 @@ __all__ = [
     "MEMTABLE_RECORD_SIZE",
     "LOG_RECORD_SIZE",
     "NEAR_SIZES",
+    "REQUEST_SIZE",
     "cases",
     "copy_name",
     "load_name",
@@ -22,7 +23,9 @@ __all__ = [
 LINE_SIZE = 64
 MEMTABLE_RECORD_SIZE = 136  # of a key of 16 and a value of 100 bytes, header and padding included
 LOG_RECORD_SIZE = 152  # of the same pair
-COPY_SIZES = (16, 64, 100, MEMTABLE_RECORD_SIZE, LOG_RECORD_SIZE, 4 << 10, 16 << 10, 1 << 20)
+REQUEST_SIZE = 144  # of a SET of the same pair in RESP
+RECORD_SIZES = (MEMTABLE_RECORD_SIZE, REQUEST_SIZE, LOG_RECORD_SIZE)
+COPY_SIZES = (16, 64, 100, *RECORD_SIZES, 4 << 10, 16 << 10, 1 << 20)
 NEAR_SIZES = (16 << 10, 2 << 20)  # powers of two: in the first level, in the second or third
 
 

@@ -16,7 +16,7 @@ from benchmarks.kernels.inputs import VALUE, permuted
 if TYPE_CHECKING:
     from benchmarks.kernels.native import Native
 
-__all__ = ["cases"]
+__all__ = ["EMPTY_ONE", "cases"]
 
 BUFFER_SIZE = 256 << 20  # nothing is flushed meanwhile
 OPERATIONS = 20_000

@@ -128,17 +128,15 @@ size_t lsm_resp_format_double(uint8_t out[LSM_RESP_DOUBLE_SIZE_MAX], const char 
 
 int lsm_resp_write_verbatim(lsm_resp_writer *w, const uint8_t form[3], lsm_slice text) {
     if (w->protocol == 2) return lsm_resp_write_bulk(w, text);
-    uint8_t header[LSM_RESP_HEADER_SIZE_MAX];
-    size_t size = lsm_resp_format_header(header, '=', (int64_t)text.size + 4);
-    int status = lsm_resp_reserve(w, size + text.size + 6);
+    unsigned digit_count = lsm_resp_digit_count(text.size + 4);
+    int status = lsm_resp_reserve(w, digit_count + text.size + 9);
     if (status != LSM_OK) return status;
-    uint8_t *p = w->data + w->size;
-    memcpy(p, header, size);
-    memcpy(p + size, form, 3);
-    p[size + 3] = ':';
-    if (text.size != 0) memcpy(p + size + 4, text.data, text.size);
-    memcpy(p + size + 4 + text.size, "\r\n", 2);
-    w->size += size + text.size + 6;
+    uint8_t *p = lsm_resp_put_header(w->data + w->size, '=', (int64_t)text.size + 4, digit_count);
+    memcpy(p, form, 3);
+    p[3] = ':';
+    if (text.size != 0) memcpy(p + 4, text.data, text.size);
+    memcpy(p + 4 + text.size, "\r\n", 2);
+    w->size = (size_t)(p + text.size + 6 - w->data);
     return LSM_OK;
 }
 

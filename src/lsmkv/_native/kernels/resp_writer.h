@@ -27,10 +27,8 @@ typedef struct lsm_resp_writer {
 } lsm_resp_writer;
 
 enum lsm_resp_writer_sizes {
-    LSM_RESP_DIGITS_MAX = 20,                       /* of a number of 64 bits */
-    LSM_RESP_HEADER_SIZE_MAX = LSM_RESP_DIGITS_MAX + 4, /* type, sign, CR LF */
-    LSM_RESP_DOUBLE_SIZE_MAX = 32,                  /* of a double as text */
-    LSM_RESP_OUTPUT_KEPT_MAX = 16 * 1024            /* bytes that stay allocated when all is taken */
+    LSM_RESP_DOUBLE_SIZE_MAX = 32,       /* of a double as text */
+    LSM_RESP_OUTPUT_KEPT_MAX = 16 * 1024 /* bytes that stay allocated when all is taken */
 };
 
 void lsm_resp_writer_release(lsm_resp_writer *writer);
@@ -46,46 +44,45 @@ static inline int lsm_resp_reserve(lsm_resp_writer *w, size_t size) {
     return LSM_LIKELY(w->capacity - w->size >= size) ? LSM_OK : lsm_resp_writer_grow(w, size);
 }
 
-/* The line of a header: type, number, CR LF. Returns its size. */
-static inline size_t lsm_resp_format_header(uint8_t out[LSM_RESP_HEADER_SIZE_MAX], uint8_t type,
-                                            int64_t number) {
-    uint8_t digits[LSM_RESP_DIGITS_MAX], *first = digits + LSM_RESP_DIGITS_MAX, *p = out;
+static inline unsigned lsm_resp_digit_count(uint64_t number) {
+    for (unsigned count = 1;; count += 4, number /= 10000) {
+        if (number < 10) return count;
+        if (number < 100) return count + 1;
+        if (number < 1000) return count + 2;
+        if (number < 10000) return count + 3;
+    }
+}
+
+/* The line of a header, type, number, CR LF, at `out`; returns where it ends. REQUIRES: room; digit_count is
+ * that of the absolute value. */
+static inline uint8_t *lsm_resp_put_header(uint8_t *out, uint8_t type, int64_t number, unsigned digit_count) {
     uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
-    do {
-        *--first = (uint8_t)('0' + left % 10);
-        left /= 10;
-    } while (left != 0);
-    *p++ = type;
-    if (number < 0) *p++ = '-';
-    size_t count = (size_t)(digits + LSM_RESP_DIGITS_MAX - first);
-    memcpy(p, first, count);
-    p += count;
-    *p++ = '\r';
-    *p++ = '\n';
-    return (size_t)(p - out);
+    *out++ = type;
+    if (number < 0) *out++ = '-';
+    uint8_t *end = out + digit_count;
+    for (uint8_t *p = end; p != out; left /= 10) *--p = (uint8_t)('0' + left % 10);
+    end[0] = '\r';
+    end[1] = '\n';
+    return end + 2;
 }
 
 static inline int lsm_resp_write_header(lsm_resp_writer *w, uint8_t type, int64_t number) {
-    uint8_t header[LSM_RESP_HEADER_SIZE_MAX];
-    size_t size = lsm_resp_format_header(header, type, number);
-    int status = lsm_resp_reserve(w, size);
+    unsigned digit_count = lsm_resp_digit_count(number < 0 ? 0 - (uint64_t)number : (uint64_t)number);
+    int status = lsm_resp_reserve(w, digit_count + (number < 0) + 3);
     if (status != LSM_OK) return status;
-    memcpy(w->data + w->size, header, size);
-    w->size += size;
+    w->size = (size_t)(lsm_resp_put_header(w->data + w->size, type, number, digit_count) - w->data);
     return LSM_OK;
 }
 
 /* REQUIRES: value.size <= LSM_RESP_SIZE_MAX. */
 static inline int lsm_resp_write_bulk(lsm_resp_writer *w, lsm_slice value) {
-    uint8_t header[LSM_RESP_HEADER_SIZE_MAX];
-    size_t size = lsm_resp_format_header(header, '$', (int64_t)value.size);
-    int status = lsm_resp_reserve(w, size + value.size + 2);
+    unsigned digit_count = lsm_resp_digit_count(value.size);
+    int status = lsm_resp_reserve(w, digit_count + value.size + 5);
     if (status != LSM_OK) return status;
-    uint8_t *p = w->data + w->size;
-    memcpy(p, header, size);
-    if (value.size != 0) memcpy(p + size, value.data, value.size);
-    memcpy(p + size + value.size, "\r\n", 2);
-    w->size += size + value.size + 2;
+    uint8_t *p = lsm_resp_put_header(w->data + w->size, '$', (int64_t)value.size, digit_count);
+    if (value.size != 0) memcpy(p, value.data, value.size);
+    memcpy(p + value.size, "\r\n", 2);
+    w->size = (size_t)(p + value.size + 2 - w->data);
     return LSM_OK;
 }
 
