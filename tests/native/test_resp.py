@@ -290,6 +290,35 @@ def test_the_room_is_as_large_as_asked_for_and_no_more_can_come():
     assert parser.buffered_size == 0
 
 
+@pytest.mark.parametrize("dies_early", [False, True])
+def test_a_large_buffer_is_given_back_whenever_its_view_dies(dies_early):
+    """Before `buffer_updated`, when what was written must stay, or after everything was taken."""
+    parser = parser_of(Limits())
+    data = packed([bytes(100_000)])
+    before = memory.usage()
+    view = parser.get_buffer(len(data))
+    view[: len(data)] = data
+    if dies_early:
+        view.release()
+        assert parser.take(1) == []
+    parser.buffer_updated(len(data))
+    assert parser.take(1) == [[bytes(100_000)]]
+    view.release()
+    assert memory.usage()[0] - before[0] < 4096
+
+
+def test_what_was_written_is_told_once_and_before_anything_else_comes():
+    parser = parser_of(Limits())
+    with pytest.raises(ValueError, match="room"):
+        parser.buffer_updated(0)
+    with parser.get_buffer(10) as view:
+        view[:6] = b"PING\r\n"
+    parser.feed(b"TIME\r\n")
+    with pytest.raises(ValueError, match="room"):
+        parser.buffer_updated(6)
+    assert take_all(parser) == [[b"TIME"]]
+
+
 @pytest.mark.parametrize("data", ["text", None, 7])
 def test_only_bytes_are_fed(data):
     parser = parser_of(Limits())

@@ -60,6 +60,7 @@ cdef extern from "resp.h" nogil:
 cdef class InputBuffer:
     cdef lsm_resp_input input
     cdef Py_ssize_t pins  # views of the room behind the end, and whoever walks without the GIL
+    cdef bint is_filling  # get_buffer gave room, and nobody has said yet what was written there
 
     # What the parser that reads it knows, see resp.h.
     cdef size_t awaited_size(self) noexcept

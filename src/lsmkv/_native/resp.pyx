@@ -22,7 +22,8 @@ cdef class InputBuffer:
     """What has come in and was not taken. Filled by `feed`, or in place, as
     asyncio.BufferedProtocol does it: `get_buffer`, then `buffer_updated`.
 
-    While a memoryview of `get_buffer` lives nothing can move: BufferError if it has to.
+    While a memoryview of `get_buffer` lives nothing can move: BufferError if it has to. It may die
+    before `buffer_updated` or after it.
     """
 
     def __dealloc__(self):
@@ -38,6 +39,7 @@ cdef class InputBuffer:
 
     def __releasebuffer__(self, Py_buffer *buffer):
         self.pins -= 1
+        self.discard_all()
 
     cdef size_t awaited_size(self) noexcept:
         return 0
@@ -64,10 +66,10 @@ cdef class InputBuffer:
             raise_error(status, NULL)
         return 0
 
-    # Idle connections hold little: an input of which nothing is left goes at once, if it may.
+    # Idle connections hold little: an input of which nothing is left goes as soon as it may.
     cdef int discard_all(self) except -1:
         cdef size_t size = self.input.size
-        if self.pins == 0 and self.discardable_size() == size:
+        if self.pins == 0 and not self.is_filling and self.discardable_size() == size:
             self.shifted(size)
             lsm_resp_input_discard(&self.input, size)
         return 0
@@ -81,6 +83,7 @@ cdef class InputBuffer:
             if slice.bytes.size != 0:
                 memcpy(self.input.data + self.input.size, slice.bytes.data, slice.bytes.size)
             self.input.size += slice.bytes.size
+            self.is_filling = False
         finally:
             release(&slice)
 
@@ -90,13 +93,15 @@ cdef class InputBuffer:
         if size_hint > <Py_ssize_t> size:
             size = <size_t> size_hint
         self.reserve(size)
+        self.is_filling = True
         return memoryview(self)
 
     def buffer_updated(self, size_t size):
-        """So many bytes were written into what `get_buffer` gave."""
-        if size > self.input.capacity - self.input.size:
+        """So many bytes were written into what `get_buffer` gave; nothing was fed since."""
+        if not self.is_filling or size > self.input.capacity - self.input.size:
             raise ValueError(f"{size} bytes are more than there was room for")
         self.input.size += size
+        self.is_filling = False
 
     @property
     def buffered_size(self):
