@@ -41,6 +41,12 @@ class RedisConnection:
         self._socket.connect(path)
         self._file: BinaryIO = self._socket.makefile("rb")
 
+    def __enter__(self) -> RedisConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         self._file.close()
         self._socket.close()

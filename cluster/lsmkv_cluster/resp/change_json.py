@@ -74,7 +74,9 @@ def _change(content: Mapping[str, Any], topology: Topology) -> Change:
             wanted = _object(content["replicas"])
             return SetReplicas(tuple((dc, _integer(count)) for dc, count in wanted.items()))
         case "keyspaces":
-            return SetKeyspaces(tuple(_keyspace(_object(each)) for each in content["keyspaces"]))
+            return SetKeyspaces(
+                tuple(_keyspace(_object(each)) for each in _list(content["keyspaces"]))
+            )
         case other:
             raise ValueError(f"unknown change {other!r}")
 
@@ -148,6 +150,12 @@ def keyspace_json(keyspace: Keyspace) -> dict[str, Json]:
 def _object(content: Any) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ValueError(f"not a JSON object: {content!r}")
+    return content
+
+
+def _list(content: Any) -> list[Any]:
+    if not isinstance(content, list):
+        raise ValueError(f"not a JSON array: {content!r}")
     return content
 
 

@@ -12,6 +12,7 @@ from lsmkv_cluster.resp import keyspace_commands as keyspaces
 from lsmkv_cluster.resp import kv_commands as kv
 from lsmkv_cluster.resp import lock_scripts as scripts
 from lsmkv_cluster.resp.cluster_commands import on_cluster_port
+from lsmkv_cluster.resp.commanding import NO_KEYS
 from lsmkv_cluster.resp.table_rows import (
     CONDITIONAL,
     connection,
@@ -29,6 +30,7 @@ LOCKS = "the three scripts of redis-py's Lock only; others are refused"
 script: Any = partial(
     writer,
     group="scripting",
+    keys=NO_KEYS,  # they follow their number
     flags=("write", "noscript", "movablekeys"),
     alone=LOCKS,
     cluster=CONDITIONAL,
@@ -147,6 +149,7 @@ CLUSTER = (
                 keyspaces.set_,
                 "Make or change a keyspace",
                 **ADMIN,
+                is_barrier=True,
                 alone="of lsmkv alone",
                 cluster="decided on by a majority of the members",
             ),
@@ -157,11 +160,11 @@ CLUSTER = (
                 keyspaces.drop,
                 "Forget a keyspace",
                 **ADMIN,
+                is_barrier=True,
                 alone="of lsmkv alone",
                 cluster="decided on by a majority of the members",
             ),
         ],
-        is_barrier=True,
     ),
     container(
         "kv.cluster",

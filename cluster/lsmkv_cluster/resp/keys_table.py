@@ -27,7 +27,7 @@ TWO = Keys(1, 2, 1)
 SECOND = Keys(2, 2, 1)
 FAST = ("write", "fast")
 SLOW = ("write",)
-DELETED = "a quorum read, and a tombstone for what is there"
+DELETED = f"{READ_AND_WRITE} of each key"
 WALKED = "all owners are asked, page by page; what stays is seen once"
 
 read: Any = partial(reader, group="generic")

@@ -29,7 +29,7 @@ STRINGS = (
         plain.mget,
         "Get the values of all the given keys",
         keys=ALL,
-        cluster=f"of each key {QUORUM}; all at once, not one moment",
+        cluster=f"{QUORUM} of each key",
     ),
     reader("strlen", 2, plain.strlen, "Get the length of the value stored in a key"),
     reader(
@@ -98,7 +98,7 @@ STRINGS = (
         -3,
         plain.mset,
         "Set multiple keys to multiple values",
-        f"of each key {WHOLE}; not atomic",
+        f"{WHOLE} of each key",
         keys=PAIRS,
         flags=SLOW,
     ),

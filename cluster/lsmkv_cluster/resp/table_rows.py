@@ -14,16 +14,13 @@ from lsmkv_cluster.resp.replies import Reply
 __all__ = ["CONDITIONAL", "IN_ORDER", "MERGED", "QUORUM", "READ_AND_WRITE", "WHOLE"]
 __all__ += ["connection", "container", "inner", "reader", "server", "writer"]
 
-# What commands mean in a cluster, for the documents.
-QUORUM = "a read at the keyspace's level; of concurrent values the newest"
-WHOLE = "a write at the keyspace's level, in the place of all that its coordinator knows"
-READ_AND_WRITE = (
-    "a quorum read and a write with its context; what others write meanwhile is taken into account "
-    "up to three times"
-)
-CONDITIONAL = "refused, unless the keyspace is BESTEFFORT: then a read and a write"
-MERGED = "a counter that merges: no increment is lost; with an expiry a read and a write"
-IN_ORDER = "carried out in order, one answer; neither atomic nor isolated"
+# What commands mean in a cluster, in the words that the page explains (commands_page.py).
+QUORUM = "read"
+WHOLE = "overwrite"
+READ_AND_WRITE = "read and write"
+CONDITIONAL = "best effort"
+MERGED = "counter"
+IN_ORDER = "in order"
 
 
 def reader(name: str, arity: int, run: Any, summary: str, **others: Any) -> Command:
