@@ -165,5 +165,7 @@ def _others(turn: Turn, filters: list[Callable[[Session], bool]], skips_me: bool
     return [
         session
         for session in turn.shared.sessions.values()
-        if not (skips_me and session is turn.session) and all(each(session) for each in filters)
+        if not session.is_closing
+        and not (skips_me and session is turn.session)
+        and all(each(session) for each in filters)
     ]

@@ -23,7 +23,7 @@ GROUPS = {
 HEAD = f"""# Commands
 
 Made from the table of commands; with `--rewrite` tests/cluster/resp/test_commands_page.py makes it
-anew. Names, arguments and error texts are those of Redis {REDIS_VERSION}, and are compared with them.
+anew. Names, arguments and error texts are those of Redis {REDIS_VERSION}; tests compare them.
 
 **Alone** is a node that is the only member: commands are atomic, one after the other for each key.
 **Cluster** is everything else. No command there is linearizable. A value is read and written at the
@@ -35,13 +35,13 @@ levels of its keyspace (`KV.KEYSPACE`), of the connection (`KV.CONSISTENCY`) or 
 - **read and write** is a read, and a write that knows what was read. What others write meanwhile is
   taken into account, three times at most; then both stay, for the keyspace to resolve;
 - **counter** merges: no increment is lost. A key that expires is counted by read and write;
-- **best effort** is refused, unless the keyspace is `BESTEFFORT`; then it is read and write, and two
-  clients may both succeed;
+- **best effort** is refused, unless the keyspace is `BESTEFFORT`; then it is read and write, and
+  two clients may both succeed;
 - **in order** is one after the other, and one answer: neither atomic nor isolated.
 
-What was not done is told by the error: `NOREPLICAS` (too few could be reached; nothing was written)
-and `UNKNOWN` (it may have been written) say how many answered of how many; `LOADING` (not ready),
-`BUSY` (too much to do) and `MISCONF` (the disk), that nothing was written.
+What was not done is told by the error. `NOREPLICAS` (too few can be reached; nothing was written)
+and `UNKNOWN` (it may have been written) say how many answered of how many. After `LOADING` (it is
+not ready), `BUSY` (it has too much to do) and `MISCONF` (its disk) nothing was written.
 
 **Role** is what a user needs, where there are users. A key has at most 64 KiB, a value 8 MiB. There
 is one database, 0. What expires is not read from then on, by the clock of the node that reads.
@@ -54,6 +54,25 @@ Not there: lists, sets, hashes, sorted sets, streams, bitmaps, publish and subsc
 modules, other scripts than those of redis-py's `Lock`.
 """
 
+TAIL = """
+```
+KV.GET key [R level]                                     -> [context, [value ...], type]
+KV.PUT key value [CONTEXT context] [W level] [STRICT|SLOPPY]                  -> context
+KV.DEL key [CONTEXT context] [W level] [STRICT|SLOPPY]                        -> context
+KV.EXPLAIN key
+KV.CONSISTENCY [DEFAULT] [READ level] [WRITE level] [STRICT|SLOPPY]
+KV.KEYSPACE SET prefix [R level] [W level] [STRICT|SLOPPY]
+                [RESOLVE siblings|lww|counter|set|map] [BESTEFFORT|EXACT]
+KV.KEYSPACE LIST | DROP prefix
+KV.CLUSTER STATUS | HINTS | MOVES | KEYSPACES | REPAIR [partition] | EXPLAIN key | RING [key|slot]
+KV.CLUSTER PLAN change | CHANGE change [FORCE] | JOIN member [STAGED]
+```
+
+A level is ONE, QUORUM, ALL, LOCAL_QUORUM, EACH_QUORUM or a number. A PUT without context has seen
+nothing: it stays beside what is there. `type` is string, counter, set, map (field, value, ...) or
+none. Changes and members of KV.CLUSTER are JSON: cluster/lsmkv_cluster/resp/change_json.py.
+"""
+
 
 def commands_page(commands: Mapping[str, Command]) -> str:
     rows = [row for command in commands.values() for row in _rows(command)]
@@ -61,7 +80,7 @@ def commands_page(commands: Mapping[str, Command]) -> str:
     for group, title in GROUPS.items():
         lines = [_line(row) for row in rows if row.group == group]
         parts.append("\n".join([f"\n## {title}\n", *_HEADING, *lines, ""]))
-    return "".join(parts)
+    return "".join([*parts, TAIL])
 
 
 _HEADING = ("| Command | What | Role | Alone | Cluster |", "| --- | --- | --- | --- | --- |")
