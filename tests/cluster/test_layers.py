@@ -43,8 +43,8 @@ antientropy_answers collecting conductor confirming driver_ports gossip member_r
     prober queries read_state repair repair_schedule store_opening
 asking callers commanding document_keeper driver expiring handing_over hearsay scrub traffic
     write_state
-antientropy entrance exactness levels_text membership names options reading table_rows
-    tombstones verdicts writing
+antientropy commands_page entrance exactness levels_text membership names options reading
+    table_rows tombstones verdicts writing
 change_json changing client_commands command_docs connection_commands coordinator info_text
     keyspace_commands kv_commands server_commands
 admin_commands boot edited_strings joining key_times lock_scripts plain_strings transactions

@@ -11,6 +11,7 @@ JOIN member [STAGED]      a member more, and what it has to know
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from lsmkv_cluster.errors import TopologyError
@@ -148,7 +149,11 @@ def join(turn: Turn, args: list[bytes]) -> Run:
         raise CommandError(f"ERR {error}") from None
     known = turn.host.topology.members_by_id.get(member.id)
     wish: Change = AddMember(member, len(args) == 4)
-    if known is not None and known.votes:  # it asks again, and may be found elsewhere by now
+    if (
+        known is not None
+        and replace(known, addresses=member.addresses, state=member.state) == member
+    ):
+        # It asks again, and may be found elsewhere by now.
         wish = Readdress(member.id, member.addresses)
     answer: AdminAnswer = yield AdminChange(wish)
     if answer.outcome is not Outcome.COMMITTED:

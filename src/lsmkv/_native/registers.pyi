@@ -21,6 +21,7 @@ def overwrite_register(
     stamp: int,
     expiry_ms: int = 0,
 ) -> tuple[bytes, bool] | None: ...
+
 @final
 class Registers:
     def __init__(

@@ -11,7 +11,7 @@ key's slot is told of each change in the step that makes it.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy, memset
 from lsmkv._native.buffers cimport Slice, acquire_value, release, slice_of

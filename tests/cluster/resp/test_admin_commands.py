@@ -98,6 +98,17 @@ def test_a_member_joins_and_is_told_what_it_has_to_know():
     assert again.startswith("ERR ")
 
 
+def test_a_member_that_asks_again_may_be_found_elsewhere():
+    lab = RespLab(make_cluster(3))
+    ask(lab.client(), "JOIN", json.dumps(NEW))
+    elsewhere = {**NEW, "addresses": {"peer": "10.0.0.9:1"}}
+    for again in (NEW, elsewhere):
+        joined = ask(lab.client(), "JOIN", json.dumps(again))
+        document = decode_topology(bytes.fromhex(joined["document"]))
+    [address] = document.members_by_id[member_id("n9")].addresses
+    assert address.location == "10.0.0.9:1"
+
+
 def test_keyspaces_and_copies_can_be_changed_as_a_whole():
     lab = RespLab(make_cluster(5))
     client = lab.client()
