@@ -18,6 +18,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Done,
     Failure,
     Lack,
+    MakeRoom,
     Merge,
     Merged,
     Mint,
@@ -82,6 +83,10 @@ class Disk:
             case Discard(partition, Space.DATA):
                 self.lack = Lack.LOST
                 self._drop(partition)
+            case MakeRoom(partitions):
+                assert partitions == (PARTITION,)
+                self.lack = Lack.LOST
+                self._drop(PARTITION)
             case Release(kept) if PARTITION not in kept:
                 self._drop(PARTITION)
                 self.lack = None

@@ -33,6 +33,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Drop,
     Failed,
     Failure,
+    MakeRoom,
     Merge,
     Merged,
     Mint,
@@ -243,6 +244,10 @@ class Ledger:
         elif isinstance(order, Discard):
             loss = Loss(self.number, 0, "discarded", order.partition, order.space)
             self.losses[machine.number].append(loss)
+        elif isinstance(order, MakeRoom):
+            for partition in order.partitions:
+                loss = Loss(self.number, 0, "discarded", partition, Space.DATA)
+                self.losses[machine.number].append(loss)
         keys = getattr(order, "keys", None) or [key for key, _ in getattr(order, "records", ())]
         self._trace.add(machine.name, type(order).__name__, tuple(keys), repr(result))
         return result

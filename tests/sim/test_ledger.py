@@ -14,6 +14,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Drop,
     Failed,
     Failure,
+    MakeRoom,
     Merge,
     Merged,
     Mint,
@@ -256,7 +257,8 @@ def test_a_discarded_partition_loses_what_was_in_it_alone(book: Book):
     for order, is_lost in [
         (Discard(1), False),
         (Discard(0, Space.HINT), False),
-        (Discard(0), True),
+        (MakeRoom((1, 2)), False),
+        (MakeRoom((1, 0)), True),
     ]:
         book.ledger.carried_out(book.machines[0], Store(), order)
         assert bool(book.ledger.loss_of(0, held)) is is_lost

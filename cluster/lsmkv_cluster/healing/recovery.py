@@ -39,6 +39,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Discard,
     Done,
     Lack,
+    MakeRoom,
     Release,
     Suspect,
 )
@@ -62,7 +63,7 @@ class _Discarded(NamedTuple):
 
 
 class _Prepared(NamedTuple):
-    partition: int
+    partitions: tuple[int, ...]
 
 
 class _Released(NamedTuple):
@@ -174,9 +175,9 @@ class Recovery:
         return all(self._preparing.values())
 
     def _prepare_rest(self) -> list[Effect]:
-        waiting = [p for p, is_empty in self._preparing.items() if is_empty is None]
+        waiting = tuple(p for p, is_empty in self._preparing.items() if is_empty is None)
         self._preparing.update(dict.fromkeys(waiting, False))
-        return [StoreOrder(_Prepared(p), Discard(p)) for p in waiting]
+        return [StoreOrder(_Prepared(waiting), MakeRoom(waiting))] if waiting else []
 
     def follow(self, co_owners: dict[int, frozenset[MemberId]]) -> list[Effect]:
         """The document was adopted: what was prepared is coming."""
@@ -291,19 +292,19 @@ class Recovery:
             elif isinstance(token, _Suspected):
                 effects += self._marked(now, token, is_done)
             elif isinstance(token, _Prepared):
-                effects += self._was_prepared(now, token.partition, is_done)
+                effects += self._were_prepared(now, token.partitions, is_done)
             elif not is_done:
                 self._must_release = True
                 self._look_ms = now.ms + LOOK_INTERVAL_MS
         return effects
 
-    def _was_prepared(self, now: Now, partition: int, is_done: bool) -> list[Effect]:
-        if partition in self._preparing:
+    def _were_prepared(self, now: Now, partitions: tuple[int, ...], is_done: bool) -> list[Effect]:
+        for partition in self._preparing.keys() & set(partitions):
             self._preparing[partition] = True if is_done else None
         if is_done:
             return []
         self._look_ms = now.ms + LOOK_INTERVAL_MS
-        return [Alarm(f"room for partition {partition}, which is coming, could not be made")]
+        return [Alarm(f"room for {len(partitions)} partitions that come could not be made")]
 
     def _marked(self, now: Now, token: _Suspected, is_done: bool) -> list[Effect]:
         if not is_done:

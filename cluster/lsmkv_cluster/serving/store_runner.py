@@ -29,6 +29,7 @@ from typing import Protocol
 
 from lsmkv_cluster.ports import Stored, StoreOrder
 from lsmkv_cluster.storage.storage_orders import (
+    Complete,
     Done,
     Failed,
     Merge,
@@ -247,7 +248,7 @@ def _without_sync(store: RunnableStore, order: Order) -> tuple[Result, bool]:
         return Done(), True
     if isinstance(order, Read) and order.durable:
         return store.carry_out(replace(order, durable=False)), True
-    if isinstance(order, Merge | Mint) and order.sync:
+    if isinstance(order, Merge | Mint | Complete) and order.sync:
         return store.carry_out(replace(order, sync=False)), True
     return store.carry_out(order), False
 
@@ -258,6 +259,8 @@ def _true_after(order: Order, result: Result, outcome: Result) -> Result:
         return outcome
     if not isinstance(outcome, Failed):
         return result
+    if isinstance(order, Complete):
+        return outcome
     if isinstance(result, Values):
         return Values((outcome.failure,) * len(result.values))
     assert isinstance(result, Merged)

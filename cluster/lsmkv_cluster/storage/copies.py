@@ -23,6 +23,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Done,
     Failed,
     Lack,
+    MakeRoom,
     Release,
     Suspect,
 )
@@ -53,6 +54,21 @@ class Copies:
             self._trees.clear(partition)
         return Done()
 
+    def make_room(self, order: MakeRoom) -> Done | Failed:
+        """One sync for all marks: there may be a thousand partitions, most of them empty."""
+        failed = self.suspect(Suspect(order.partitions, Lack.LOST))
+        if isinstance(failed, Failed):
+            return failed
+        try:
+            for tokens in partition_runs(Space.DATA, self._partitioning, sorted(order.partitions)):
+                if not self._is_empty(tokens):
+                    self._drop(tokens)
+        except REFUSALS as error:
+            return Failed(write_failure(error, self._db))
+        for partition in order.partitions:
+            self._trees.clear(partition)
+        return Done()
+
     def suspect(self, order: Suspect) -> Done | Failed:
         slots = [self._partitioning.slots_of(partition) for partition in order.partitions]
         marks = [(incomplete_key(some), encode_incomplete(some, order.lack)) for some in slots]
@@ -65,7 +81,7 @@ class Copies:
 
     def complete(self, order: Complete) -> Done | Failed:
         try:
-            self._remove_marks([order.partition])
+            self._remove_marks([order.partition], sync=order.sync)
         except REFUSALS as error:
             return Failed(write_failure(error, self._db))
         return Done()
@@ -83,9 +99,9 @@ class Copies:
             self._trees.remove(partition)
         return Done()
 
-    def _remove_marks(self, partitions: Iterable[int]) -> None:
-        """At once, and synced. Of slots as they are cut now."""
-        with self._db.write_batch(sync=True) as batch:
+    def _remove_marks(self, partitions: Iterable[int], *, sync: bool = True) -> None:
+        """At once. Of slots as they are cut now."""
+        with self._db.write_batch(sync=sync) as batch:
             for partition in partitions:
                 batch.delete(incomplete_key(self._partitioning.slots_of(partition)))
         for partition in partitions:

@@ -19,6 +19,8 @@ store makes engine keys of them (engine_key.py).
     Scrub        Scrubbed     compare a part of a partition's tree with what is on disk
     Discard      Done         drop a partition, marked incomplete first: it cannot be read, or its
                               copy begins anew
+    MakeRoom     Done         drop what there may be of partitions whose copies come, all marked
+                              incomplete first
     Release      Done         drop what there is of partitions that are not kept here
     Suspect      Done         mark partitions incomplete and keep what is there, synced; what they
                               lack takes the place of what they were said to lack before
@@ -53,6 +55,7 @@ __all__ = [
     "Lack",
     "ListDeleted",
     "ListEntries",
+    "MakeRoom",
     "Merge",
     "Merged",
     "Mint",
@@ -221,6 +224,11 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeRoom:
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """All others are dropped, durably."""
 
@@ -237,9 +245,11 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The partition has been filled from others."""
+    """The partition has been filled from others. Without sync the mark may be there again after a
+    power loss, which does no harm."""
 
     partition: int
+    sync: bool = True
 
 
 Order = (
@@ -256,6 +266,7 @@ Order = (
     | Remember
     | Scrub
     | Discard
+    | MakeRoom
     | Release
     | Suspect
     | Complete

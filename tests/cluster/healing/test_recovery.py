@@ -17,6 +17,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Failed,
     Failure,
     Lack,
+    MakeRoom,
     Order,
     Release,
     Result,
@@ -336,7 +337,7 @@ def test_coming_copies_begin_empty_and_are_filled() -> None:
     lab.start(None)
     lab.settle()
     recovery = lab.recovery
-    assert lab.take(recovery.prepare([3, 5])) == [Discard(3), Discard(5)]
+    assert lab.take(recovery.prepare([3, 5])) == [MakeRoom((3, 5))]
     assert not recovery.is_prepared
     lab.store()
     assert recovery.is_prepared
@@ -361,8 +362,8 @@ def test_what_could_not_be_prepared_or_released_is_tried_again() -> None:
     lab.take(lab.recovery.prepare([3]))
     lab.store(Failed(Failure.FULL))
     assert not lab.recovery.is_prepared
-    assert lab.tick(2000) == [Discard(3)]
-    assert lab.tick(2500) == [Discard(3)], "once is enough"
+    assert lab.tick(2000) == [MakeRoom((3,))]
+    assert lab.tick(2500) == [MakeRoom((3,))], "once is enough"
     lab.store()
     lab.take(lab.recovery.follow({3: frozenset({B, C})}))
     lab.store(Failed(Failure.BROKEN))
@@ -375,7 +376,7 @@ def test_a_newer_document_takes_the_place_of_one_that_is_prepared() -> None:
     lab.settle()
     lab.take(lab.recovery.prepare([3, 5]))
     lab.store()
-    assert lab.take(lab.recovery.prepare([5, 6])) == [Discard(6)]
+    assert lab.take(lab.recovery.prepare([5, 6])) == [MakeRoom((6,))]
     lab.store()
     assert lab.recovery.is_prepared
     assert lab.take(lab.recovery.follow({5: frozenset({B}), 6: frozenset({B})})) == [

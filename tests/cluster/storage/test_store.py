@@ -26,6 +26,7 @@ from lsmkv_cluster.storage.storage_orders import (
     Failure,
     Lack,
     ListEntries,
+    MakeRoom,
     Merged,
     Mint,
     Persist,
@@ -334,6 +335,21 @@ def test_a_partition_is_suspected_and_completed(lab: StoreLab) -> None:
     assert lab.do(Complete(2)) == Done()
     assert lab.store.incomplete == {3: Lack.UNSYNCED}
     lab.check()
+
+
+def test_room_is_made_for_copies_that_come(lab: StoreLab) -> None:
+    """What was there goes, others stay, and one sync is enough for all marks."""
+    lab.fill()
+    before = lab.db.stats()["sync_count"]
+    assert lab.do(MakeRoom((3, 1, 2))) == Done()
+    assert lab.db.stats()["sync_count"] - before <= 1 + 3 * 3, "a drop flushes"
+    assert lab.store.incomplete == dict.fromkeys((1, 2, 3), Lack.LOST)
+    for partition in (1, 2, 3):
+        lab.forget(DATA, partition)
+    lab.check()
+    before = lab.db.stats()["sync_count"]
+    assert lab.do(MakeRoom((1, 2, 3))) == Done()
+    assert lab.db.stats()["sync_count"] - before == 1, "there is nothing to be dropped"
 
 
 def test_sequences_follow_what_is_done(lab: StoreLab) -> None:
