@@ -10,7 +10,8 @@
     MerkleTree     where two stores differ; entry_hash and key_token place an entry in it
     siphash        a keyed hash of 64 bits, for keys that strangers choose
     RecordMerger   merges records with vector clocks; its `hook` is a native function of merge_batch
-    Registers      serves plain GETs and SETs of such records, from a parser to a writer
+    Registers      serves plain GETs and SETs of such records, from a parser to a writer;
+                   overwrite_register makes one record
     RequestParser  commands of Redis clients, from bytes; ReplyWriter writes what they are answered,
                    ReplyParser reads that
 
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from lsmkv._native.merkle import MerkleTree, entry_hash, key_token, siphash
 from lsmkv._native.record import RecordMerger
-from lsmkv._native.registers import Registers
+from lsmkv._native.registers import Registers, overwrite_register
 from lsmkv._native.resp import RequestParser
 from lsmkv._native.resp_reply import ReplyParser
 from lsmkv._native.resp_writer import OutputFull, ReplyWriter
@@ -52,6 +53,7 @@ __all__ = [
     "siphash",
     "RecordMerger",
     "Registers",
+    "overwrite_register",
     "RequestParser",
     "ReplyWriter",
     "OutputFull",

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lsmkv.kernel import overwrite_register
 from lsmkv_cluster.coordination.changes import Situation, change_of, dot_count, superseded_by
-from lsmkv_cluster.coordination.requests import ClientRequest, Reason
+from lsmkv_cluster.coordination.requests import ClientRequest, Reason, Verb
 from lsmkv_cluster.errors import TooManySiblingsError
 from lsmkv_cluster.versions.actor import ActorSource
-from lsmkv_cluster.versions.context import Context
+from lsmkv_cluster.versions.context import NOTHING, Context
 from lsmkv_cluster.versions.hlc import HybridClock
 from lsmkv_cluster.versions.minting import Limits, mint
 from lsmkv_cluster.versions.record import Record
@@ -41,13 +42,16 @@ class MintEntry:
 
 @dataclass(frozen=True, slots=True)
 class MintResult:
-    """`reason` NONE: `stored` is what the key holds now, `record` the same decoded; `is_new` is
-    False where the request had nothing to change. Any other reason: nothing was written."""
+    """`reason` NONE: `stored` is what the key holds now; `is_new` is False where the request had
+    nothing to change. Any other reason: nothing was written."""
 
     reason: Reason
     stored: bytes | None = None
-    record: Record | None = None
     is_new: bool = False
+
+    @property
+    def record(self) -> Record | None:
+        return decode(self.stored) if self.stored is not None else None
 
 
 @dataclass(slots=True)
@@ -72,6 +76,10 @@ class Minter:
 
     def mint(self, entry: MintEntry, old: bytes | None, wall_ms: int) -> MintResult:
         request, seen = entry.request, entry.seen
+        if request.verb is Verb.SET and seen is NOTHING and not entry.is_hint:
+            stored = self._overwritten(request, old, wall_ms)
+            if stored is not None:
+                return MintResult(Reason.NONE, stored, True)
         local = decode(old) if old is not None else None
         known = None if entry.is_hint else local
         actor = self.actors.choose(known, seen, wall_ms, dot_count(request))
@@ -82,7 +90,7 @@ class Minter:
         except ValueError:
             return MintResult(Reason.WRONG_TYPE)
         if change.is_empty:
-            return MintResult(Reason.NONE, old, local)
+            return MintResult(Reason.NONE, old)
         self._follow(local, seen, wall_ms)
         stamp = self.clock.next(wall_ms)
         superseded = superseded_by(request, seen)
@@ -96,7 +104,30 @@ class Minter:
         self.counters.minted += 1
         self.counters.clock_entries_cut += minted.cut_count
         self.counters.sibling_warnings += minted.has_many_siblings
-        return MintResult(Reason.NONE, stored, minted.record, True)
+        return MintResult(Reason.NONE, stored, True)
+
+    def _overwritten(self, request: ClientRequest, old: bytes | None, wall_ms: int) -> bytes | None:
+        """The usual case natively, with the same bytes; None where it is not that simple."""
+        actors = self.actors
+        if not actors.may_mint:
+            return None
+        identity = actors.identity
+        made = overwrite_register(
+            old,
+            request.values[0],
+            identity.own(),
+            trusted_epoch=identity.trusted_epoch,
+            fresh_epoch=actors.next_epoch(wall_ms // 1000),
+            stamp=self.clock.next(wall_ms),
+            expiry_ms=request.expiry_ms,
+        )
+        if made is None:
+            return None
+        stored, is_fresh = made
+        if is_fresh:
+            actors.take_epoch()
+        self.counters.minted += 1
+        return stored
 
     def _follow(self, local: Record | None, seen: Context, wall_ms: int) -> None:
         newest = max(local.newest_stamp() if local else 0, seen.stamp)

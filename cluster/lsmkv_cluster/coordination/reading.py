@@ -325,7 +325,7 @@ class Reading:
 
     def _done(self, read: ReadState) -> ClientAnswer:
         encoded = b""
-        if read.result is not None:
+        if read.result is not None and read.call.request.wants_context:
             seen = context.seen_in(decode(read.result))
             encoded = context.encode(seen, read.key, self._secret)
         answered = len(counting(read.heard.values()))

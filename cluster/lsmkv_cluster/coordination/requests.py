@@ -13,7 +13,7 @@ forwarded nor stored. Key, context and values together fit one frame.
 Payload of FORWARD (opcode 0x0401), in terms of coding.py; the answer follows the same rules:
 
     request                                     answer
-    u8      verb                                u8      outcome
+    u8      verb, +128: answer without context  u8      outcome
     u8      mode, 0 = the keyspace's            u8      reason
     u8 u8   read level and count, 0 = the       u8      how many answered
             keyspace's                          u8      how many had to
@@ -68,6 +68,7 @@ FORWARD = opcode(Machine.COORDINATOR, 1)
 VALUE_SIZE_MAX = 8 << 20  # bytes
 VALUES_MAX = 4096
 REQUEST_SIZE_MAX = 15 << 20  # bytes of key, context and values; a frame takes a little more
+NO_CONTEXT = 128  # in the byte of the verb
 _U64 = 1 << 64
 
 
@@ -112,6 +113,9 @@ class Reason(IntEnum):
     NOT_A_MEMBER = 12  # the node has been removed from the cluster
 
 
+_VERBS = {int(verb): verb for verb in Verb}
+
+
 @dataclass(frozen=True, slots=True)
 class ClientRequest:
     """`context` is what the client got with its last read of this key. A GET with one is answered
@@ -126,6 +130,7 @@ class ClientRequest:
     read: Consistency | None = None
     write: Consistency | None = None
     mode: Mode | None = None
+    wants_context: bool = True  # in the answer: it costs the coordinator some time
 
     @property
     def is_write(self) -> bool:
@@ -168,7 +173,8 @@ def encode_request(request: ClientRequest) -> bytes:
     """ValueError for what is not within the limits."""
     if not is_within_limits(request):
         raise ValueError(f"a {request.verb.name} over its limits")
-    writer = Writer().u8(request.verb).u8(request.mode or 0)
+    unwanted = 0 if request.wants_context else NO_CONTEXT
+    writer = Writer().u8(request.verb | unwanted).u8(request.mode or 0)
     for consistency in (request.read, request.write):
         writer.u8(consistency.level if consistency else 0)
         writer.u8(consistency.count if consistency else 0)
@@ -183,8 +189,10 @@ def encode_request(request: ClientRequest) -> bytes:
 def decode_request(payload: bytes) -> ClientRequest:
     """Malformed for what no encoder writes."""
     reader = Reader(payload)
-    verb = reader.one_of(Verb)
-    mode = reader.u8()
+    first, mode = reader.u8(), reader.u8()
+    verb, wants_context = _VERBS.get(first & ~NO_CONTEXT), not first & NO_CONTEXT
+    if verb is None:
+        raise Malformed(f"unknown verb {first}")
     if mode > max(Mode):
         raise Malformed(f"unknown mode {mode}")
     read, write = _consistency(reader), _consistency(reader)
@@ -194,8 +202,9 @@ def decode_request(payload: bytes) -> ClientRequest:
     reader.end()
     signed = delta - _U64 if delta >= _U64 >> 1 else delta
     request = ClientRequest(
-        verb, key, values, context, signed, expiry_ms, read, write, Mode(mode) if mode else None
-    )
+        verb, key, values, context, signed, expiry_ms, read, write, Mode(mode) if mode else None,
+        wants_context,
+    )  # fmt: skip
     if not is_within_limits(request):
         raise Malformed(f"a request of {len(payload)} bytes")
     return request

@@ -338,13 +338,15 @@ class Writing:
     def _done(self, write: WriteState) -> ClientAnswer:
         result = write.result
         assert result is not None
-        seen = context.seen_in(result.record)
+        encoded = b""
+        if write.call.request.wants_context:
+            encoded = context.encode(context.seen_in(result.record), write.key, self._secret)
         return ClientAnswer(
             Outcome.DONE,
             Reason.NONE,
             len(write.kept),
             write.call.write_count,
-            context.encode(seen, write.key, self._secret),
+            encoded,
             result.stored,
         )
 

@@ -84,7 +84,8 @@ def string_in(stored: Stored) -> bytes | None:
 def change(turn: Turn, key: bytes, decide: Callable[[Stored], Decision]) -> Steps[Stored]:
     """`decide` is given what is there, may be called again, and may raise CommandError: then
     nothing is written. What it was given the last time is returned."""
-    request = turn.request(Verb.GET, key)
+    wants_context = not turn.is_alone
+    request = turn.request(Verb.GET, key, wants_context=wants_context)
     answer = checked(request, (yield request))
     before = seen(turn, key, answer)
     for _ in range(ATTEMPTS_MAX):
@@ -98,7 +99,9 @@ def change(turn: Turn, key: bytes, decide: Callable[[Stored], Decision]) -> Step
             break
         value, expiry_ms = decision
         verb = Verb.SET if turn.is_alone else Verb.PUT
-        request = turn.request(verb, key, (value,), context=context, expiry_ms=expiry_ms)
+        request = turn.request(
+            verb, key, (value,), context=context, expiry_ms=expiry_ms, wants_context=wants_context
+        )
         answer = checked(request, (yield request))
         if turn.is_alone:
             break
@@ -117,7 +120,7 @@ def write_all(turn: Turn, values: dict[bytes, bytes]) -> Steps[None]:
 def delete_all(turn: Turn, keys: Sequence[bytes]) -> Steps[int]:
     """How many there were. What is not there is not deleted, so that it leaves nothing behind."""
     distinct = list(dict.fromkeys(keys))
-    reads = [turn.request(Verb.GET, key) for key in distinct]
+    reads = [turn.request(Verb.GET, key, wants_context=not turn.is_alone) for key in distinct]
     answers = yield reads
     all_done(reads, answers)
     deletes = [

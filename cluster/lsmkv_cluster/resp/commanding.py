@@ -216,6 +216,9 @@ class Turn:
         context: bytes = b"",
         delta: int = 0,
         expiry_ms: int = 0,
+        wants_context: bool = False,
     ) -> ClientRequest:
         read, write, mode = self.levels
-        return ClientRequest(verb, key, values, context, delta, expiry_ms, read, write, mode)
+        return ClientRequest(
+            verb, key, values, context, delta, expiry_ms, read, write, mode, wants_context
+        )

@@ -30,19 +30,21 @@ __all__ = ["as_reply", "consistency", "delete", "explain", "get", "put"]
 
 
 def get(turn: Turn, args: list[bytes]) -> Run:
-    request = _with_options(turn.request(Verb.GET, args[1]), args[2:], frozenset({"r"}))
+    request = _with_options(
+        turn.request(Verb.GET, args[1], wants_context=True), args[2:], frozenset({"r"})
+    )
     answer: ClientAnswer = checked(request, (yield request))
     kind, values = everything(answer.record, turn.wall_ms)
     return [answer.context, list(values), kind.encode()]
 
 
 def put(turn: Turn, args: list[bytes]) -> Run:
-    request = turn.request(Verb.PUT, args[1], (args[2],))
+    request = turn.request(Verb.PUT, args[1], (args[2],), wants_context=True)
     return _write(request, args[3:])
 
 
 def delete(turn: Turn, args: list[bytes]) -> Run:
-    return _write(turn.request(Verb.DELETE, args[1]), args[2:])
+    return _write(turn.request(Verb.DELETE, args[1], wants_context=True), args[2:])
 
 
 def _write(request: ClientRequest, options: list[bytes]) -> Run:

@@ -218,12 +218,21 @@ class ActorSource:
         self._lease_early()
         return range(first, self._next_serial)
 
-    def _fresh(self, start_s: int) -> Actor | None:
+    def next_epoch(self, start_s: int) -> int:
+        """Nobody has used it; 0 while there is none at hand. It is taken with `take_epoch`."""
         if self._next_serial >= self._durable.leased:
-            return None
-        epoch = self._next_serial << SERIAL_BITS | min(start_s, TIME_MAX_S)
+            return 0
+        return self._next_serial << SERIAL_BITS | min(start_s, TIME_MAX_S)
+
+    def take_epoch(self) -> None:
         self._next_serial += 1
         self._lease_early()
+
+    def _fresh(self, start_s: int) -> Actor | None:
+        epoch = self.next_epoch(start_s)
+        if not epoch:
+            return None
+        self.take_epoch()
         return Actor(self.identity.node, self.identity.incarnation, epoch)
 
     def _lease_early(self) -> None:

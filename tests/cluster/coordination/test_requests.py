@@ -47,6 +47,7 @@ REQUESTS = st.builds(
     read=CONSISTENCIES,
     write=CONSISTENCIES,
     mode=st.none() | st.sampled_from(Mode),
+    wants_context=st.booleans(),
 )
 ANSWERS = st.builds(
     ClientAnswer,
