@@ -36,6 +36,7 @@ from lsmkv._native.resp_writer cimport (
     lsm_resp_write_null,
 )
 from lsmkv._native.store cimport Store
+from lsmkv._native.table cimport lsm_found, lsm_found_release
 
 lsm_memory_attach(shared_state())
 
@@ -251,21 +252,25 @@ cdef class Registers:
         return result
 
     cdef int get(self, lsm_slice key, ReplyWriter writer) except -1:
+        cdef Store store = self.store
+        cdef lsm_found found
         cdef lsm_slice value
         cdef lsm_error error
-        cdef int status
-        record = self.store.lookup(self.engine_key(key), self.store.sequence, self.store.state)
-        if record is None:
-            status = LSM_REGISTER_NOTHING
-        else:
-            status = lsm_register_read(slice_of(record), self.now_ms, &value, &error)
-        if status < 0 or status == LSM_REGISTER_OTHER:
-            return 0
+        cdef int status = LSM_REGISTER_NOTHING
+        cdef bint is_found = store.find(
+            self.engine_key(key), store.sequence, store.state, &found
+        )
+        if is_found:
+            status = lsm_register_read(found.value, self.now_ms, &value, &error)
         if status == LSM_REGISTER_VALUE:
             self.hits += 1
             status = lsm_resp_write_bulk(&writer.writer, value)
-        else:
+        elif status == LSM_REGISTER_NOTHING:
             status = lsm_resp_write_null(&writer.writer)
+        else:
+            status = LSM_E_LIMIT  # damaged, or not plain
+        if is_found:
+            lsm_found_release(&found)
         if status == LSM_E_LIMIT:
             return 0
         if status < 0:
@@ -275,35 +280,20 @@ cdef class Registers:
 
     cdef int set(self, lsm_slice key, lsm_slice value, ReplyWriter writer) except -1:
         cdef Store store = self.store
-        cdef lsm_slice engine_key = self.engine_key(key), old_slice, record
+        cdef lsm_slice engine_key = self.engine_key(key), record
         cdef lsm_merkle_change change
-        cdef uint64_t now_stamp = self.now_ms << STAMP_COUNT_BITS
-        cdef int is_fresh, status
-        status = lsm_resp_reserve(&writer.writer, OK_SIZE)
+        cdef int is_fresh
+        cdef int status = lsm_resp_reserve(&writer.writer, OK_SIZE)
         if status == LSM_E_LIMIT:
             return 0
         if status < 0:
             raise_error(status, NULL)
-        old = store.lookup(engine_key, store.sequence, store.state)
-        if old is not None:
-            old_slice = slice_of(old)
-        self.write.stamp = max(self.stamp + 1, now_stamp)
-        self.write.expiry_ms = 0
-        self.write.value = value
-        self.write.fresh_epoch = 0
-        if self.next_serial < self.end_serial:
-            self.write.fresh_epoch = self.next_serial << 32 | min(self.now_ms // 1000, 0xFFFFFFFF)
-        status = lsm_register_overwrite(
-            &old_slice if old is not None else NULL, &self.write, &self.record, &is_fresh
-        )
-        if status < 0:
-            raise_error(status, NULL)
-        if status == LSM_REGISTER_OTHER:
-            return 0
         tree = self.trees[engine_key.data[1] << 8 | engine_key.data[2]]
         if tree is None:
             return 0
         (<MerkleTree> tree).check_usable()
+        if self.make(engine_key, value, &change.old_hash, &is_fresh) == LSM_REGISTER_OTHER:
+            return 0
         record.data = self.record.data
         record.size = self.record.size
         store.write_one(LSM_KIND_PUT, engine_key, record, False)
@@ -311,10 +301,33 @@ cdef class Registers:
         self.next_serial += is_fresh
         self.writes += 1
         change.token = lsm_merkle_token(engine_key)
-        change.old_hash = 0
-        if old is not None:
-            change.old_hash = lsm_merkle_entry_hash(self.tree_key, engine_key, old_slice)
         change.new_hash = lsm_merkle_entry_hash(self.tree_key, engine_key, record)
         lsm_merkle_update(&(<MerkleTree> tree).tree, &change, 1)
         lsm_resp_write_line(&writer.writer, c'+', self.ok)  # there is room
         return 1
+
+    cdef int make(
+        self, lsm_slice engine_key, lsm_slice value, uint64_t *old_hash, int *is_fresh
+    ) except -1:
+        """The record that takes the place of what is stored, in self.record."""
+        cdef Store store = self.store
+        cdef lsm_found found
+        cdef int status
+        cdef bint is_found = store.find(engine_key, store.sequence, store.state, &found)
+        self.write.stamp = max(self.stamp + 1, self.now_ms << STAMP_COUNT_BITS)
+        self.write.expiry_ms = 0
+        self.write.value = value
+        self.write.fresh_epoch = 0
+        if self.next_serial < self.end_serial:
+            self.write.fresh_epoch = self.next_serial << 32 | min(self.now_ms // 1000, 0xFFFFFFFF)
+        status = lsm_register_overwrite(
+            &found.value if is_found else NULL, &self.write, &self.record, is_fresh
+        )
+        old_hash[0] = 0
+        if is_found:
+            if status == LSM_REGISTER_VALUE:
+                old_hash[0] = lsm_merkle_entry_hash(self.tree_key, engine_key, found.value)
+            lsm_found_release(&found)
+        if status < 0:
+            raise_error(status, NULL)
+        return status

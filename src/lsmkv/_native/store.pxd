@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 from lsmkv._native.batch cimport OperationBuffer
 from lsmkv._native.failure cimport lsm_error, lsm_slice
+from lsmkv._native.cursor cimport lsm_found
 from lsmkv._native.gate cimport Gate, Waiter
 from lsmkv._native.log cimport LogWriter, lsm_log_writer
 from lsmkv._native.memtable cimport Memtable, lsm_memtable
@@ -32,6 +33,9 @@ cdef class Store:
     cdef int enter_write_slowly(self) except -1
     cdef int fail_write(self, int status, const lsm_error *error) except -1
     cdef int make_durable(self) except -1
+    cdef bint find(
+        self, lsm_slice key, uint64_t sequence, ReadState state, lsm_found *found
+    ) except -1
     cdef object lookup(self, lsm_slice key, uint64_t sequence, ReadState state)
     cdef list lookup_many(self, list wanted, uint64_t sequence, ReadState state)
     cdef Scan open_scan(self, object start, object stop, object prefix, bint reverse, object limit,

@@ -333,8 +333,10 @@ cdef class Store:
         """Whether there is any key: reads at most one."""
         return self.keys(limit=1).count() == 1
 
-    cdef object lookup(self, lsm_slice key, uint64_t sequence, ReadState state):
-        cdef lsm_found found
+    cdef bint find(
+        self, lsm_slice key, uint64_t sequence, ReadState state, lsm_found *found
+    ) except -1:
+        """Whether there is a value: then `found` holds it, and is to be released."""
         cdef lsm_read_context context
         cdef Waiter waiter
         cdef lsm_error error
@@ -342,23 +344,30 @@ cdef class Store:
         if not may_read(self.gate):
             self.gate.refuse_read()
         self.get_count += 1
-        state.get_memory(key, sequence, &found)
+        state.get_memory(key, sequence, found)
         if not found.found and state.tree.run_count != 0:
             prepare_context(&context, &waiter, self.gate, &error)
-            status = lsm_version_get(state.tree, key, sequence, &context, &found)
+            status = lsm_version_get(state.tree, key, sequence, &context, found)
             self.block_reads += context.block_reads
             self.bytes_read += context.bytes_read
             self.bloom_skips += context.bloom_skips
             if status < 0:
                 raise_error(status, &error)
-        if not found.found or lsm_trailer_kind(found.trailer) & LSM_KIND_MASK == LSM_KIND_DELETE:
-            value = None
-        else:
-            # bytes are not tracked by the collector: nothing can run between this and the release
-            value = PyBytes_FromStringAndSize(<const char *> found.value.data,
-                                              <Py_ssize_t> found.value.size)
-        if found.found:
-            lsm_found_release(&found)
+        if not found.found:
+            return False
+        if lsm_trailer_kind(found.trailer) & LSM_KIND_MASK != LSM_KIND_DELETE:
+            return True
+        lsm_found_release(found)
+        return False
+
+    cdef object lookup(self, lsm_slice key, uint64_t sequence, ReadState state):
+        cdef lsm_found found
+        if not self.find(key, sequence, state, &found):
+            return None
+        # bytes are not tracked by the collector: nothing can run between this and the release
+        value = PyBytes_FromStringAndSize(<const char *> found.value.data,
+                                          <Py_ssize_t> found.value.size)
+        lsm_found_release(&found)
         return value
 
     cdef list lookup_many(self, list wanted, uint64_t sequence, ReadState state):
