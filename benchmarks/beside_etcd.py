@@ -52,7 +52,9 @@ def main() -> None:
                 print(f"round {number + 1}: {server:<22} {rate:>10}", flush=True)
     best = max(_median(found[name]) for name in found if name.startswith("etcd"))
     for server, rounds in found.items():
-        p50, p99 = (statistics.median(getattr(f, of) for f in rounds) for of in ("p50_ms", "p99_ms"))
+        p50, p99 = (
+            statistics.median(getattr(f, of) for f in rounds) for of in ("p50_ms", "p99_ms")
+        )
         print(
             f"{server:<22} {_median(rounds):10,.0f}/s  p50 {p50:6.2f}  p99 {p99:6.2f} ms"
             f"   {_median(rounds) / best:5.2f} of the best of etcd"

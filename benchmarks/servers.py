@@ -215,6 +215,4 @@ def _figures(output: str) -> Figures:
     if header is None or rows.index(header) + 1 >= len(rows):
         raise RuntimeError(f"redis-benchmark has failed: {output[-500:]}")
     row = dict(zip(header, rows[rows.index(header) + 1], strict=False))
-    return Figures(
-        float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"])
-    )
+    return Figures(float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"]))

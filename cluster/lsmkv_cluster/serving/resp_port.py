@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol, cast
 
-from lsmkv.kernel import ReplyWriter, RequestParser
+from lsmkv.kernel import OutputFull, ReplyWriter, RequestParser
 from lsmkv_cluster.ports import Now
 from lsmkv_cluster.resp.executor import Executor, Ready
 from lsmkv_cluster.resp.replies import ErrorReply
@@ -29,8 +29,10 @@ from lsmkv_cluster.serving.express import Express, Way
 
 __all__ = ["RespLimits", "RespPort"]
 
-COMMANDS_AT_ONCE = 128  # of one connection, before the others have their turn
+COMMANDS_AT_ONCE = 128  # of one connection at most, before the others have their turn
+WINDOW_FIRST = 2
 ARGUMENTS_MAX = 1 << 20  # of one command, as Redis has it
+SWEEP_S = 1.0
 UNREAD_SIZE = 256 << 10  # bytes of replies from which on a connection is not read any more
 
 _log = logging.getLogger("lsmkv.clients")
@@ -129,7 +131,7 @@ class RespPort:
     # --- time limits
 
     def _plan_sweep(self) -> None:
-        self._sweeper = self._loop.call_later(1.0, self._sweep)
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         """Once a second: who is too slow, too idle, a stranger for too long, or takes too much."""
@@ -169,6 +171,8 @@ class RespConnection(asyncio.BufferedProtocol):
         self.parser = RequestParser(ARGUMENTS_MAX, limits.value_size_max, limits.command_size_max)
         self.writer = ReplyWriter(limits.output_size_max, session.protocol)
         self._transport: asyncio.Transport | None = None
+        # Commands that are begun at once: few at first, as replies may be large.
+        self._window = WINDOW_FIRST
         self._is_reading = True
         self._is_planned = False
         self._is_aboard = False  # the short way has parser and writer for now
@@ -226,6 +230,7 @@ class RespConnection(asyncio.BufferedProtocol):
         return not self._ends
 
     def pause_writing(self) -> None:
+        self._window = max(1, self._window // 2)
         self._full_since_s = monotonic()
         self._set_reading()
 
@@ -265,7 +270,7 @@ class RespConnection(asyncio.BufferedProtocol):
                 self._is_aboard = True
                 self._set_reading()
                 return
-        room = min(COMMANDS_AT_ONCE, port.limits.pipeline_max - pending)
+        room = min(self._window, port.limits.pipeline_max - pending)
         commands = self.parser.take(room) if room > 0 and not port.is_draining else []
         if commands:
             now = port.clock.now()
@@ -273,6 +278,8 @@ class RespConnection(asyncio.BufferedProtocol):
                 executor.submit(session, args, now)
             port.pump()
         if commands:
+            if self._full_since_s is None:
+                self._window = min(2 * self._window, COMMANDS_AT_ONCE)
             self._active_s = monotonic()
             if self.parser.buffered_size:
                 self._plan()
@@ -293,7 +300,9 @@ class RespConnection(asyncio.BufferedProtocol):
         try:
             for reply in ready.replies:
                 self.writer.value(reply)
-        except ValueError:
+                if self.writer.size > UNREAD_SIZE:
+                    self._send()
+        except OutputFull:
             self.give_up("a reply is larger than the output buffer")
             return
         self._send()
