@@ -7,6 +7,7 @@ The driver owns sockets, clocks, disks and threads; the node (node.py) owns ever
     PeerLost       the last connection to a peer went away: what was sent may or may not have come
     ClientCall     a request of a client
     AdminCall      an operator's wish for another topology
+    ScanCall       a client wants a page of keys
     Stored         (ports.py) the result of a StoreOrder, by its token
 
 Out:
@@ -16,6 +17,7 @@ Out:
     StoreOrder       (ports.py) for the store, in this order
     ClientReply      exactly one for each ClientCall, unless the node dies
     AdminReply       the same for each AdminCall
+    ScanReply        the same for each ScanCall
     DropConnections  forget all that was received and not given to the node, and begin anew: the
                      node was asleep, and what lies in its buffers is from before
     Alarm            (ports.py) for the log
@@ -30,6 +32,7 @@ from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Stored, StoreOrder
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import Change
+from lsmkv_cluster.scanning.scan_pages import Page, ScanPage, Unlisted
 from lsmkv_cluster.transport.wire import Frame
 
 __all__ = [
@@ -45,6 +48,8 @@ __all__ = [
     "Input",
     "NodeEffect",
     "PeerLost",
+    "ScanCall",
+    "ScanReply",
 ]
 
 
@@ -79,6 +84,14 @@ class AdminCall(NamedTuple):
     is_forced: bool = False
 
 
+class ScanCall(NamedTuple):
+    """Keys may be deleted ones: whoever asks reads those that come without a record."""
+
+    call_id: int
+    page: ScanPage
+    deadline_ms: int
+
+
 class FrameOut(NamedTuple):
     to: MemberId
     frame: Frame
@@ -103,11 +116,23 @@ class AdminReply(NamedTuple):
     text: str
 
 
+class ScanReply(NamedTuple):
+    call_id: int
+    result: Page | Unlisted
+
+
 class DropConnections(NamedTuple):
     pass
 
 
-Input = FrameIn | DatagramIn | PeerLost | ClientCall | AdminCall | Stored
+Input = FrameIn | DatagramIn | PeerLost | ClientCall | AdminCall | ScanCall | Stored
 NodeEffect = (
-    FrameOut | DatagramOut | StoreOrder | ClientReply | AdminReply | DropConnections | Alarm
+    FrameOut
+    | DatagramOut
+    | StoreOrder
+    | ClientReply
+    | AdminReply
+    | ScanReply
+    | DropConnections
+    | Alarm
 )

@@ -17,14 +17,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
-from lsmkv_cluster.coordination.calls import refusal
-from lsmkv_cluster.coordination.requests import Reason
 from lsmkv_cluster.deadlines import Deadlines
 from lsmkv_cluster.driver_ports import (
     AdminCall,
     AdminReply,
     ClientCall,
-    ClientReply,
     DatagramIn,
     DatagramOut,
     DropConnections,
@@ -32,19 +29,19 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
     PeerLost,
+    ScanCall,
 )
 from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.healing.antientropy import HandedOver, Met
 from lsmkv_cluster.healing.damage import unreadable_partitions
 from lsmkv_cluster.open_orders import OpenOrders, Passed
 from lsmkv_cluster.operations import Machine
-from lsmkv_cluster.parts import RECOVERY, Parts
+from lsmkv_cluster.parts import RECOVERY, Out, Parts, turned_away
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.ports import (
     Alarm,
     Ask,
-    Effect,
     Now,
     Random,
     Reply,
@@ -147,13 +144,13 @@ class Node:
         if self._was_asleep(now):
             inputs = self._wake(now, inputs, incoming)
         results: dict[int, list[Stored]] = {}
-        calls: list[ClientCall] = []
+        calls: list[ClientCall | ScanCall] = []
         for event in inputs:
             if isinstance(event, FrameIn):
                 self._take_frame(now, event, incoming)
             elif isinstance(event, Stored):
                 self._take_result(now, event, results)
-            elif isinstance(event, ClientCall):
+            elif isinstance(event, ClientCall | ScanCall):
                 calls.append(event)
             elif isinstance(event, DatagramIn):
                 self._take_datagram(now, event.data)
@@ -189,12 +186,12 @@ class Node:
         for machine, answers in incoming.answers.items():
             self._give(machine, machines[machine].answered(now, answers))
 
-    def _call(self, now: Now, calls: Sequence[ClientCall]) -> None:
+    def _call(self, now: Now, calls: Sequence[ClientCall | ScanCall]) -> None:
         if self.is_retired:
-            answer = refusal(Reason.NOT_A_MEMBER)
-            self._out += [ClientReply(call.call_id, answer) for call in calls]
-        else:
-            self._give(Machine.COORDINATOR, self.parts.coordinator.called(now, calls))
+            self._out += [turned_away(call) for call in calls]
+            return
+        for machine, effects in self.parts.called(now, calls):
+            self._give(machine, effects)
 
     def _take_change(self, now: Now, call: AdminCall) -> None:
         keeper = self.parts.keeper
@@ -204,7 +201,9 @@ class Node:
     def _active(self) -> Iterable[int]:
         """The machines that do something of their own accord. Of who has retired, what was begun
         ends."""
-        return (Machine.COORDINATOR,) if self.is_retired else self.parts.machines
+        if self.is_retired:
+            return (Machine.COORDINATOR, Machine.SCAN)
+        return self.parts.machines
 
     def _take_outputs(self, now: Now) -> None:
         parts = self.parts
@@ -287,7 +286,7 @@ class Node:
         for event in inputs:
             if isinstance(event, Stored | PeerLost):
                 kept.append(event)
-            elif isinstance(event, ClientCall):
+            elif isinstance(event, ClientCall | ScanCall):
                 kept.append(event._replace(deadline_ms=min(event.deadline_ms, now.ms)))
         return kept
 
@@ -347,7 +346,7 @@ class Node:
 
     # --- effects
 
-    def _give(self, machine: int, effects: Sequence[Effect | ClientReply]) -> None:
+    def _give(self, machine: int, effects: Sequence[Out]) -> None:
         self._deadlines.changed(machine)
         for effect in effects:
             if isinstance(effect, Ask):

@@ -10,14 +10,16 @@ from collections.abc import Collection, Sequence
 
 from lsmkv.kernel import RecordMerger, entry_hash
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
+from lsmkv_cluster.coordination.calls import refusal
 from lsmkv_cluster.coordination.coordinator import Coordinator
 from lsmkv_cluster.coordination.latency import Latencies
 from lsmkv_cluster.coordination.minter import Minter
 from lsmkv_cluster.coordination.reading import Reading
 from lsmkv_cluster.coordination.replica import Replica
+from lsmkv_cluster.coordination.requests import Reason
 from lsmkv_cluster.coordination.view import View
 from lsmkv_cluster.coordination.writing import Writing
-from lsmkv_cluster.driver_ports import ClientReply
+from lsmkv_cluster.driver_ports import ClientCall, ClientReply, ScanCall, ScanReply
 from lsmkv_cluster.healing.antientropy import AntiEntropy
 from lsmkv_cluster.healing.confirming import Confirming
 from lsmkv_cluster.healing.handover import Handover
@@ -34,6 +36,8 @@ from lsmkv_cluster.reconfiguration.document_keeper import DocumentKeeper
 from lsmkv_cluster.reconfiguration.paxos_messages import MemberReport
 from lsmkv_cluster.reconfiguration.transition_rules import is_filled
 from lsmkv_cluster.reconfiguration.voter import PAXOS_NOTE
+from lsmkv_cluster.scanning.scan_pages import Unlisted
+from lsmkv_cluster.scanning.scanner import Scanner
 from lsmkv_cluster.storage.backlog import Backlog, Work
 from lsmkv_cluster.storage.engine_key import KeyScheme
 from lsmkv_cluster.swim.clock_watch import ClockWatch
@@ -43,12 +47,13 @@ from lsmkv_cluster.transport.flights import Flights
 from lsmkv_cluster.versions.actor import ActorSource, Identity
 from lsmkv_cluster.versions.hlc import HybridClock
 
-__all__ = ["RECOVERY", "Parts"]
+__all__ = ["RECOVERY", "Out", "Parts", "turned_away"]
 
 OVERLOADED = int(Load.OVERLOADED)
 RECOVERY = 0  # is asked nothing by others, and so has no opcodes
 
-Given = tuple[int, Sequence[Effect | ClientReply]]  # a machine's number, and what it wants done
+Out = Effect | ClientReply | ScanReply
+Given = tuple[int, Sequence[Out]]  # a machine's number, and what it wants done
 
 
 class Parts:
@@ -113,6 +118,7 @@ class Parts:
             Machine.TOMBSTONES: self.tombstones,
             RECOVERY: self.recovery,
             Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
+            Machine.SCAN: self.scanner,  # type: ignore[dict-item]
         }
 
     def _make_collector(self) -> TombstoneCollector:
@@ -130,7 +136,8 @@ class Parts:
     def _make_coordinator(self, secret: bytes) -> None:
         """What serves clients and replicas."""
         settings = self.settings
-        tree_key = KeyScheme(self.topology.key_seed).tree_key
+        scheme = KeyScheme(self.topology.key_seed)
+        tree_key = scheme.tree_key
 
         def digest(key: bytes, record: bytes) -> int:
             return entry_hash(tree_key, key, record)
@@ -158,6 +165,7 @@ class Parts:
             settings.coordinator,
         )
         self.replica = Replica(self.view, digest, self._take_hint, self.backlog)
+        self.scanner = Scanner(self.view, scheme, self.backlog)
 
     def announce(self, start_number: int) -> None:
         """Take part in the membership as this run: to the others a new one, if there was another
@@ -270,6 +278,18 @@ class Parts:
                     effects.append(Alarm(f"{name}: {told}"))
         return effects
 
+    # --- what clients want
+
+    def called(self, now: Now, calls: Sequence[ClientCall | ScanCall]) -> list[Given]:
+        requests = [call for call in calls if isinstance(call, ClientCall)]
+        scans = [call for call in calls if isinstance(call, ScanCall)]
+        given: list[Given] = []
+        if requests:
+            given.append((Machine.COORDINATOR, self.coordinator.called(now, requests)))
+        if scans:
+            given.append((Machine.SCAN, self.scanner.called(now, scans)))
+        return given
+
     # --- the next document
 
     def prepare(self, now: Now, document: Topology) -> list[Effect]:
@@ -302,4 +322,12 @@ class Parts:
         given.append((RECOVERY, self.recovery.follow(self._co_owners())))
         given.append((Machine.ANTIENTROPY, self.antientropy.follow(now, document)))
         given.append((Machine.COORDINATOR, self.coordinator.adopted(now)))
+        given.append((Machine.SCAN, self.scanner.adopted(now)))
         return given
+
+
+def turned_away(call: ClientCall | ScanCall) -> ClientReply | ScanReply:
+    """By a node that has been removed."""
+    if isinstance(call, ScanCall):
+        return ScanReply(call.call_id, Unlisted(0, 0))
+    return ClientReply(call.call_id, refusal(Reason.NOT_A_MEMBER))

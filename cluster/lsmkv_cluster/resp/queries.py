@@ -3,7 +3,7 @@
     query          answer         who knows
     ClientRequest  ClientAnswer   the coordinator (coordination/requests.py)
     AdminChange    AdminAnswer    the keeper of the topology (driver_ports.AdminCall, AdminReply)
-    ScanPage       Page           who lists keys; a node that is alone its store
+    ScanPage       Page           who lists keys (scanning/scanner.py)
     Explain        Report         who asks each owner of a key what it has
     Login         LoggedIn       who knows the users
     AdminReport    Report         what the process knows of itself: STATUS, HINTS, MOVES, REPAIR ...
@@ -21,6 +21,7 @@ from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import Change
 from lsmkv_cluster.resp.host import Json
+from lsmkv_cluster.scanning.scan_pages import Listed, Page, ScanPage
 
 __all__ = [
     "AdminAnswer",
@@ -46,15 +47,6 @@ __all__ = [
 class AdminChange:
     change: Change
     is_forced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ScanPage:
-    """The next `count` keys or so from a cursor on (scan_cursor.py), up to the slot `end_slot`."""
-
-    cursor: int
-    count: int
-    end_slot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +93,6 @@ class AdminAnswer:
     outcome: Outcome
     epoch: int
     text: str
-
-
-class Listed(NamedTuple):
-    """`record` is what a read of the key gives, None where it has yet to be read: then the key may
-    be deleted, too."""
-
-    key: bytes
-    record: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """`cursor` is where to go on; None at the end."""
-
-    keys: tuple[Listed, ...]
-    cursor: int | None
 
 
 @dataclass(frozen=True, slots=True)

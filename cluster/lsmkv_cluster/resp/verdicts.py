@@ -14,8 +14,10 @@ from collections.abc import Iterable, Sequence
 
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Reason
 from lsmkv_cluster.resp.commanding import CommandError
+from lsmkv_cluster.resp.queries import Failed
+from lsmkv_cluster.scanning.scan_pages import Page, Unlisted
 
-__all__ = ["all_done", "checked", "verdict"]
+__all__ = ["all_done", "checked", "page_or_failed", "verdict"]
 
 TEXTS = {
     Reason.NOT_READY: "LOADING this node is not ready for this key yet",
@@ -59,6 +61,16 @@ def checked(request: ClientRequest, answer: ClientAnswer) -> ClientAnswer:
     if text is not None:
         raise CommandError(text)
     return answer
+
+
+def page_or_failed(result: Page | Unlisted) -> Page | Failed:
+    if isinstance(result, Page):
+        return result
+    if result.is_busy:
+        return Failed("BUSY there is too much to do to list keys")
+    return Failed(
+        f"NOREPLICAS {result.answered} of {result.needed} owners of a partition can list its keys"
+    )
 
 
 def all_done(requests: Sequence[ClientRequest], answers: Iterable[ClientAnswer]) -> None:

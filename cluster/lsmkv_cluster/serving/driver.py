@@ -32,10 +32,13 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
     PeerLost,
+    ScanCall,
+    ScanReply,
 )
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
 from lsmkv_cluster.reconfiguration.topology_changes import Change
+from lsmkv_cluster.scanning.scan_pages import Page, ScanPage, Unlisted
 from lsmkv_cluster.transport.wire import Frame
 
 __all__ = ["Driver"]
@@ -47,6 +50,7 @@ _log = logging.getLogger("lsmkv.node")
 
 Answered = Callable[[ClientAnswer], None]
 Changed = Callable[[AdminReply], None]
+Scanned = Callable[[Page | Unlisted], None]
 
 
 class DrivenNode(Protocol):
@@ -86,6 +90,7 @@ class Driver:
         self._timer_ms = 0
         self._calls: dict[int, Answered] = {}
         self._changes: dict[int, Changed] = {}
+        self._scans: dict[int, Scanned] = {}
         self._next_call = 0
         self._stepped: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
@@ -112,6 +117,11 @@ class Driver:
         self._calls[self._next_call] = answered
         deadline_ms = self._clock.now().ms + timeout_ms
         self._take(ClientCall(self._next_call, request, deadline_ms, client))
+
+    def scan(self, page: ScanPage, timeout_ms: int, scanned: Scanned) -> None:
+        self._next_call += 1
+        self._scans[self._next_call] = scanned
+        self._take(ScanCall(self._next_call, page, self._clock.now().ms + timeout_ms))
 
     def change(self, change: Change, changed: Changed, *, is_forced: bool = False) -> None:
         self._next_call += 1
@@ -218,6 +228,8 @@ class Driver:
                 _log.warning("%s", effect.message)
             elif isinstance(effect, AdminReply):
                 self._changes.pop(effect.call_id)(effect)
+            elif isinstance(effect, ScanReply):
+                self._scans.pop(effect.call_id)(effect.result)
             else:
                 assert isinstance(effect, DropConnections)
                 self._drop()
@@ -227,6 +239,6 @@ class Driver:
     def _drop(self) -> None:
         """What came while the node slept is from before; results of its store and new calls are
         not."""
-        kept = (Stored, ClientCall, AdminCall)
+        kept = (Stored, ClientCall, ScanCall, AdminCall)
         self._inputs = [event for event in self._inputs if isinstance(event, kept)]
         self._peers.drop_all()

@@ -3,8 +3,8 @@
     executor.take_asks -> [ inquiries ] -> driver, store, users, reports -> executor.answered
 
 What holds: every query is answered once, whatever becomes of it; a change of the topology is
-answered when this node follows it, so that who asks next sees it. What takes its time (listing
-keys, checking a password) is done on a thread.
+answered when this node follows it, so that who asks next sees it. What takes its time, checking a
+password, is done on a thread.
 """
 
 from __future__ import annotations
@@ -26,16 +26,12 @@ from lsmkv_cluster.resp.queries import (
     Answer,
     Asking,
     Failed,
-    Listed,
     LoggedIn,
     Login,
-    Page,
     ScanPage,
 )
-from lsmkv_cluster.scanning.page_listing import PageListing
+from lsmkv_cluster.resp.verdicts import page_or_failed
 from lsmkv_cluster.serving.running_node import RunningNode
-from lsmkv_cluster.storage.engine_key import KeyScheme
-from lsmkv_cluster.storage.storage_orders import Entries, Values
 
 __all__ = ["Inquiries", "Reports"]
 
@@ -75,7 +71,6 @@ class Inquiries:
         self._now = now
         self._answered = answered
         self._chosen: list[_Chosen] = []
-        self._scheme = KeyScheme(running.node.topology.key_seed)
         self._logins: set[asyncio.Task[None]] = set()
         running.driver.after_step(self._look_at_topology)
 
@@ -97,7 +92,7 @@ class Inquiries:
                 is_forced=query.is_forced,
             )
         elif isinstance(query, ScanPage):
-            self._list(token, query)
+            driver.scan(query, timeout_ms, lambda page: self._came(token, page_or_failed(page)))
         elif isinstance(query, Login):
             self._log_in(token, query)
         elif isinstance(query, AdminReport):
@@ -128,30 +123,6 @@ class Inquiries:
         self._chosen = [each for each in self._chosen if each.reply.epoch > epoch]
         for token, reply in due:
             self._came(token, _admin_answer(reply))
-
-    # --- keys
-
-    def _list(self, token: int, query: ScanPage) -> None:
-        """Of the own store, in its turn."""
-        listing = PageListing(self._scheme, query.cursor, query.count, query.end_slot)
-        store = self._running.local.store
-        failed: list[Answer] = []
-
-        def work() -> None:
-            while True:
-                result = store.carry_out(listing.order)
-                if not isinstance(result, Entries | Values):
-                    failed.append(Failed("ERR the keys could not be listed"))
-                    return
-                if listing.done(result):
-                    return
-
-        def done() -> None:
-            records = listing.records or (None,) * len(listing.keys)
-            listed = tuple(map(Listed, listing.keys, records))
-            self._came(token, failed[0] if failed else Page(listed, listing.cursor))
-
-        self._running.runner.run(work, done)
 
     # --- users
 
