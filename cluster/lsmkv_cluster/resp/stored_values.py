@@ -27,6 +27,9 @@ from lsmkv_cluster.versions.visible import age, newest, visible
 __all__ = ["NOTHING", "Stored", "Type", "concurrent", "everything", "see"]
 
 
+ONE_BYTE_END = 128  # of varints
+
+
 class Type(Enum):
     """As TYPE says it."""
 
@@ -85,7 +88,11 @@ def _see(record: Record, resolution: Resolution, now_ms: int) -> Stored:
 def _plain_value(data: bytes) -> bytes:
     """Of a record with one value, behind whose size it stands."""
     entry_count = HEADER.unpack_from(data)[3]
-    reader = Reader(data, HEADER.size + entry_count * ENTRY_SIZE + ITEM.size)
+    start = HEADER.size + entry_count * ENTRY_SIZE + ITEM.size
+    size = data[start]
+    if size < ONE_BYTE_END:  # most are small, and this is done for every read
+        return data[start + 1 : start + 1 + size]
+    reader = Reader(data, start)
     return reader.fixed(reader.varint())
 
 
