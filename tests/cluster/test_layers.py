@@ -34,8 +34,8 @@ backlog certificates config_command damage hint_pass hint_survey key_listing
     store_failures store_marks
 adoption antientropy_repair_messages certificate_files copies deletions hints merging
     peer_clocks peer_links peers recovery repair_rounds replica requests revoting rounds_served
-    scan_messages starting store_runner stored_values system_clock tombstone_messages topology_changes voter
-    write_back
+    scan_messages starting store_runner stored_values system_clock tombstone_messages
+    topology_changes voter write_back
 calls changes clock_watch collect_answers document_fetch init_command listing_answers member_table
     open_orders paxos_answers proposals repair_records rules store token_listing
     tombstone_limits transition_rules
