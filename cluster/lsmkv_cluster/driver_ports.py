@@ -8,6 +8,7 @@ The driver owns sockets, clocks, disks and threads; the node (node.py) owns ever
     ClientCall     a request of a client
     AdminCall      an operator's wish for another topology
     ScanCall       a client wants a page of keys
+    ExplainCall    somebody wants to know what is where of a key
     Stored         (ports.py) the result of a StoreOrder, by its token
 
 Out:
@@ -17,7 +18,7 @@ Out:
     StoreOrder       (ports.py) for the store, in this order
     ClientReply      exactly one for each ClientCall, unless the node dies
     AdminReply       the same for each AdminCall
-    ScanReply        the same for each ScanCall
+    ScanReply        the same for each ScanCall, and ExplainReply for each ExplainCall
     DropConnections  forget all that was received and not given to the node, and begin anew: the
                      node was asleep, and what lies in its buffers is from before
     Alarm            (ports.py) for the log
@@ -28,6 +29,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.coordination.telling import Told
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Stored, StoreOrder
 from lsmkv_cluster.reconfiguration.proposals import Outcome
@@ -42,7 +44,10 @@ __all__ = [
     "ClientReply",
     "DatagramIn",
     "DatagramOut",
+    "AnyCall",
     "DropConnections",
+    "ExplainCall",
+    "ExplainReply",
     "FrameIn",
     "FrameOut",
     "Input",
@@ -92,6 +97,15 @@ class ScanCall(NamedTuple):
     deadline_ms: int
 
 
+class ExplainCall(NamedTuple):
+    call_id: int
+    key: bytes
+    deadline_ms: int
+
+
+AnyCall = ClientCall | ScanCall | ExplainCall
+
+
 class FrameOut(NamedTuple):
     to: MemberId
     frame: Frame
@@ -121,11 +135,18 @@ class ScanReply(NamedTuple):
     result: Page | Unlisted
 
 
+class ExplainReply(NamedTuple):
+    """None: there is too much to do."""
+
+    call_id: int
+    told: tuple[Told, ...] | None
+
+
 class DropConnections(NamedTuple):
     pass
 
 
-Input = FrameIn | DatagramIn | PeerLost | ClientCall | AdminCall | ScanCall | Stored
+Input = FrameIn | DatagramIn | PeerLost | AnyCall | AdminCall | Stored
 NodeEffect = (
     FrameOut
     | DatagramOut
@@ -133,6 +154,7 @@ NodeEffect = (
     | ClientReply
     | AdminReply
     | ScanReply
+    | ExplainReply
     | DropConnections
     | Alarm
 )

@@ -21,7 +21,7 @@ from lsmkv_cluster.deadlines import Deadlines
 from lsmkv_cluster.driver_ports import (
     AdminCall,
     AdminReply,
-    ClientCall,
+    AnyCall,
     DatagramIn,
     DatagramOut,
     DropConnections,
@@ -29,7 +29,6 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
     PeerLost,
-    ScanCall,
 )
 from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.healing.antientropy import HandedOver, Met
@@ -144,13 +143,13 @@ class Node:
         if self._was_asleep(now):
             inputs = self._wake(now, inputs, incoming)
         results: dict[int, list[Stored]] = {}
-        calls: list[ClientCall | ScanCall] = []
+        calls: list[AnyCall] = []
         for event in inputs:
             if isinstance(event, FrameIn):
                 self._take_frame(now, event, incoming)
             elif isinstance(event, Stored):
                 self._take_result(now, event, results)
-            elif isinstance(event, ClientCall | ScanCall):
+            elif isinstance(event, AnyCall):
                 calls.append(event)
             elif isinstance(event, DatagramIn):
                 self._take_datagram(now, event.data)
@@ -186,7 +185,7 @@ class Node:
         for machine, answers in incoming.answers.items():
             self._give(machine, machines[machine].answered(now, answers))
 
-    def _call(self, now: Now, calls: Sequence[ClientCall | ScanCall]) -> None:
+    def _call(self, now: Now, calls: Sequence[AnyCall]) -> None:
         if self.is_retired:
             self._out += [turned_away(call) for call in calls]
             return
@@ -202,7 +201,7 @@ class Node:
         """The machines that do something of their own accord. Of who has retired, what was begun
         ends."""
         if self.is_retired:
-            return (Machine.COORDINATOR, Machine.SCAN)
+            return (Machine.COORDINATOR, Machine.SCAN, Machine.ADMIN)
         return self.parts.machines
 
     def _take_outputs(self, now: Now) -> None:
@@ -286,7 +285,7 @@ class Node:
         for event in inputs:
             if isinstance(event, Stored | PeerLost):
                 kept.append(event)
-            elif isinstance(event, ClientCall | ScanCall):
+            elif isinstance(event, AnyCall):
                 kept.append(event._replace(deadline_ms=min(event.deadline_ms, now.ms)))
         return kept
 

@@ -12,6 +12,7 @@ from lsmkv.kernel import RecordMerger, entry_hash
 from lsmkv_cluster.boot import Boot, NodeSettings, Secrets
 from lsmkv_cluster.coordination.calls import refusal
 from lsmkv_cluster.coordination.coordinator import Coordinator
+from lsmkv_cluster.coordination.explaining import Explainer
 from lsmkv_cluster.coordination.latency import Latencies
 from lsmkv_cluster.coordination.minter import Minter
 from lsmkv_cluster.coordination.reading import Reading
@@ -19,7 +20,15 @@ from lsmkv_cluster.coordination.replica import Replica
 from lsmkv_cluster.coordination.requests import Reason
 from lsmkv_cluster.coordination.view import View
 from lsmkv_cluster.coordination.writing import Writing
-from lsmkv_cluster.driver_ports import ClientCall, ClientReply, ScanCall, ScanReply
+from lsmkv_cluster.driver_ports import (
+    AnyCall,
+    ClientCall,
+    ClientReply,
+    ExplainCall,
+    ExplainReply,
+    ScanCall,
+    ScanReply,
+)
 from lsmkv_cluster.healing.antientropy import AntiEntropy
 from lsmkv_cluster.healing.confirming import Confirming
 from lsmkv_cluster.healing.handover import Handover
@@ -52,7 +61,7 @@ __all__ = ["RECOVERY", "Out", "Parts", "turned_away"]
 OVERLOADED = int(Load.OVERLOADED)
 RECOVERY = 0  # is asked nothing by others, and so has no opcodes
 
-Out = Effect | ClientReply | ScanReply
+Out = Effect | ClientReply | ScanReply | ExplainReply
 Given = tuple[int, Sequence[Out]]  # a machine's number, and what it wants done
 
 
@@ -119,6 +128,7 @@ class Parts:
             RECOVERY: self.recovery,
             Machine.COORDINATOR: self.coordinator,  # type: ignore[dict-item]
             Machine.SCAN: self.scanner,  # type: ignore[dict-item]
+            Machine.ADMIN: self.explainer,  # type: ignore[dict-item]
         }
 
     def _make_collector(self) -> TombstoneCollector:
@@ -166,6 +176,7 @@ class Parts:
         )
         self.replica = Replica(self.view, digest, self._take_hint, self.backlog)
         self.scanner = Scanner(self.view, scheme, self.backlog)
+        self.explainer = Explainer(self.view)
 
     def announce(self, start_number: int) -> None:
         """Take part in the membership as this run: to the others a new one, if there was another
@@ -280,14 +291,17 @@ class Parts:
 
     # --- what clients want
 
-    def called(self, now: Now, calls: Sequence[ClientCall | ScanCall]) -> list[Given]:
+    def called(self, now: Now, calls: Sequence[AnyCall]) -> list[Given]:
         requests = [call for call in calls if isinstance(call, ClientCall)]
         scans = [call for call in calls if isinstance(call, ScanCall)]
+        explains = [call for call in calls if isinstance(call, ExplainCall)]
         given: list[Given] = []
         if requests:
             given.append((Machine.COORDINATOR, self.coordinator.called(now, requests)))
         if scans:
             given.append((Machine.SCAN, self.scanner.called(now, scans)))
+        if explains:
+            given.append((Machine.ADMIN, self.explainer.called(now, explains)))
         return given
 
     # --- the next document
@@ -326,8 +340,10 @@ class Parts:
         return given
 
 
-def turned_away(call: ClientCall | ScanCall) -> ClientReply | ScanReply:
+def turned_away(call: AnyCall) -> ClientReply | ScanReply | ExplainReply:
     """By a node that has been removed."""
     if isinstance(call, ScanCall):
         return ScanReply(call.call_id, Unlisted(0, 0))
+    if isinstance(call, ExplainCall):
+        return ExplainReply(call.call_id, ())
     return ClientReply(call.call_id, refusal(Reason.NOT_A_MEMBER))

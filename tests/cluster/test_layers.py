@@ -16,40 +16,40 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
-admission assignment cluster_keys endpoints glob_match hlc http_port keeper_settings
-    key_locks local_health member_status metrics passwords redis_numbers refusals replay_window
-    replies roles scan_pages suspicion timers vclock
+admission assignment cluster_keys endpoints glob_match hlc http_port keeper_settings key_locks
+    local_health member_status metrics passwords redis_numbers refusals replay_window replies
+    roles scan_pages suspicion timers vclock
 errors membership_settings record reply_reader sockets
 calling coding deletion files keyspaces members operations slots toml_fields visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key
     gossip_messages hint_budget latency node_file owners pace quorum record_format ring session
-    setting_kinds site start_messages users wire
-antientropy_exchange balance context datagram_port fair flights handshake own_state
-    scan_cursor server_identity settings topology
+    setting_kinds site start_messages telling users wire
+antientropy_exchange balance context datagram_port fair flights handshake own_state scan_cursor
+    server_identity settings topology
 actor announcing cluster_file evidence exposure founding handover host minting origins
     paxos_messages repair_pairs savings setting_flags topology_format view
 acceptor cluster_map crdt firsts proposer settings_table storage_orders tls
-backlog certificates config_command damage hint_pass hint_survey key_listing
-    partition_trees peer_connection planner ports redirection replica_messages resolve security
-    store_failures store_marks
+backlog certificates config_command damage hint_pass hint_survey key_listing partition_trees
+    peer_connection planner ports redirection replica_messages resolve security store_failures
+    store_marks
 adoption antientropy_repair_messages certificate_files copies deletions hints merging
     peer_clocks peer_links peers recovery repair_rounds replica requests revoting rounds_served
     scan_messages starting store_runner stored_values system_clock tombstone_messages
     topology_changes voter write_back
-calls changes clock_watch collect_answers document_fetch init_command listing_answers member_table
-    open_orders paxos_answers proposals repair_records rules store token_listing
+calls changes clock_watch collect_answers document_fetch init_command listing_answers
+    member_table open_orders paxos_answers proposals repair_records rules store token_listing
     tombstone_limits transition_rules
 antientropy_answers collecting conductor confirming driver_ports gossip member_report minter
     prober queries read_state repair repair_schedule store_opening
-asking callers commanding document_keeper driver expiring handing_over hearsay scanner scrub
-    traffic write_state
+asking callers commanding document_keeper driver expiring explaining handing_over hearsay
+    scanner scrub traffic write_state
 antientropy commands_page entrance exactness levels_text membership names options reading
     table_rows tombstones verdicts writing
 change_json changing client_commands command_docs connection_commands coordinator info_text
-    keyspace_commands kv_commands server_commands
-admin_commands boot edited_strings joining key_times lock_scripts plain_strings transactions
+    keyspace_commands server_commands
+boot edited_strings explanation joining key_times lock_scripts plain_strings transactions
     walking whole_keys
-cluster_commands keys_table parts server_table strings_table
+admin_commands cluster_commands keys_table kv_commands parts server_table strings_table
 cluster_table node
 catalogue local_node
 executor express reports running_node

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.coordination.requests import ClientRequest
+from lsmkv_cluster.coordination.telling import Told
 from lsmkv_cluster.placement.keyspaces import Keyspace
 from lsmkv_cluster.placement.members import Address, MemberId
 from lsmkv_cluster.placement.owners import no_owners
@@ -29,6 +30,7 @@ from lsmkv_cluster.resp.queries import (
     Answer,
     Asking,
     Explain,
+    Explained,
     LoggedIn,
     Login,
     Query,
@@ -201,7 +203,9 @@ class RespLab:
             case AdminChange():
                 return self._change(query)
             case Explain(key):
-                return Report({"key": key.decode()})
+                record = self.coordinator.records.get(key)
+                word = "record" if record is not None else "nothing"
+                return Explained((Told(self.host.me, self.host.me, word, record, 3),))
             case AdminReport(subject):
                 return self.reports[subject]
             case Login(user, password):

@@ -36,10 +36,18 @@ from lsmkv_cluster.resp.change_json import (
     member_json,
 )
 from lsmkv_cluster.resp.commanding import CommandError, Run, Turn
+from lsmkv_cluster.resp.explanation import explanation
 from lsmkv_cluster.resp.host import Json
 from lsmkv_cluster.resp.keyspace_commands import refusal_of
 from lsmkv_cluster.resp.options import SYNTAX_ERROR, word
-from lsmkv_cluster.resp.queries import AdminAnswer, AdminChange, AdminReport, Explain, Report
+from lsmkv_cluster.resp.queries import (
+    AdminAnswer,
+    AdminChange,
+    AdminReport,
+    Explain,
+    Explained,
+    Report,
+)
 from lsmkv_cluster.resp.redis_numbers import parse_integer
 from lsmkv_cluster.resp.replies import Reply
 
@@ -57,8 +65,8 @@ def report(turn: Turn, args: list[bytes]) -> Run:
 
 
 def explain(turn: Turn, args: list[bytes]) -> Run:
-    answer: Report = yield Explain(args[2])
-    return _json(answer.content)
+    answer: Explained = yield Explain(args[2])
+    return _json(explanation(turn.host, args[2], answer.told, turn.wall_ms))
 
 
 def keyspaces(turn: Turn, args: list[bytes]) -> Reply:

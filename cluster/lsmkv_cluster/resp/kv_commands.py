@@ -17,10 +17,11 @@ from typing import Any
 
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Verb
 from lsmkv_cluster.resp.commanding import CommandError, Run, Turn
+from lsmkv_cluster.resp.explanation import explanation
 from lsmkv_cluster.resp.host import Json
 from lsmkv_cluster.resp.levels_text import MODES, level_of
 from lsmkv_cluster.resp.options import SYNTAX_ERROR, word
-from lsmkv_cluster.resp.queries import Explain, Report
+from lsmkv_cluster.resp.queries import Explain, Explained
 from lsmkv_cluster.resp.replies import OK, Reply
 from lsmkv_cluster.resp.session import KEYSPACES_LEVELS
 from lsmkv_cluster.resp.stored_values import everything
@@ -108,8 +109,8 @@ def consistency(turn: Turn, args: list[bytes]) -> Reply:
 
 
 def explain(turn: Turn, args: list[bytes]) -> Run:
-    report: Report = yield Explain(args[1])
-    return as_reply(report.content)
+    answer: Explained = yield Explain(args[1])
+    return as_reply(explanation(turn.host, args[1], answer.told, turn.wall_ms))
 
 
 def as_reply(content: Json) -> Reply:

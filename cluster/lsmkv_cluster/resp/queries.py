@@ -4,8 +4,8 @@
     ClientRequest  ClientAnswer   the coordinator (coordination/requests.py)
     AdminChange    AdminAnswer    the keeper of the topology (driver_ports.AdminCall, AdminReply)
     ScanPage       Page           who lists keys (scanning/scanner.py)
-    Explain        Report         who asks each owner of a key what it has
-    Login         LoggedIn       who knows the users
+    Explain        Explained      who asks each owner of a key (coordination/explaining.py)
+    Login          LoggedIn       who knows the users
     AdminReport    Report         what the process knows of itself: STATUS, HINTS, MOVES, REPAIR ...
 
 A query that cannot be answered is answered with Failed, and the client with its text.
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.coordination.telling import Told
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import Change
 from lsmkv_cluster.resp.host import Json
@@ -30,6 +31,7 @@ __all__ = [
     "Answer",
     "Asking",
     "Explain",
+    "Explained",
     "Failed",
     "Listed",
     "LoggedIn",
@@ -100,6 +102,10 @@ class Report:
     content: Json
 
 
+class Explained(NamedTuple):
+    told: tuple[Told, ...]
+
+
 class LoggedIn(NamedTuple):
     """`role` None: as nobody."""
 
@@ -113,4 +119,4 @@ class Failed:
     text: str
 
 
-Answer = ClientAnswer | AdminAnswer | Page | Report | LoggedIn | Failed
+Answer = ClientAnswer | AdminAnswer | Page | Explained | Report | LoggedIn | Failed

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Outcome, Reason
+from lsmkv_cluster.coordination.telling import Told
 from lsmkv_cluster.resp.commanding import CommandError
-from lsmkv_cluster.resp.queries import Failed
+from lsmkv_cluster.resp.queries import Explained, Failed
 from lsmkv_cluster.scanning.scan_pages import Page, Unlisted
 
-__all__ = ["all_done", "checked", "page_or_failed", "verdict"]
+__all__ = ["all_done", "checked", "explained_or_failed", "page_or_failed", "verdict"]
 
 TEXTS = {
     Reason.NOT_READY: "LOADING this node is not ready for this key yet",
@@ -71,6 +72,10 @@ def page_or_failed(result: Page | Unlisted) -> Page | Failed:
     return Failed(
         f"NOREPLICAS {result.answered} of {result.needed} owners of a partition can list its keys"
     )
+
+
+def explained_or_failed(told: tuple[Told, ...] | None) -> Explained | Failed:
+    return Explained(told) if told is not None else Failed("BUSY there is too much to do")
 
 
 def all_done(requests: Sequence[ClientRequest], answers: Iterable[ClientAnswer]) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest
+from lsmkv_cluster.coordination.telling import Told
 from lsmkv_cluster.driver_ports import (
     AdminCall,
     AdminReply,
@@ -27,6 +28,8 @@ from lsmkv_cluster.driver_ports import (
     DatagramIn,
     DatagramOut,
     DropConnections,
+    ExplainCall,
+    ExplainReply,
     FrameIn,
     FrameOut,
     Input,
@@ -51,6 +54,7 @@ _log = logging.getLogger("lsmkv.node")
 Answered = Callable[[ClientAnswer], None]
 Changed = Callable[[AdminReply], None]
 Scanned = Callable[[Page | Unlisted], None]
+Explained = Callable[[tuple[Told, ...] | None], None]
 
 
 class DrivenNode(Protocol):
@@ -91,6 +95,7 @@ class Driver:
         self._calls: dict[int, Answered] = {}
         self._changes: dict[int, Changed] = {}
         self._scans: dict[int, Scanned] = {}
+        self._explains: dict[int, Explained] = {}
         self._next_call = 0
         self._stepped: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
@@ -122,6 +127,11 @@ class Driver:
         self._next_call += 1
         self._scans[self._next_call] = scanned
         self._take(ScanCall(self._next_call, page, self._clock.now().ms + timeout_ms))
+
+    def explain(self, key: bytes, timeout_ms: int, explained: Explained) -> None:
+        self._next_call += 1
+        self._explains[self._next_call] = explained
+        self._take(ExplainCall(self._next_call, key, self._clock.now().ms + timeout_ms))
 
     def change(self, change: Change, changed: Changed, *, is_forced: bool = False) -> None:
         self._next_call += 1
@@ -230,6 +240,8 @@ class Driver:
                 self._changes.pop(effect.call_id)(effect)
             elif isinstance(effect, ScanReply):
                 self._scans.pop(effect.call_id)(effect.result)
+            elif isinstance(effect, ExplainReply):
+                self._explains.pop(effect.call_id)(effect.told)
             else:
                 assert isinstance(effect, DropConnections)
                 self._drop()
@@ -239,6 +251,6 @@ class Driver:
     def _drop(self) -> None:
         """What came while the node slept is from before; results of its store and new calls are
         not."""
-        kept = (Stored, ClientCall, ScanCall, AdminCall)
+        kept = (Stored, ClientCall, ScanCall, ExplainCall, AdminCall)
         self._inputs = [event for event in self._inputs if isinstance(event, kept)]
         self._peers.drop_all()

@@ -25,12 +25,13 @@ from lsmkv_cluster.resp.queries import (
     AdminReport,
     Answer,
     Asking,
+    Explain,
     Failed,
     LoggedIn,
     Login,
     ScanPage,
 )
-from lsmkv_cluster.resp.verdicts import page_or_failed
+from lsmkv_cluster.resp.verdicts import explained_or_failed, page_or_failed
 from lsmkv_cluster.serving.running_node import RunningNode
 
 __all__ = ["Inquiries", "Reports"]
@@ -93,6 +94,10 @@ class Inquiries:
             )
         elif isinstance(query, ScanPage):
             driver.scan(query, timeout_ms, lambda page: self._came(token, page_or_failed(page)))
+        elif isinstance(query, Explain):
+            driver.explain(
+                query.key, timeout_ms, lambda told: self._came(token, explained_or_failed(told))
+            )
         elif isinstance(query, Login):
             self._log_in(token, query)
         elif isinstance(query, AdminReport):

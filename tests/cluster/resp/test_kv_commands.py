@@ -165,4 +165,8 @@ def test_only_who_administrates_changes_keyspaces():
 
 def test_explain_is_a_report_of_maps():
     _, client = cluster()
-    assert client.do("KV.EXPLAIN", "k") == {b"key": b"k"}
+    client.do("SET", "k", "v")
+    report = client.do("KV.EXPLAIN", "k")
+    assert isinstance(report, dict)
+    assert report[b"reads_as"] == {b"type": b"string", b"value": b"v", b"expiry_ms": 0}
+    assert [row[b"member"] for row in report[b"owners"]] == [b"n1"]
