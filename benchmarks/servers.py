@@ -1,4 +1,4 @@
-"""Servers as processes for comparisons over sockets: started on free ports, stopped whatever happens.
+"""Servers as processes, for comparisons over sockets: on free ports, stopped whatever happens.
 
 Each has a directory of its own below one that is removed at the end. `redis_benchmark` drives any
 of those that speak RESP; its figures are requests a second and milliseconds.

@@ -233,6 +233,7 @@ def test_who_never_reads_is_disconnected_and_others_are_served(
         while not bench.port.disconnected_slow:
             assert await other.do(b"PING") == "PONG"
             assert bench.port.output_size < 8 << 20
+        assert await other.do(b"PING") == "PONG"
         assert len(bench.port.connections) == 1
 
     play(story, replace(LIMITS, slow_s=0.05))
