@@ -16,16 +16,16 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
-admission assignment cluster_keys endpoints glob_match hlc http_port keeper_settings key_locks
-    local_health member_status metrics passwords redis_numbers refusals replay_window replies
-    roles scan_pages suspicion timers vclock
+admission assignment cluster_keys endpoints glob_match hlc http_port keeper_settings
+    key_locks local_health member_status metrics passwords redis_numbers refusals replay_window
+    replies roles scan_pages suspicion timers vclock
 errors membership_settings record reply_reader sockets
 calling coding deletion files keyspaces members operations slots toml_fields visible
 antientropy_messages antientropy_sync_messages datagram dissemination engine_key
     gossip_messages hint_budget latency node_file owners pace quorum record_format ring session
     setting_kinds site start_messages telling users wire
-antientropy_exchange balance context datagram_port fair flights handshake own_state scan_cursor
-    server_identity settings topology
+antientropy_exchange balance context datagram_port fair flights handshake own_state
+    scan_cursor server_identity settings topology
 actor announcing cluster_file evidence exposure founding handover host minting origins
     paxos_messages repair_pairs savings setting_flags topology_format view
 acceptor cluster_map crdt firsts proposer settings_table storage_orders tls
@@ -53,7 +53,8 @@ admin_commands cluster_commands keys_table kv_commands parts server_table string
 cluster_table node
 catalogue local_node
 executor express reports running_node
-hosting inquiries resp_port
+hosting inquiries resp_connection
+resp_port
 client_ports
 node_metrics
 daemon

@@ -16,7 +16,8 @@ from lsmkv_cluster.resp.executor import Executor
 from lsmkv_cluster.serving.express import Express
 from lsmkv_cluster.serving.hosting import DaemonHost
 from lsmkv_cluster.serving.inquiries import Inquiries, Reports
-from lsmkv_cluster.serving.resp_port import RespLimits, RespPort
+from lsmkv_cluster.serving.resp_connection import RespLimits
+from lsmkv_cluster.serving.resp_port import RespPort
 from lsmkv_cluster.serving.running_node import RunningNode
 from lsmkv_cluster.serving.system_clock import SystemClock
 

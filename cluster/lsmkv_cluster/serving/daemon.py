@@ -39,7 +39,7 @@ from lsmkv_cluster.serving.joining import join
 from lsmkv_cluster.serving.local_node import LocalNode, has_database, is_serving, open_node
 from lsmkv_cluster.serving.node_metrics import metrics_page
 from lsmkv_cluster.serving.reports import NodeReports
-from lsmkv_cluster.serving.resp_port import RespLimits
+from lsmkv_cluster.serving.resp_connection import RespLimits
 from lsmkv_cluster.serving.running_node import RunningNode
 from lsmkv_cluster.serving.sockets import PeerSockets, endpoint_of, listen, listen_for_peers
 from lsmkv_cluster.serving.system_clock import SystemClock

@@ -11,7 +11,8 @@ import pytest
 from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp.reply_reader import reply_parser
 from lsmkv_cluster.serving import resp_port
-from lsmkv_cluster.serving.resp_port import RespLimits, RespPort
+from lsmkv_cluster.serving.resp_connection import RespLimits
+from lsmkv_cluster.serving.resp_port import RespPort
 from lsmkv_cluster.serving.system_clock import SystemClock
 from tests.support.resp_lab import RespLab
 
