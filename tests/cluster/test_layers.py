@@ -32,10 +32,10 @@ acceptor cluster_map crdt firsts proposer settings_table storage_orders tls
 backlog certificates config_command damage hint_pass hint_survey key_listing partition_trees
     peer_connection planner ports redirection replica_messages resolve security store_failures
     store_marks
-adoption antientropy_repair_messages certificate_files copies deletions hints merging
-    peer_clocks peer_links peers recovery repair_rounds replica requests revoting rounds_served
-    scan_messages starting store_runner stored_values system_clock tombstone_messages
-    topology_changes voter write_back
+adoption antientropy_repair_messages certificate_files copies deadlines deletions hints
+    merging peer_clocks peer_links peers recovery repair_rounds replica requests revoting
+    rounds_served scan_messages starting store_runner stored_values system_clock
+    tombstone_messages topology_changes voter write_back
 calls changes clock_watch collect_answers document_fetch init_command listing_answers
     member_table open_orders paxos_answers proposals repair_records rules store token_listing
     tombstone_limits transition_rules
