@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -24,6 +25,8 @@ from lsmkv_cluster.config.setting_flags import add_setting_flags, given_flags
 from lsmkv_cluster.config.settings import DaemonSettings
 
 __all__ = ["register"]
+
+GARBAGE_THRESHOLD = 50_000  # objects more than before, until cycles are looked for
 
 
 def register(commands: Commands) -> None:
@@ -65,6 +68,10 @@ async def _serve(settings: DaemonSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.request_stop)
     await daemon.start()
+    # What is here now stays; of what comes and goes with requests nearly nothing is cyclic.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     output = Output()
     for line in daemon.greeting():
         output.line(line)
