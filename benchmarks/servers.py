@@ -24,13 +24,17 @@ __all__ = [
     "Figures",
     "Server",
     "alone",
+    "answers",
     "etcd_trio",
     "free_ports",
+    "is_settled",
     "lsmkv_trio",
     "need",
     "redis_benchmark",
     "redis_server",
+    "resp",
     "running",
+    "serve",
     "until",
 ]
 
@@ -66,8 +70,8 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + START_S
+def until(is_so: Callable[[], bool], what: str, timeout_s: float = START_S) -> None:
+    deadline_s = time.monotonic() + timeout_s
     while not is_so():
         if time.monotonic() > deadline_s:
             raise TimeoutError(what)
@@ -111,7 +115,7 @@ def running(commands: Sequence[Sequence[str]], log: Path) -> Iterator[None]:
                     process.kill()
 
 
-def _serve(data: Path, ports: Sequence[int], *others: str) -> list[str]:
+def serve(data: Path, ports: Sequence[int], *others: str) -> list[str]:
     listen = ("--listen", "--cluster-listen", "--peer-listen")
     flags = [word for flag, port in zip(listen, ports, strict=True)
              for word in (flag, f"127.0.0.1:{port}")]  # fmt: skip
@@ -124,7 +128,7 @@ def _serve(data: Path, ports: Sequence[int], *others: str) -> list[str]:
 def alone(path: Path) -> Iterator[Server]:
     """One lsmkv node, default durability."""
     ports = free_ports(3)
-    with running([_serve(path / "lsmkv", ports)], path / "lsmkv.log"):
+    with running([serve(path / "lsmkv", ports)], path / "lsmkv.log"):
         until(lambda: answers(ports[0]), "lsmkv listens")
         until(lambda: resp(ports[0], "SET", "ready", "1") == b"+OK\r\n", "lsmkv serves")
         yield Server("lsmkv", (ports[0],))
@@ -147,19 +151,19 @@ def lsmkv_trio(path: Path, *, is_strict: bool) -> Iterator[Server]:
     name = "lsmkv strict" if is_strict else "lsmkv"
     ports = [free_ports(3) for _ in range(3)]
     first = f"127.0.0.1:{ports[0][0]}"
-    commands = [_serve(path / f"{name} 0", ports[0])]
+    commands = [serve(path / f"{name} 0", ports[0])]
     with running(commands, path / "trio.log"):
         until(lambda: answers(ports[0][0]), "the first node listens")
-        rest = [_serve(path / f"{name} {i}", ports[i], "--join", first) for i in (1, 2)]
+        rest = [serve(path / f"{name} {i}", ports[i], "--join", first) for i in (1, 2)]
         with running(rest, path / "trio.log"):
             until(lambda: answers(ports[1][0]) and answers(ports[2][0]), "all listen")
-            until(lambda: _is_settled(ports[0][0]), "all have their share")
+            until(lambda: is_settled(ports[0][0]), "all have their share")
             if is_strict:
                 resp(ports[0][0], "KV.KEYSPACE", "SET", "", "R", "QUORUM", "W", "QUORUM", "STRICT")
             yield Server(name, tuple(each[0] for each in ports))
 
 
-def _is_settled(port: int) -> bool:
+def is_settled(port: int) -> bool:
     status = resp(port, "KV.CLUSTER", "STATUS")
     return status.count(b'"SERVING"') == 3 and b'"moving": 0' in status
 

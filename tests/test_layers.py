@@ -19,7 +19,7 @@ NATIVE_LAYERS: Layers = (
     {"scan"},
     {"store"},
     {"columns"},
-    {"snapshot", "upsert"},
+    {"snapshot", "upsert", "registers"},
 )
 
 PYTHON_LAYERS: Layers = (
@@ -52,6 +52,7 @@ KERNEL_COMPONENTS: Layers = (
     {"node", "block_format", "block_fold", "block", "block_builder", "cache", "block_pool"},
     {"siphash", "merkle"},
     {"record_format", "record_check", "record_merge"},
+    {"register", "crc16"},
     {"resp", "resp_inline", "resp_input", "resp_request", "resp_reply", "resp_writer"},
     {"memtable", "memtable_tree", "memtable_cursor"},
     {"log", "log_reader", "log_writer", "log_replay", "commit_group"},

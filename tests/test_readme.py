@@ -74,7 +74,7 @@ def test_the_error_tree_is_the_one_there_is():
     assert named == {
         error.__name__
         for error in lsmkv.Error.__subclasses__()
-        if error.__module__.split(".")[0] == "lsmkv"
+        if error.__module__ == "lsmkv.errors"
     }
 
 

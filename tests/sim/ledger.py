@@ -237,7 +237,7 @@ class Ledger:
             self._adopted(machine, order.value)
         if _makes_durable(order) and _was_done(result):
             self.synced(machine.number)
-        elif isinstance(order, Release):
+        if isinstance(order, Release):
             self._released(machine.number, order)
         elif isinstance(order, Complete) and isinstance(result, Done):
             self._completed(machine.number, store, order.partition)

@@ -26,6 +26,7 @@ from lsmkv_cluster.config.settings import DaemonSettings
 
 __all__ = ["register"]
 
+SERVING_S = 10.0  # until it is said that the node listens; it may take longer to serve
 GARBAGE_THRESHOLD = 50_000  # objects more than before, until cycles are looked for
 
 
@@ -72,6 +73,7 @@ async def _serve(settings: DaemonSettings) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
+    await daemon.until_serving(SERVING_S)
     output = Output()
     for line in daemon.greeting():
         output.line(line)

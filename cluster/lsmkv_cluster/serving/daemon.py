@@ -11,6 +11,7 @@ Nothing here decides anything of the protocol.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from dataclasses import dataclass, replace
@@ -153,6 +154,20 @@ class Daemon:
             self._http_server = await loop.create_server(
                 self.http.accept, sock=self._bound.http, ssl=tls
             )
+
+    async def until_serving(self, timeout_s: float) -> bool:
+        """Whether its start was over by then. Until it is, requests are refused."""
+        is_over = asyncio.Event()
+
+        def look() -> None:
+            if is_serving(self.running.node):
+                is_over.set()
+
+        self.running.driver.after_step(look)
+        look()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(is_over.wait(), timeout_s)
+        return is_over.is_set()
 
     async def run(self) -> None:
         """Until it is to end, or the node has failed: that comes out once all is closed."""

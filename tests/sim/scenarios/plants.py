@@ -310,7 +310,7 @@ def nothing_is_synced() -> Iterator[None]:
         else:
             self._db.put(key, value)
 
-    def remove_marks(self: Copies, partitions: Iterable[int]) -> None:
+    def remove_marks(self: Copies, partitions: Iterable[int], *, sync: bool = True) -> None:
         for partition in partitions:
             self._db.delete(incomplete_key(self._partitioning.slots_of(partition)))
             self.incomplete.pop(partition, None)
