@@ -118,7 +118,12 @@ class Recovery:
     # --- what others ask
 
     def is_ready(self, partition: int) -> bool:
-        return partition in self._co_owners and partition not in self._filling
+        """What is being emptied for another document is not, whatever it was before."""
+        return (
+            partition in self._co_owners
+            and partition not in self._filling
+            and partition not in self._preparing
+        )
 
     @property
     def is_filling(self) -> bool:
@@ -261,6 +266,8 @@ class Recovery:
 
     def _complete(self, partition: int, filling: _Filling) -> list[Effect]:
         if filling.is_completing or not self._is_whole(partition, filling):
+            return []
+        if partition in self._preparing:  # it is being emptied for another document
             return []
         filling.is_completing = True
         token = _Completed(partition, filling.episode)

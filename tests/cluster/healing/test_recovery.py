@@ -385,6 +385,26 @@ def test_a_newer_document_takes_the_place_of_one_that_is_prepared() -> None:
     assert lab.recovery.wanting() == [5, 6]
 
 
+def test_a_copy_that_is_emptied_for_a_newer_document_is_not_whole_meanwhile() -> None:
+    """Found by the simulator (seed 107): it was completed between the two, and empty."""
+    lab = Lab({3: frozenset({B, C}), 5: frozenset({B, C})})
+    lab.coming = {3, 5}
+    lab.start(Lack.LOST)
+    lab.settle()
+    recovery = lab.recovery
+    lab.met(3, B)
+    assert lab.met(3, C) == [Complete(3)], "ordered before the room is made, answered after it"
+    lab.take(recovery.prepare([3, 5]))
+    lab.store()
+    assert not recovery.is_ready(3)
+    lab.met(5, B)
+    assert lab.met(5, C) == [], "nor is what was met before completed now"
+    assert not recovery.is_ready(5)
+    lab.take(recovery.follow({3: frozenset({B, C}), 5: frozenset({B, C})}))
+    lab.settle()
+    assert set(recovery.wanting()) == {3, 5}
+
+
 def test_what_is_not_kept_any_more_is_not_filled() -> None:
     lab = Lab({0: frozenset({B, C}), 3: frozenset({B, C})})
     lab.start(Lack.LOST)
