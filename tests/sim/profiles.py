@@ -3,6 +3,8 @@
 swarm      everything, in mixtures (options.py)
 deletes    most of what is written is deleted, by many clients at once, while machines end, are
            away for long, and nodes come and go
+moves      few partitions, strict writes to all of them, and one change of the topology after the
+           other, while owners are cut off or lose what they have
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from tests.sim.kinds import FAULT_KINDS, FaultKind
-from tests.sim.options import Options, changing, draw
+from lsmkv_cluster.placement.keyspaces import Keyspace, Mode
+from tests.sim.kinds import CHANGE_KINDS, FAULT_KINDS, FaultKind
+from tests.sim.options import ONE, QUORUM, Centre, Options, changing, draw
 
 __all__ = ["PROFILES"]
 
@@ -56,4 +59,47 @@ def _draw_deletes(seed: int) -> Options:
     return changing(options)
 
 
-PROFILES: dict[str, Callable[[int], Options]] = {"swarm": draw, "deletes": _draw_deletes}
+# They keep some owners from having what others have.
+MOVES_KINDS = (
+    FaultKind.NODE_CUT,
+    FaultKind.HALVES,
+    FaultKind.ONE_WAY,
+    FaultKind.BRIDGE,
+    FaultKind.SLOW_LINK,
+    FaultKind.PAUSE,
+    FaultKind.KILL,
+    FaultKind.POWER_LOSS,
+    FaultKind.WIPE,
+    FaultKind.SLOW_DISK,
+    FaultKind.IN_TURN,
+)
+
+
+def _draw_moves(seed: int) -> Options:
+    random = Random(f"moves of {seed}")
+    options = replace(
+        draw(seed),
+        profile="moves",
+        centres=(Centre("east", random.choice((4, 5)), 1, 3),),
+        partitions=4,
+        keyspaces=(
+            Keyspace(b"", *random.choice(((QUORUM, QUORUM), (ONE, ONE)))),
+            Keyspace(b"s:", QUORUM, QUORUM, Mode.STRICT),
+        ),
+        keys=tuple(b"s:%d" % n for n in range(12)) + tuple(b"p:%d" % n for n in range(4)),
+        write_share=0.6,
+        override_share=0.0,
+        kinds=tuple(sorted(random.sample(MOVES_KINDS, 4), key=FAULT_KINDS.index)),
+        fault_gap_ms=random.choice((700, 1500)),
+        is_one_down=False,
+    )
+    return replace(
+        changing(options), changes=CHANGE_KINDS, spares=("east",) * 3, change_gap_ms=1500
+    )
+
+
+PROFILES: dict[str, Callable[[int], Options]] = {
+    "swarm": draw,
+    "deletes": _draw_deletes,
+    "moves": _draw_moves,
+}

@@ -1,11 +1,11 @@
 """Look for every planted bug, and write down which seed finds it first.
 
-    python -m tests.sim.search [--seeds 1000] [--jobs 2] [NAME ...]
+    python -m tests.sim.search [--seeds 1000] [--jobs 2] [--profile NAME] [NAME ...]
 
 A seed counts when a promise that the bug breaks (canaries.py) is broken with it, and none without
-it. What is found stands in planted/found.txt, a line each: the seed, the bug, the promise. `make
-test` runs those seeds again; where a change of the product or of the simulator lets one go past its
-bug, search again.
+it. What is found stands in planted/found.txt, a line each: the seed, the bug, the promise, and the
+profile that drew the run. `make test` runs those seeds again; where a change of the product or of
+the simulator lets one go past its bug, search again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.sim.planted import CANARIES
+from tests.sim.profiles import PROFILES
 from tests.sim.run import run_seed
 
 __all__ = ["CRASHES", "FOUND_PATH", "Found", "main", "promise_of", "read_found"]
@@ -35,38 +37,42 @@ class Found:
     seed: int
     name: str
     promise: str
+    profile: str
 
     def __str__(self) -> str:
-        return f"{self.seed:4} | {self.name} | {self.promise}"
+        return f"{self.seed:4} | {self.name} | {self.promise} | {self.profile}"
 
 
 def read_found(path: Path = FOUND_PATH) -> list[Found]:
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        seed, name, promise = (word.strip() for word in line.split("|"))
-        found.append(Found(int(seed), name, promise))
+        seed, *words = (word.strip() for word in line.split("|"))
+        found.append(Found(int(seed), *words))
     return found
 
 
-def promise_of(seed: int, name: str) -> str | None:
+def promise_of(seed: int, name: str, profile: str) -> str | None:
     """The promise by which a seed finds the bug, as a checker says it."""
-    verdict, _ = run_seed(seed, name)
+    verdict, _ = run_seed(seed, name, profile=profile)
     if CRASHES & {text.partition(" (")[0] for text in verdict.violations}:
         return None
     return CANARIES[name].broken_in(verdict.violations)
 
 
-def is_clean(seed: int) -> bool:
-    return not run_seed(seed)[0].violations
+def is_clean(seed: int, profile: str) -> bool:
+    return not run_seed(seed, profile=profile)[0].violations
 
 
-def search(pool: ProcessPoolExecutor, name: str, seeds: range, ahead: int) -> Found | None:
+def search(
+    pool: ProcessPoolExecutor, name: str, seeds: range, ahead: int, profile: str
+) -> Found | None:
     """The first seed that finds it and is clean without it."""
+    look = partial(promise_of, name=name, profile=profile)
     for start in range(0, len(seeds), ahead):
         some = seeds[start : start + ahead]
-        for seed, promise in zip(some, pool.map(promise_of, some, [name] * ahead), strict=False):
-            if promise is not None and pool.submit(is_clean, seed).result():
-                return Found(seed, name, promise)
+        for seed, promise in zip(some, pool.map(look, some), strict=True):
+            if promise is not None and pool.submit(is_clean, seed, profile).result():
+                return Found(seed, name, promise, profile)
     return None
 
 
@@ -75,13 +81,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone")
     parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="swarm")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parsed = parser.parse_args(arguments)
     names = parsed.names or list(CANARIES)
     known = {found.name: found for found in read_found()} if FOUND_PATH.exists() else {}
     with ProcessPoolExecutor(parsed.jobs, initializer=_quiet) as pool:
         for name in names:
-            found = search(pool, name, range(parsed.seeds), parsed.jobs * AHEAD)
+            seeds, ahead = range(parsed.seeds), parsed.jobs * AHEAD
+            found = search(pool, name, seeds, ahead, parsed.profile)
             known.pop(name, None)
             if found is not None:
                 known[name] = found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from lsmkv_cluster.placement.keyspaces import Level, Mode
-from tests.sim.kinds import FAULT_KINDS, FaultKind
+from tests.sim.kinds import CHANGE_KINDS, FAULT_KINDS, FaultKind
 from tests.sim.options import draw, make_topology
 from tests.sim.profiles import PROFILES
 
@@ -83,3 +83,13 @@ def test_runs_of_deletes_have_absences_ends_and_changes():
         assert options.spares
         assert not options.is_one_down
         assert options == PROFILES["deletes"](seed)
+
+
+def test_runs_of_moves_change_all_the_time_and_write_strictly():
+    for seed in range(40):
+        options = PROFILES["moves"](seed)
+        assert options.changes == CHANGE_KINDS
+        assert (options.replicas, options.partitions) == (3, 4)
+        assert sum(key.startswith(b"s:") for key in options.keys) == 12
+        assert len(options.kinds) == 4
+        assert not options.is_one_down
