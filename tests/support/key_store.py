@@ -25,6 +25,7 @@ class KeyStore:
     def __init__(self, scheme: KeyScheme, keys: Iterable[bytes]) -> None:
         self.engine_keys = sorted(scheme.engine_key(Space.DATA, key) for key in keys)
         self.is_broken = False
+        self.record_size = 1
 
     def carry_out(self, order: Order) -> Result:
         if self.is_broken:
@@ -41,5 +42,5 @@ class KeyStore:
             if order.first <= key_token(each) < order.end and each > order.after
         ]
         page = found[: order.count_max]
-        entries = tuple(Entry(each[HEAD_SIZE:], 1, 1) for each in page)
+        entries = tuple(Entry(each[HEAD_SIZE:], 1, self.record_size) for each in page)
         return Entries(entries, page[-1] if len(found) > len(page) else None)

@@ -289,11 +289,13 @@ class Executor:
             last.replies.append(slots.popleft().reply)
 
     def _close(self, session: Session) -> None:
-        """After the replies that are there."""
+        """After the replies that are there; nothing follows."""
         session.is_closing = True
         line = self._lines.get(session.id)
-        if line is not None:
+        if line is not None and not line.is_gone:
+            line.is_gone = True
             line.backlog.clear()
+            line.slots.clear()
             self._ready.append(Ready(session, session.protocol, [], closes=True))
 
 

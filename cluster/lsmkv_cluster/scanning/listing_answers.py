@@ -91,5 +91,5 @@ class ListingAnswers:
         if not listing.listed(stored.result):
             return StoreOrder(stored.token, listing.order)
         del self._open[stored.token.serial]
-        payload = encode_keys(Keys(listing.keys, listing.complete_to))
+        payload = encode_keys(Keys(listing.keys, listing.complete_to, listing.size))
         return Reply(reply_to, OperationStatus.DONE, payload)

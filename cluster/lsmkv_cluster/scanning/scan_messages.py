@@ -3,13 +3,15 @@
     list keys, opcode 0x0a01                    answer, the same opcode
     u64     first cursor (scan_cursor.py)       DONE:
     u64     end cursor                          u64     all below this cursor are told
-    varint  about how many keys                 varint  count of keys, then each sized
+    varint  about how many keys                 u64     bytes of the records, about
+                                                varint  count of keys, then each sized
 
 Both cursors lie within one partition; the keys are in no particular order, and may be deleted ones.
-Example: two keys at most in [1, 2^39); and the answer that there is one, "k", and no other below 9:
+Example: two keys at most in [1, 2^39); and the answer that there is one, "k" with a record of 56
+bytes, and no other below 9:
 
     01000000 00000000  00000000 80000000  02
-    09000000 00000000  01  01 6b
+    09000000 00000000  38000000 00000000  01  01 6b
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ class Keys(NamedTuple):
 
     keys: tuple[bytes, ...]
     complete_to: int
+    size: int = 0  # bytes of their records, about
 
 
 def encode_keys_question(question: KeysQuestion) -> bytes:
@@ -58,7 +61,7 @@ def decode_keys_question(payload: bytes) -> KeysQuestion:
 
 
 def encode_keys(answer: Keys) -> bytes:
-    writer = Writer().u64(answer.complete_to).varint(len(answer.keys))
+    writer = Writer().u64(answer.complete_to).u64(answer.size).varint(len(answer.keys))
     for key in answer.keys:
         writer.sized(key, CLIENT_KEY_SIZE_MAX)
     return writer.finish()
@@ -67,9 +70,9 @@ def encode_keys(answer: Keys) -> bytes:
 def decode_keys(payload: bytes, question: KeysQuestion) -> Keys:
     """Malformed for what no encoder writes, and for what does not get anywhere."""
     reader = Reader(payload)
-    complete_to = reader.u64()
+    complete_to, size = reader.u64(), reader.u64()
     keys = tuple([reader.sized(CLIENT_KEY_SIZE_MAX) for _ in range(reader.varint(len(payload)))])
     reader.end()
     if not question.first < complete_to <= question.end:
         raise Malformed(f"keys up to the cursor {complete_to}")
-    return Keys(keys, complete_to)
+    return Keys(keys, complete_to, size)

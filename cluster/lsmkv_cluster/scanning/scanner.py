@@ -26,7 +26,7 @@ from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.keyspaces import Consistency, Level
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Answered, Ask, Asked, Effect, Now, Stored, StoreOrder, Unanswered
-from lsmkv_cluster.scanning.key_listing import LISTED_COUNT_MAX, KeyListing
+from lsmkv_cluster.scanning.key_listing import LISTED_COUNT_MAX, RECORDS_SIZE_MAX, KeyListing
 from lsmkv_cluster.scanning.listing_answers import ListingAnswers, ListingToken
 from lsmkv_cluster.scanning.scan_cursor import cursor_of_slot, cursor_of_token, slot_of_cursor
 from lsmkv_cluster.scanning.scan_messages import (
@@ -46,6 +46,7 @@ from lsmkv_cluster.transport.wire import Lane
 __all__ = ["Scanner"]
 
 SCANS_MAX = 64  # pages that are made at once
+KEYS_MAX = 4096  # of one page, or a few more
 PARTITIONS_MAX = 256  # that one page looks at, full or not
 QUORUM = Consistency(Level.QUORUM)
 NOTHING_ASKED = KeysQuestion(0, 0, 0)
@@ -68,6 +69,7 @@ class _Scan:
     end: int
     keys: list[Listed] = field(default_factory=list)
     partitions: int = 0
+    size: int = 0  # bytes of the records of these keys, about
     attempt: int = 0
     # Of the present partition:
     place: Place | None = None
@@ -199,7 +201,7 @@ class Scanner:
                 self._proceed(now, scan, out)
             elif listing.listed(result):
                 scan.waiting.discard(self._view.me)
-                scan.heard[self._view.me] = Keys(listing.keys, listing.complete_to)
+                scan.heard[self._view.me] = Keys(listing.keys, listing.complete_to, listing.size)
                 self._proceed(now, scan, out)
             else:
                 out.append(StoreOrder(stored.token, listing.order))
@@ -218,6 +220,7 @@ class Scanner:
         end = min(found.complete_to for found in scan.heard.values())
         keys = self._in_order({key for found in scan.heard.values() for key in found.keys}, end)
         scan.cursor = end
+        scan.size += max(found.size for found in scan.heard.values())
         if keys and scan.place.owners == (self._view.me,):
             scan.keys += [Listed(key) for key in keys]
             token = _Token(scan.id, scan.attempt)
@@ -245,7 +248,8 @@ class Scanner:
     def _go_on(self, now: Now, scan: _Scan, out: list[Out]) -> None:
         scan.partitions += scan.cursor == scan.question.end
         is_full = len(scan.keys) >= scan.call.page.count or scan.partitions >= PARTITIONS_MAX
-        if is_full or scan.cursor >= scan.end:
+        is_large = len(scan.keys) >= KEYS_MAX or scan.size >= RECORDS_SIZE_MAX
+        if is_full or is_large or scan.cursor >= scan.end:
             self._finish(scan, out)
         else:
             self._begin(now, scan, out)

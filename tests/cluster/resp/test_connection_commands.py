@@ -129,7 +129,6 @@ def test_who_is_closed_gets_the_replies_that_are_there_and_no_more():
     client.send("CLIENT", "KILL", "ID", 1)
     assert victim.take() == ["PONG"]
     assert victim.is_closed
-    lab.executor.closed(victim.session)
     lab.run()
     assert victim.take() == []
     assert client.take() == [1]

@@ -70,6 +70,15 @@ def test_what_would_be_too_large_to_travel_is_cut():
     assert sorted(found) == sorted(keys)
 
 
+def test_what_would_be_too_large_to_be_read_is_cut():
+    store = KeyStore(SCHEME, {b"%d" % n for n in range(100)})
+    store.record_size = 4 << 20
+    listing = listed(KeyListing(SCHEME, 0, CURSOR_END, 1000), store)
+    assert 0 < len(listing.keys) <= 4
+    store.record_size = 1 << 30
+    assert len(listed(KeyListing(SCHEME, 0, CURSOR_END, 1000), store).keys) <= 1
+
+
 def test_tokens_of_its_order_are_those_of_its_cursors():
     listing = KeyListing(SCHEME, 5, 6, 10)
     assert cursor_of_token(listing.order.first) == 5

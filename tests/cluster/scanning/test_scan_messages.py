@@ -24,9 +24,9 @@ def test_the_example_of_the_documentation():
     question = bytes.fromhex("0100000000000000 0000000080000000 02")
     assert encode_keys_question(QUESTION) == question
     assert decode_keys_question(question) == QUESTION
-    answer = bytes.fromhex("0900000000000000 01 01 6b")
-    assert encode_keys(Keys((b"k",), 9)) == answer
-    assert decode_keys(answer, QUESTION) == Keys((b"k",), 9)
+    answer = bytes.fromhex("0900000000000000 3800000000000000 01 01 6b")
+    assert encode_keys(Keys((b"k",), 9, 56)) == answer
+    assert decode_keys(answer, QUESTION) == Keys((b"k",), 9, 56)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,17 @@ def hash_of(key: bytes) -> int:
     return sum(key)
 
 
+def test_pages_of_large_records_are_small():
+    for count in (1, 5):
+        lab = ScanLab(make_cluster(count))
+        for node in lab.nodes.values():
+            node.store.record_size = 5 << 20
+        page = lab.page(ScanPage(0, 1000, SLOT_COUNT))
+        assert isinstance(page, Page)
+        assert 0 < len(page.keys) <= 6
+        assert sorted(lab.all_keys(1000)) == sorted(KEYS)
+
+
 def test_a_node_that_is_alone_gives_the_records_too():
     lab = ScanLab(make_cluster(1))
     page = lab.page(ScanPage(0, 1000, SLOT_COUNT))
