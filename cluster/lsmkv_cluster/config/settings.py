@@ -201,6 +201,9 @@ class DaemonSettings:
     sync_interval_ms: int = _setting(
         1_000, Number(10, 60_000), STORAGE, "longest time between syncs"
     )
+    repair_interval_seconds: int = _setting(
+        600, Number(1, 86_400), STORAGE, "between two comparisons of a copy with each other one"
+    )
     block_cache_size: int = _setting(
         128 * MIB, Size(0, TIB), STORAGE, "memory for blocks that were read"
     )

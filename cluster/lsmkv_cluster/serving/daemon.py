@@ -239,10 +239,6 @@ class Daemon:
             raise FileNotFoundError(f"{settings.cluster_path}: the node's cluster is not known")
         self._cluster = cluster
         keys = derive_keys(cluster.secret, cluster.cluster_id)
-        node_settings = NodeSettings()
-        if settings.sync == "always":
-            writing = replace(node_settings.writing, syncs_always=True)
-            node_settings = replace(node_settings, writing=writing)
         return open_node(
             settings.data,
             self.node_file.id,
@@ -250,7 +246,7 @@ class Daemon:
             first,
             is_founding=is_founding,
             options=engine_options(settings),
-            settings=node_settings,
+            settings=_node_settings(settings),
         )
 
     async def _announce_addresses(self) -> None:
@@ -299,6 +295,15 @@ def _founded(cluster: ClusterFile, settings: DaemonSettings, me: Member) -> Topo
     replicas = cluster.replicas_with(settings.dc)
     founding = Founding(cluster.cluster_id, cluster.key_seed, cluster.partition_count, replicas)
     return first_document(founding, me)
+
+
+def _node_settings(settings: DaemonSettings) -> NodeSettings:
+    default = NodeSettings()
+    return replace(
+        default,
+        writing=replace(default.writing, syncs_always=settings.sync == "always"),
+        antientropy=replace(default.antientropy, period_ms=settings.repair_interval_seconds * 1000),
+    )
 
 
 def _limits(settings: DaemonSettings) -> RespLimits:

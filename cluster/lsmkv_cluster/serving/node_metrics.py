@@ -16,6 +16,7 @@ from lsmkv_cluster.serving.metrics import (
     exposition,
     gauge,
 )
+from lsmkv_cluster.serving.reports import incomplete_count
 from lsmkv_cluster.serving.running_node import RunningNode
 from lsmkv_cluster.swim.member_status import Status
 
@@ -77,6 +78,9 @@ def _of_cluster(running: RunningNode) -> Iterator[Family]:
     yield gauge("lsmkv_serving", "Whether the start of the node is over.", is_serving(node))
     yield gauge("lsmkv_epoch", "Of the topology that the node follows.", topology.epoch)
     yield gauge("lsmkv_partitions_kept", "Copies here.", len(topology.kept_by(node.me)))
+    yield gauge(
+        "lsmkv_partitions_incomplete", "Of them, those that are not whole.", incomplete_count(node)
+    )
     yield gauge(
         "lsmkv_partitions_moving", "On their way to other owners.", len(topology.transitions)
     )

@@ -19,7 +19,7 @@ from lsmkv_cluster.resp.host import Json
 from lsmkv_cluster.resp.queries import AdminReport, Answer, Failed, Report
 from lsmkv_cluster.serving.local_node import is_serving
 
-__all__ = ["NodeReports"]
+__all__ = ["NodeReports", "incomplete_count"]
 
 
 class NodeReports:
@@ -73,6 +73,7 @@ class NodeReports:
             "is_serving": is_serving(self._node),
             "partitions": len(topology.owners),
             "moving": len(topology.transitions),
+            "incomplete": incomplete_count(self._node),
             "replicas": topology.replicas,
             "members": members,
         }
@@ -98,6 +99,11 @@ class NodeReports:
             "oldest_ms": oldest_ms,
             "is_counted": report.is_counted,
         }
+
+
+def incomplete_count(node: Node) -> int:
+    """Copies here that still have to be filled or confirmed by others, as after a lost disk."""
+    return sum(not node.parts.is_ready(each) for each in node.topology.kept_by(node.me))
 
 
 def _shares(topology: Topology) -> Counter[MemberId]:
