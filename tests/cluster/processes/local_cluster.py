@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,11 +28,13 @@ __all__ = ["LocalCluster"]
 ASK_S = 10.0
 LOG_LINES = 30  # of each node, in the text of a failure
 
-Announce = Callable[[str], Endpoint]
+Announce = Callable[[str], Awaitable[Endpoint]]
+Served = Callable[[NodeProcess], None]
 
 
 class LocalCluster:
-    """`announce` tells where the others find a node, if that is not where it listens."""
+    """`announce` tells where the others are to find a node, if that is not where it listens;
+    `served` is told of each start."""
 
     def __init__(
         self,
@@ -42,10 +44,12 @@ class LocalCluster:
         partitions: int = 32,
         settings: Sequence[str] = (),
         announce: Announce | None = None,
+        served: Served | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.nodes: dict[str, NodeProcess] = {}
+        self.gone: list[NodeProcess] = []  # that have left
         self.file = new_cluster(
             partition_count=partitions, replicas=tuple(sorted(replicas.items()))
         )
@@ -53,6 +57,7 @@ class LocalCluster:
         save_cluster_file(self._path, self.file)
         self._settings = list(settings)
         self._announce = announce
+        self._served = served
 
     async def __aenter__(self) -> LocalCluster:
         return self
@@ -68,7 +73,7 @@ class LocalCluster:
             error.add_note(self.logs())
 
     def close(self) -> None:
-        for node in self.nodes.values():
+        for node in (*self.nodes.values(), *self.gone):
             node.kill()
 
     def logs(self) -> str:
@@ -78,35 +83,41 @@ class LocalCluster:
 
     # --- nodes come
 
-    def node(self, name: str, dc: str) -> NodeProcess:
+    async def node(self, name: str, dc: str) -> NodeProcess:
         """One that has never run."""
         settings = [f"--dc={dc}", f"--cluster-file={self._path}", *self._settings]
         if self._announce is not None:
-            settings.append(f"--announce-peer={self._announce(name)}")
+            settings.append(f"--announce-peer={await self._announce(name)}")
         node = self.nodes[name] = NodeProcess(name, self.folder, settings)
         return node
 
-    async def start(self, layout: Mapping[str, str]) -> None:
-        """Nodes with their data centres; the first founds, the others come together."""
-        first, *others = [self.node(name, dc) for name, dc in layout.items()]
+    async def start(self, layout: Mapping[str, str], prepare: Served | None = None) -> None:
+        """Nodes with their data centres; the first founds, the others come together. `prepare` is
+        called for each before that."""
+        first, *others = [await self.node(name, dc) for name, dc in layout.items()]
+        for node in (first, *others):
+            if prepare is not None:
+                prepare(node)
         first.start()
         await self.serving(first)
         for node in others:
             node.start(f"--join={first.at.resp}", "--staged")
-        for node in others:
-            await self.serving(node)
+        # Together: who has joined has a vote, and has to be found by those who come after it.
+        await asyncio.gather(*map(self.serving, others))
         if others:
             await self.change({"change": "commit"}, first)
         await self.settled()
 
     async def join(self, name: str, dc: str, through: NodeProcess) -> NodeProcess:
-        node = self.node(name, dc)
+        node = await self.node(name, dc)
         node.start(f"--join={through.at.resp}")
         await self.serving(node)
         return node
 
     async def serving(self, node: NodeProcess, deadline_s: float = DEADLINE_S) -> None:
         await until(node.look, f"{node.name} serves", deadline_s)
+        if self._served is not None:
+            self._served(node)
 
     # --- asking
 

@@ -107,6 +107,10 @@ class NodeProcess:
     # --- how it is
 
     @property
+    def has_served(self) -> bool:
+        return self._ports is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
