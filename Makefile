@@ -7,13 +7,14 @@ WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
-.PHONY: help demo test sim model bench bench-kernels lint clean
+.PHONY: help demo test sim model nemesis bench bench-kernels lint clean
 
 help:
 	@echo "make demo    build, then index the Python standard library and answer queries"
 	@echo "make test    build, then run everything that must be green"
 	@echo "make sim SEEDS=1000   build, then that many simulated clusters under faults, on all cores"
 	@echo "make model STATES=1000000   build, then as many states of small clusters, in every order"
+	@echo "make nemesis MINUTES=10 [SEED=1]   build, then strike five real nodes under load for so long"
 	@echo "make bench   compare with other embedded databases on this machine"
 	@echo "make bench-kernels   nanoseconds per operation of each kernel, beside its floor"
 	@echo "make lint    style and types only"
@@ -35,6 +36,12 @@ sim: $(VENV)/installed-test
 STATES ?= 1000000
 model: $(VENV)/installed-test
 	@$(BIN)/python -m tests.model.run --states $(STATES) $(MODEL)
+
+# Verdicts are kept in .nemesis, by the state of the sources, and all that is left of a failed round.
+MINUTES ?= 10
+SEED ?= 1
+nemesis: $(VENV)/installed-test
+	@$(BIN)/python -m tests.cluster.processes.run --minutes $(MINUTES) --seed $(SEED) $(NEMESIS)
 
 bench: $(VENV)/installed-bench
 	@$(BIN)/lsmkv bench $(BENCH)
@@ -68,6 +75,6 @@ $(VENV)/installed-bench: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .demo .sim .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .demo .sim .nemesis .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name '__pycache__' -prune -exec rm -rf {} +
 	find src -name '*.so' -delete

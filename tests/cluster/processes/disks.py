@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Protocol
@@ -33,10 +34,14 @@ class Disks(Protocol):
     def fill(self, node: NodeProcess) -> None: ...
     def free(self, node: NodeProcess) -> None: ...
 
+    def end(self, *, keep: bool) -> None:
+        """After the last run of all nodes; what was on the disks stays in their directories."""
+
 
 class SmallDisks:
     def __init__(self) -> None:
         """OSError where this process may not."""
+        self._mounted: list[Path] = []
         if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
             raise OSError(ctypes.get_errno(), "unshare")
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
@@ -45,6 +50,18 @@ class SmallDisks:
         node.data.mkdir(parents=True, exist_ok=True)
         command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "none", str(node.data)]
         subprocess.run(command, check=True)
+        self._mounted.append(node.data)
+
+    def end(self, *, keep: bool) -> None:
+        for data in self._mounted:
+            copy = data.with_suffix(".copy")
+            if keep:
+                shutil.copytree(data, copy)
+            subprocess.run(["umount", str(data)], check=True)
+            if keep:
+                data.rmdir()
+                copy.rename(data)
+        self._mounted.clear()
 
     def fill(self, node: NodeProcess) -> None:
         file = os.open(node.data / BALLAST, os.O_CREAT | os.O_WRONLY)
@@ -72,6 +89,9 @@ class LimitedFiles:
 
     def free(self, node: NodeProcess) -> None:
         self._limit(node, resource.RLIM_INFINITY)
+
+    def end(self, *, keep: bool) -> None:
+        """Nothing to do."""
 
     def _limit(self, node: NodeProcess, size: int) -> None:
         if node.is_running:

@@ -95,11 +95,11 @@ class Schedule:
             raise self._failures[0]
 
     async def _begin_one(self) -> None:
-        """The first kind of the round that can strike somebody now."""
+        """The first kind of the round that can strike somebody now, or any other."""
+        random = self._stage.random
         if not self._round:
-            self._round = list(self._kinds)
-            self._stage.random.shuffle(self._round)
-        for kind in [*self._round, *self._kinds]:
+            self._round = random.sample(self._kinds, len(self._kinds))
+        for kind in [*self._round, *random.sample(self._kinds, len(self._kinds))]:
             fault = await KINDS[kind](self._stage)
             if fault is not None:
                 if kind in self._round:

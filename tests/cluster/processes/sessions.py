@@ -1,10 +1,11 @@
-"""A client of real nodes: one connection, one command at a time, and how each of them ended."""
+"""A client of real nodes: one connection, one command or pipeline at a time, and how each ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
+from typing import Any
 
 from lsmkv_cluster.client.calling import encode_command
 from lsmkv_cluster.resp.replies import ErrorReply, Push, Reply
@@ -18,7 +19,8 @@ __all__ = ["Session"]
 CONNECT_S = 1.0
 ANSWER_S = 4.0  # a node answers within two, unless it is gone or asleep
 READ_SIZE = 64 << 10
-MOVE_SHARE = 0.02  # of operations after which a session goes to another node
+AGAIN_S = 0.02  # after a connection that was refused
+MOVE_SHARE = 0.02  # of operations before which a session goes to another node
 
 
 class _Connection:
@@ -27,9 +29,11 @@ class _Connection:
         self._writer = writer
         self._parser = reply_parser()
 
-    async def ask(self, args: list[bytes]) -> Reply:
-        """OSError."""
-        self._writer.write(encode_command(args))
+    def send(self, commands: Iterable[list[bytes]]) -> None:
+        self._writer.write(b"".join(map(encode_command, commands)))
+
+    async def reply(self) -> Reply:
+        """The next one. OSError."""
         while True:
             for reply in self._parser.take(1):
                 if not isinstance(reply, Push):
@@ -70,44 +74,57 @@ class Session:
             self._connection.close()
         self._connection = self._node = None
 
-    async def do(self, args: list[bytes], **fields: object) -> tuple[Operation, Reply]:
+    async def do(self, args: list[bytes], **fields: Any) -> tuple[Operation, Reply]:
         """Its operation, with its ending, and the reply, if there was one. Errors of nodes end an
         operation; they do not come out."""
+        [done] = await self.do_all([(args, fields)])
+        return done
+
+    async def do_all(
+        self, commands: list[tuple[list[bytes], dict[str, Any]]]
+    ) -> list[tuple[Operation, Reply]]:
+        """All at once, as a pipeline."""
         if self._node is None or self.random.random() < MOVE_SHARE:
             self.leave()
             self._node = self.random.choice(self._homes())
-        operation = Operation(
-            self._recorder.next_id(), self.number, self._node.name, **fields  # type: ignore[arg-type]
-        )  # fmt: skip
-        operation.began_s = self._now_s()
-        reply = await self._carried_out(operation, args)
-        operation.ended_s = self._now_s()
-        return operation, reply
-
-    def ended(self, operation: Operation) -> None:
-        self._recorder.ended(operation)
-
-    async def _carried_out(self, operation: Operation, args: list[bytes]) -> Reply:
+        began_s, name = self._now_s(), self._node.name
+        operations = [
+            Operation(self._recorder.next_id(), self.number, name, began_s=began_s, **fields)
+            for _, fields in commands
+        ]
         try:
             if self._connection is None:
                 self._connection = await self._connected()
         except (OSError, TimeoutError) as error:
             self.leave()
-            operation.ending, operation.text = Ending.NOT_SENT, str(error)
-            await asyncio.sleep(0.02)
+            for operation in operations:
+                self._end(operation, Ending.NOT_SENT, str(error))
+            await asyncio.sleep(AGAIN_S)
+            return [(operation, None) for operation in operations]
+        self._connection.send(args for args, _ in commands)
+        return [(operation, await self._reply(operation)) for operation in operations]
+
+    def ended(self, operation: Operation) -> None:
+        self._recorder.ended(operation)
+
+    def _end(self, operation: Operation, ending: Ending, text: str = "") -> None:
+        operation.ending, operation.text, operation.ended_s = ending, text, self._now_s()
+
+    async def _reply(self, operation: Operation) -> Reply:
+        if self._connection is None:  # lost while the one before it was answered
+            self._end(operation, Ending.UNKNOWN, "no reply")
             return None
         try:
             async with asyncio.timeout(ANSWER_S):
-                reply = await self._connection.ask(args)
+                reply = await self._connection.reply()
         except (OSError, TimeoutError) as error:
             self.leave()
-            operation.ending, operation.text = Ending.UNKNOWN, str(error)
+            self._end(operation, Ending.UNKNOWN, str(error))
             return None
         if isinstance(reply, ErrorReply):
-            operation.ending, operation.text = ending_of(reply.text), reply.text
-            self.leave()
+            self._end(operation, ending_of(reply.text), reply.text)
             return None
-        operation.ending = Ending.DONE
+        self._end(operation, Ending.DONE)
         return reply
 
     async def _connected(self) -> _Connection:

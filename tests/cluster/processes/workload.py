@@ -27,6 +27,7 @@ COUNTERS = 8
 SETS = 8
 ELEMENTS_MAX = 100  # of a set; then another one is begun
 BLIND_SHARE = 0.1
+PIPELINES = (1, 4, 16)  # commands in one
 PADDING = b"." * 64
 
 Step = Callable[["Workload", Session], Awaitable[None]]
@@ -51,12 +52,16 @@ class Workload:
     # --- s:
 
     async def _set(self, session: Session) -> None:
-        n = self._next()
-        key, value = b"s:%d" % n, b"v%d%b" % (n, PADDING)
-        done, _ = await session.do([b"SET", key, value], verb="set", key=key, value=value)
-        session.ended(done)
-        if done.is_done:
-            self._written.append(key)
+        commands = []
+        for _ in range(session.random.choice(PIPELINES)):
+            n = self._next()
+            key, value = b"s:%d" % n, b"v%d%b" % (n, PADDING)
+            fields = {"verb": "set", "key": key, "value": value}
+            commands.append(([b"SET", key, value], fields))
+        for done, _ in await session.do_all(commands):
+            session.ended(done)
+            if done.is_done:
+                self._written.append(done.key)
 
     async def _get(self, session: Session) -> None:
         if self._written:
