@@ -1,8 +1,8 @@
 """The port for tools that watch: GET of a few pages over HTTP/1.1, one answer for each connection.
 
 It is not a web server: no bodies, no keep-alive, no TLS of its own; whatever is not a short GET or
-HEAD ends with a status and the connection. Requests have a limit in size and in time, and so many
-are answered at once.
+HEAD ends with a status and the connection. Requests have a limit in size and in time. There are so
+many connections at once: for one more the oldest is closed, which has said least for its time.
 
     /metrics   Prometheus text        /health   200 while the process works
     /          what there is          /ready    200 once the node serves, else 503
@@ -43,10 +43,15 @@ class HttpPort:
 
     def __init__(self, pages: Mapping[str, Callable[[], Page]]) -> None:
         self.pages = dict(pages)
-        self.connections: set[_Connection] = set()
+        self.connections: dict[_Connection, None] = {}  # the oldest first
 
     def accept(self) -> asyncio.Protocol:
         return _Connection(self)
+
+    def add(self, connection: _Connection) -> None:
+        if len(self.connections) >= CONNECTIONS_MAX:
+            next(iter(self.connections)).abort()
+        self.connections[connection] = None
 
     def close(self) -> None:
         for connection in list(self.connections):
@@ -91,14 +96,11 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._port.connections) >= CONNECTIONS_MAX:
-            self._finish(_response(_plain(503)))
-            return
-        self._port.connections.add(self)
+        self._port.add(self)
         self._timer = asyncio.get_running_loop().call_later(REQUEST_S, self.abort)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._port.connections.discard(self)
+        self._port.connections.pop(self, None)
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
@@ -120,5 +122,6 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     def abort(self) -> None:
+        self._port.connections.pop(self, None)
         if self._transport is not None:
             self._transport.abort()

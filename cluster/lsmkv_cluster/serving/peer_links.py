@@ -27,7 +27,7 @@ CONNECT_S = 3.0
 WAITING_SIZE_MAX = 8 << 20  # bytes of frames for one connection that is being made
 RETRY_MIN_S = 0.05
 RETRY_MAX_S = 1.0
-INCOMING_MAX = 4096  # connections that others have made
+STRANGERS_MAX = 256  # connections that others have made, and have not said hello on
 
 _log = logging.getLogger("lsmkv.peers")
 
@@ -64,7 +64,7 @@ class PeerLinks:
         self._address_of = address_of
         self._tls = tls
         self._links: dict[tuple[MemberId, Lane], _Link] = {}
-        self._incoming: set[Incoming] = set()
+        self._incoming: dict[Incoming, None] = {}  # the oldest first
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
@@ -126,7 +126,7 @@ class PeerLinks:
 
     def disconnected(self, connection: Outgoing | Incoming, why: str) -> None:
         if isinstance(connection, Incoming):
-            self._incoming.discard(connection)
+            self._incoming.pop(connection, None)
             if connection.peer is not None:
                 self._events.peer_lost(connection.peer)
             return
@@ -172,7 +172,11 @@ class PeerLinks:
     def accept(self) -> Incoming:
         """The protocol of a connection that somebody makes."""
         connection = Incoming(self._greeting, self)
-        self._incoming.add(connection)
+        strangers = [each for each in self._incoming if each.peer is None]
+        if len(strangers) >= STRANGERS_MAX:
+            self._incoming.pop(strangers[0])
+            strangers[0].close("it says nothing, and others wait")
+        self._incoming[connection] = None
         return connection
 
     def frame_came(self, peer: MemberId, frame: Frame) -> None:

@@ -97,6 +97,9 @@ class Cluster:
     async def get(self, name: str, key: bytes) -> ClientAnswer:
         return await self.ask(name, ClientRequest(Verb.GET, key))
 
+    def endpoint(self, name: str) -> Endpoint:
+        return self._endpoints[name]
+
     def is_settled(self) -> bool:
         """All follow one document, everybody has his share, and nothing moves."""
         topologies = {node.node.topology.epoch: node.node.topology for node in self.nodes.values()}

@@ -76,7 +76,22 @@ def test_who_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served(b"GET /") == [b""]
 
 
-def test_connections_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_port, "CONNECTIONS_MAX", 0)
-    [answer] = served(b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 503")
+def test_the_oldest_makes_room_for_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nobody who only holds connections keeps others out."""
+    monkeypatch.setattr(http_port, "CONNECTIONS_MAX", 2)
+
+    async def run() -> None:
+        port = pages()
+        server = await asyncio.get_running_loop().create_server(port.accept, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        silent = [await asyncio.open_connection(*address) for _ in range(2)]
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        assert await silent[0][0].read() == b""
+        assert not silent[1][0].at_eof()
+        for _, other in (*silent, (reader, writer)):
+            other.close()
+        server.close()
+
+    asyncio.run(run())
