@@ -88,6 +88,8 @@ def ring(turn: Turn, args: list[bytes]) -> Reply:
         return _json({"slot": slot, **_partition(topology, partition)})
     return _json(
         {
+            "cluster_id": topology.cluster_id.hex(),
+            "generation": topology.generation,
             "epoch": topology.epoch,
             "replicas": topology.replicas,
             "members": [member_json(member) for member in topology.members],

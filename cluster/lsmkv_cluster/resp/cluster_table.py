@@ -188,7 +188,8 @@ CLUSTER = (
                 **ADMIN,
                 alone="of lsmkv alone",
             ),
-            inner("ring", -2, admin.ring, "Tell who owns what", **ADMIN, alone="of lsmkv alone"),
+            # For clients, too: they find owners by it.
+            inner("ring", -2, admin.ring, "Tell who owns what", alone="of lsmkv alone"),
             inner(
                 "keyspaces",
                 2,

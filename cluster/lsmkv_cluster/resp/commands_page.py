@@ -57,7 +57,7 @@ modules, other scripts than those of redis-py's `Lock`.
 TAIL = """
 ```
 KV.GET key [R level]                                     -> [context, [value ...], type]
-KV.PUT key value [CONTEXT context] [W level] [STRICT|SLOPPY]                  -> context
+KV.PUT key value [CONTEXT context|OVERWRITE] [W level] [STRICT|SLOPPY]        -> context
 KV.DEL key [CONTEXT context] [W level] [STRICT|SLOPPY]                        -> context
 KV.EXPLAIN key
 KV.CONSISTENCY [DEFAULT] [READ level] [WRITE level] [STRICT|SLOPPY]

@@ -1,12 +1,13 @@
 """KV.*: what Redis has no words for. Siblings and contexts, levels by request and by connection.
 
     KV.GET key [R level]                    context, values, and what they are
-    KV.PUT key value [CONTEXT c] [W level] [STRICT|SLOPPY]    the new context
+    KV.PUT key value [CONTEXT c|OVERWRITE] [W level] [STRICT|SLOPPY]    the new context
     KV.DEL key [CONTEXT c] [W level] [STRICT|SLOPPY]          the new context
     KV.CONSISTENCY [READ level] [WRITE level] [STRICT|SLOPPY] | DEFAULT
     KV.EXPLAIN key
 
-A PUT without a context has seen nothing, so it stays beside whatever is there.
+A PUT without a context has seen nothing, so it stays beside whatever is there; one that is to
+OVERWRITE takes the place of all that its coordinator knows, as SET and a DEL without a context do.
 """
 
 from __future__ import annotations
@@ -41,15 +42,19 @@ def get(turn: Turn, args: list[bytes]) -> Run:
 
 def put(turn: Turn, args: list[bytes]) -> Run:
     request = turn.request(Verb.PUT, args[1], (args[2],), wants_context=True)
-    return _write(request, args[3:])
+    return _write(request, args[3:], frozenset({"overwrite"}))
 
 
 def delete(turn: Turn, args: list[bytes]) -> Run:
     return _write(turn.request(Verb.DELETE, args[1], wants_context=True), args[2:])
 
 
-def _write(request: ClientRequest, options: list[bytes]) -> Run:
-    request = _with_options(request, options, frozenset({"context", "w", *MODES}))
+def _write(
+    request: ClientRequest, options: list[bytes], more: frozenset[str] = frozenset()
+) -> Run:
+    request = _with_options(request, options, frozenset({"context", "w", *MODES}) | more)
+    if request.verb is Verb.SET and request.context:
+        raise CommandError(SYNTAX_ERROR)
     answer: ClientAnswer = checked(request, (yield request))
     return answer.context
 
@@ -69,6 +74,8 @@ def _with_options(
                 fields["read"] = level_of(_next(rest))
             case "w":
                 fields["write"] = level_of(_next(rest))
+            case "overwrite":
+                fields["verb"] = Verb.SET
             case name:
                 fields["mode"] = MODES[name]
     return replace(request, **fields)

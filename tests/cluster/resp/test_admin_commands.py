@@ -56,6 +56,9 @@ def test_the_ring_tells_who_owns_a_key_a_slot_and_everything():
     assert ask(client, "RING", str(of_key["slot"])) == of_key
     everything = ask(client, "RING")
     assert len(everything["partitions"]) == 16
+    topology = lab.host.topology
+    assert everything["cluster_id"] == topology.cluster_id.hex()
+    assert (everything["generation"], everything["epoch"]) == (0, topology.epoch)
     assert everything["partitions"][of_key["partition"]]["owners"] == of_key["owners"]
     assert [member["state"] for member in everything["members"]] == ["SERVING"] * 5
     assert ask(client, "KEYSPACES")[0]["prefix"] == ""

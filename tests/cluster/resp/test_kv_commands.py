@@ -28,6 +28,16 @@ def test_writes_that_have_not_seen_each_other_stay_until_one_has_seen_them():
     assert client.do("KV.GET", "k")[1] == [b"both"]
 
 
+def test_a_write_that_overwrites_takes_the_place_of_all_that_is_there():
+    lab, client = cluster()
+    client.do("KV.PUT", "k", "one")
+    client.do("KV.PUT", "k", "two")
+    context = client.do("KV.PUT", "k", "all", "OVERWRITE", "W", "ONE")
+    assert client.do("KV.GET", "k") == [context, [b"all"], b"string"]
+    assert lab.coordinator.requests[2].write == Consistency(Level.ONE)
+    assert client.do("KV.PUT", "k", "v", "OVERWRITE", "CONTEXT", context) == SYNTAX
+
+
 def test_a_context_comes_back_with_every_write():
     _, client = cluster()
     context = client.do("KV.PUT", "k", "one")
@@ -92,6 +102,7 @@ def test_levels_of_a_connection_hold_for_what_follows():
         ["KV.PUT", "k", "v", "R", "ONE"],
         ["KV.PUT", "k", "v", "CONTEXT"],
         ["KV.DEL", "k", "FOO"],
+        ["KV.DEL", "k", "OVERWRITE"],
         ["KV.CONSISTENCY", "READ"],
         ["KV.CONSISTENCY", "FOO"],
         ["KV.KEYSPACE", "SET", "p", "FOO"],
