@@ -49,9 +49,7 @@ def delete(turn: Turn, args: list[bytes]) -> Run:
     return _write(turn.request(Verb.DELETE, args[1], wants_context=True), args[2:])
 
 
-def _write(
-    request: ClientRequest, options: list[bytes], more: frozenset[str] = frozenset()
-) -> Run:
+def _write(request: ClientRequest, options: list[bytes], more: frozenset[str] = frozenset()) -> Run:
     request = _with_options(request, options, frozenset({"context", "w", *MODES}) | more)
     if request.verb is Verb.SET and request.context:
         raise CommandError(SYNTAX_ERROR)
