@@ -1,5 +1,6 @@
 """Run the test suite and say at the end what was skipped and why.
 
+All of it runs on every core, a file of tests on one of them; what is named runs here, in order.
 With CI set a skipped test is a failure: there every tool is expected to be present.
 """
 
@@ -10,6 +11,8 @@ import sys
 
 import pytest
 
+EVERYWHERE = ("-n", str(min(8, os.cpu_count() or 1)), "--dist", "loadfile")
+
 
 class SkipReport:
     """Collects the reasons of skipped tests."""
@@ -18,14 +21,14 @@ class SkipReport:
         self.reasons: dict[str, int] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.skipped and isinstance(report.longrepr, tuple):
-            reason = report.longrepr[2].removeprefix("Skipped: ")
+        if report.skipped and isinstance(report.longrepr, tuple | list):
+            reason = str(report.longrepr[2]).removeprefix("Skipped: ")
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
 def main() -> int:
     skips = SkipReport()
-    status = int(pytest.main(sys.argv[1:] or ["tests"], plugins=[skips]))
+    status = int(pytest.main(sys.argv[1:] or [*EVERYWHERE, "tests"], plugins=[skips]))
     for reason, count in sorted(skips.reasons.items()):
         print(f"not run ({count}): {reason}")
     if status == 0 and skips.reasons and os.environ.get("CI"):
