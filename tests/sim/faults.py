@@ -59,6 +59,7 @@ class Nemesis:
         self.active: list[Active] = []
         self.damaged: set[int] = set()  # lost synced data, and have not got it back
         self.reserved: set[int] = set()  # machines that a fault in stages will strike
+        self._voteless: set[int] = set()  # who has none on the topology, running or not
         self.is_healing = False
         self._injectors = injectors
         self._round: list[FaultKind] = []
@@ -142,16 +143,25 @@ class Nemesis:
         """Who loses its disk has no vote for a while, and without a majority nothing changes."""
         world = self.world
         voters = {world.numbers[id] for id in world.document.voters}
-        silent = {
-            number
-            for number in voters - struck
-            if (process := world.machines[number].process) is not None
-            and not world.program.has_vote(process.node)
-        }
+        self._look_for_votes()
+        silent = {number for number in voters - struck if number in self._voteless}
         left = len(voters) - len(silent | (struck & voters)) - 1
         return 2 * left > len(voters)
 
+    def _look_for_votes(self) -> None:
+        """Who has none, also of those that do not run now."""
+        world = self.world
+        self._voteless |= self.damaged
+        for machine in world.machines:
+            if machine.process is None or machine.number in self.damaged:
+                continue
+            if world.program.has_vote(machine.process.node):
+                self._voteless.discard(machine.number)
+            else:
+                self._voteless.add(machine.number)
+
     def _look(self) -> None:
+        self._look_for_votes()
         for machine in sorted(self.damaged):
             if not self._is_named(machine) or has_all(self.world, machine):
                 self.damaged.discard(machine)
