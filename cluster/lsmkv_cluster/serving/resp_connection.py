@@ -69,6 +69,7 @@ class Port(Protocol):
     def closed(self, connection: RespConnection) -> None: ...
     def logged_in(self, connection: RespConnection) -> None: ...
     def is_stranger(self, connection: RespConnection) -> bool: ...
+    def flush(self) -> None: ...
     def pump(self) -> None: ...
 
 
@@ -166,6 +167,9 @@ class RespConnection(asyncio.BufferedProtocol):
         if self._is_aboard:
             return
         port, executor, session = self._port, self._port.executor, self.session
+        port.flush()  # what has been answered comes before what the short way answers now
+        if self._ends or self._transport is None or self._full_since_s is not None:
+            return
         pending = executor.pending(session)
         if port.express is not None and not pending and not port.is_draining:
             way = port.express.serve(self)

@@ -62,7 +62,7 @@ class RespPort:
         return RespConnection(self, session)
 
     def flush(self) -> None:
-        """Hand over what has been answered."""
+        """Hand over what has been answered: an answer may be there, and not sent yet."""
         for ready in self.executor.take_replies():
             connection = self.connections.get(ready.session.id)
             if connection is not None:
