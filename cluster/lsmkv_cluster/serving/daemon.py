@@ -29,6 +29,7 @@ from lsmkv_cluster.config.endpoints import Endpoint
 from lsmkv_cluster.config.node_file import NodeFile, create_node_file, load_node_file
 from lsmkv_cluster.config.security import secure
 from lsmkv_cluster.config.settings import DaemonSettings, engine_options
+from lsmkv_cluster.config.tls import tls_files
 from lsmkv_cluster.placement.members import Member, default_host
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.reconfiguration.topology_changes import Readdress
@@ -96,7 +97,6 @@ class Daemon:
 
     def __init__(self, settings: DaemonSettings) -> None:
         self.settings = settings
-        self.is_ready = False
         self._stop = asyncio.Event()
         self._clock = SystemClock()
 
@@ -113,6 +113,8 @@ class Daemon:
         try:
             self.addresses = announced(settings, self._bound.endpoints)
             local = await self._open(cluster)
+            if cluster is None:  # it is known now, and so is the password of its other nodes
+                self.security = secure(settings, self._cluster, self.node_file.name)
         except BaseException:
             self._bound.close()
             raise
@@ -192,20 +194,30 @@ class Daemon:
             self.http.close()
             await self.running.stop()
 
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where it listens, by face."""
+        return self._bound.endpoints
+
     def greeting(self) -> list[str]:
         """What the user is told once it listens."""
-        ends = self._bound.endpoints
+        ends = self.endpoints
         http = f", http {ends['http']}" if "http" in ends else ""
         topology = self.running.node.topology
         members = len(topology.voters)
         plain = ends["resp"]
+        tls, grow = "", f"--join {plain}"
+        if self.security.clients is not None:
+            files = tls_files(self.settings, self._cluster, self.node_file.name)
+            tls = f" --tls --cacert {files.ca}" if files is not None else ""
+            grow += f" --cluster-file {self.settings.cluster_path} --node-id NAME"
         return [
             f"lsmkv node {self.node_file.name} serves: clients {plain}, cluster clients "
             f"{ends['cluster']}, nodes {ends['peer']}{http}",
             f"cluster {topology.cluster_id.hex()[:8]} of {members} "
             f"{'node' if members == 1 else 'nodes'}; data in {self.settings.data}",
-            f"try:   redis-cli -h {plain.host} -p {plain.port} set hello world",
-            f"grow:  lsmkv serve --data DIR --join {plain} --listen 127.0.0.1:0 "
+            f"try:   redis-cli -h {plain.host} -p {plain.port}{tls} set hello world",
+            f"grow:  lsmkv serve --data DIR {grow} --listen 127.0.0.1:0 "
             "--cluster-listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 --http 127.0.0.1:0",
         ]
 

@@ -1,7 +1,9 @@
-"""One connection to a peer, on one lane: handshake first, frames then. Frames go one way.
+"""One connection to a peer, on one lane: handshake first, frames then.
 
-Whoever has frames for a peer connects to it; the other side says hello and nothing more. So a pair
-of nodes has up to two connections for each lane, and no rule is needed for who connects.
+Whoever has frames for a peer connects to it, and the other side says hello. So a pair of nodes has
+up to two connections for each lane, and no rule is needed for who connects. Only who cannot connect
+to the peer sends on the one that the peer has made: so a node that has come back at an address that
+nobody knows can tell the others where it is.
 
     who connects   -> hello                          <- hello, or a refusal
                    -> requests and answers, in order
@@ -57,6 +59,7 @@ class PeerEvents(Protocol):
 
     def frame_came(self, peer: MemberId, frame: Frame) -> None: ...
     def connected(self, connection: Outgoing) -> None: ...
+    def met(self, connection: Incoming) -> None: ...
     def disconnected(self, connection: Outgoing | Incoming, why: str) -> None: ...
 
 
@@ -95,6 +98,16 @@ class _Connection(asyncio.Protocol):
             self._refuse(error)
         except _RefusedError as error:
             self.close(str(error))
+
+    def send(self, frame: Frame) -> None:
+        """REQUIRES: both have said hello."""
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size() > BUFFERED_SIZE_MAX:
+            self.close("the peer does not read")
+            return
+        transport.write(encode_frame(frame))
 
     def close(self, why: str) -> None:
         """At once: what was not sent is not sent any more."""
@@ -154,7 +167,7 @@ def _hello_in(frame: Frame) -> Hello:
 
 
 class Incoming(_Connection):
-    """Made by the peer."""
+    """Made by the peer. `met` is told once it has said hello."""
 
     def _take(self, frame: Frame) -> None:
         if self.peer is None:
@@ -163,6 +176,7 @@ class Incoming(_Connection):
             self._met(hello)
             self._say_hello(hello.lane)
             self._decoder.admit(hello.lane)
+            self._events.met(self)
         else:
             self._events.frame_came(self.peer, frame)
 
@@ -184,18 +198,12 @@ class Outgoing(_Connection):
 
     def _take(self, frame: Frame) -> None:
         if self.peer is not None:
-            raise ProtocolError(Refusal.NO_HANDSHAKE, "a second frame, where only a hello is due")
+            self._events.frame_came(self.peer, frame)
+            return
         hello = _hello_in(frame)
         if hello.node_id != self.expected:
             raise ProtocolError(Refusal.NOT_A_MEMBER, f"{hello.name} answers at this address")
         self._met(hello)
+        assert self.lane is not None
+        self._decoder.admit(self.lane)
         self._events.connected(self)
-
-    def send(self, frame: Frame) -> None:
-        transport = self._transport
-        if transport is None:
-            return
-        if transport.get_write_buffer_size() > BUFFERED_SIZE_MAX:
-            self.close("the peer does not read")
-            return
-        transport.write(encode_frame(frame))

@@ -1,9 +1,10 @@
 """The connections to all peers: made when there is something to send, and made anew when lost.
 
-A frame goes to the connection of its peer and lane. While that is being made frames wait for it, so
-many bytes at most. When it cannot be made, or breaks, or an incoming one of the peer does, the node
-is told that the peer is lost: what was sent may or may not have come. Frames for a peer without an
-address, and for one that could not be reached a moment ago, are lost at once.
+A frame goes to the connection of its peer and lane, or to one that the peer has made where it
+cannot be reached. While a connection is being made frames wait for it, so many bytes at most. When
+it cannot be made, or breaks, or an incoming one of the peer does, the node is told that the peer is
+lost: what was sent may or may not have come. Frames for a peer without an address, and for one that
+could not be reached a moment ago, are lost at once.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ class NodeEvents(Protocol):
 
 @dataclass(slots=True)
 class _Link:
-    """To one peer on one lane."""
+    """To one peer on one lane. `connection` is one that the peer has made only where it could not
+    be reached, and then for as long as it lasts."""
 
-    connection: Outgoing | None = None
+    connection: Outgoing | Incoming | None = None
     is_connecting: bool = False
     waiting: list[Frame] = field(default_factory=list)
     waiting_size: int = 0
@@ -65,6 +67,7 @@ class PeerLinks:
         self._tls = tls
         self._links: dict[tuple[MemberId, Lane], _Link] = {}
         self._incoming: dict[Incoming, None] = {}  # the oldest first
+        self._made_by: dict[tuple[MemberId, Lane], Incoming] = {}  # the last of each
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
@@ -92,7 +95,11 @@ class PeerLinks:
     def _connect(self, to: MemberId, lane: Lane, link: _Link) -> None:
         address = self._address_of(to)
         if address is None or self._is_closing or _now_s() < link.not_before_s:
-            self._lose(link, to)
+            made = self._made_by.get((to, lane))
+            if made is not None and not self._is_closing:
+                self._use(link, made)
+            else:
+                self._lose(link, to)
             return
         link.is_connecting = True
         self._start(self._make(to, lane, link, address))
@@ -111,13 +118,17 @@ class PeerLinks:
                     server_hostname=hostname,
                 )
         except (OSError, TimeoutError) as error:
-            self._could_not(link, to, f"{address}: {error or 'no answer in time'}")
+            self._could_not(link, to, lane, f"{address}: {error or 'no answer in time'}")
 
     def connected(self, connection: Outgoing) -> None:
         assert connection.lane is not None
         link = self._links[connection.expected, connection.lane]
-        link.connection, link.is_connecting = connection, False
+        link.is_connecting = False
         link.retry_s = RETRY_MIN_S
+        self._use(link, connection)
+
+    def _use(self, link: _Link, connection: Outgoing | Incoming) -> None:
+        link.connection = connection
         waiting, link.waiting, link.waiting_size = link.waiting, [], 0
         for frame in waiting:
             connection.send(frame)
@@ -126,9 +137,7 @@ class PeerLinks:
 
     def disconnected(self, connection: Outgoing | Incoming, why: str) -> None:
         if isinstance(connection, Incoming):
-            self._incoming.pop(connection, None)
-            if connection.peer is not None:
-                self._events.peer_lost(connection.peer)
+            self._lost_incoming(connection)
             return
         assert connection.lane is not None
         link = self._links.get((connection.expected, connection.lane))
@@ -138,11 +147,28 @@ class PeerLinks:
             link.connection = None
             self._lose(link, connection.expected)
         elif link.connection is None and link.is_connecting:
-            self._could_not(link, connection.expected, why)
+            self._could_not(link, connection.expected, connection.lane, why)
 
-    def _could_not(self, link: _Link, to: MemberId, why: str) -> None:
+    def _lost_incoming(self, connection: Incoming) -> None:
+        self._incoming.pop(connection, None)
+        peer, lane = connection.peer, connection.lane
+        if peer is None or lane is None:
+            return
+        if self._made_by.get((peer, lane)) is connection:
+            del self._made_by[peer, lane]
+        link = self._links.get((peer, lane))
+        if link is not None and link.connection is connection:
+            link.connection = None
+            link.waiting, link.waiting_size = [], 0
+        self._events.peer_lost(peer)
+
+    def _could_not(self, link: _Link, to: MemberId, lane: Lane, why: str) -> None:
         _log.debug("no connection to %s: %s", to.hex(), why)
         link.is_connecting = False
+        made = self._made_by.get((to, lane))
+        if made is not None:
+            self._use(link, made)
+            return
         link.not_before_s = _now_s() + link.retry_s
         link.retry_s = min(2 * link.retry_s, RETRY_MAX_S)
         self._lose(link, to)
@@ -178,6 +204,11 @@ class PeerLinks:
             strangers[0].close("it says nothing, and others wait")
         self._incoming[connection] = None
         return connection
+
+    def met(self, connection: Incoming) -> None:
+        assert connection.peer is not None
+        assert connection.lane is not None
+        self._made_by[connection.peer, connection.lane] = connection
 
     def frame_came(self, peer: MemberId, frame: Frame) -> None:
         self._events.frame_came(peer, frame)

@@ -165,7 +165,7 @@ def test_who_has_to_wait_is_served_later_and_in_order(
     async def run() -> None:
         async with Cluster(tmp_path) as cluster:
             await cluster.start("a")
-            async with ports(cluster, "a") as (clients, at):
+            async with ports(cluster, "a") as (_, at):
                 commands = [[b"SET", b"k%d" % n, b"v%d" % n] for n in range(300)]
                 reads = [[b"GET", b"k%d" % n] for n in range(300)]
                 found = await asyncio.gather(*[replies(at, commands) for _ in range(4)])
