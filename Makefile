@@ -7,7 +7,7 @@ WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
-.PHONY: help demo test sim model nemesis bench bench-kernels lint clean
+.PHONY: help demo test sim model nemesis abuse bench bench-kernels lint clean
 
 help:
 	@echo "make demo    build, then index the Python standard library and answer queries"
@@ -15,6 +15,7 @@ help:
 	@echo "make sim SEEDS=1000   build, then that many simulated clusters under faults, on all cores"
 	@echo "make model STATES=1000000   build, then as many states of small clusters, in every order"
 	@echo "make nemesis MINUTES=10 [SEED=1]   build, then strike five real nodes under load for so long"
+	@echo "make abuse   build, then measure what others notice while a node is sent junk"
 	@echo "make bench   compare with other embedded databases on this machine"
 	@echo "make bench-kernels   nanoseconds per operation of each kernel, beside its floor"
 	@echo "make lint    style and types only"
@@ -42,6 +43,9 @@ MINUTES ?= 10
 SEED ?= 1
 nemesis: $(VENV)/installed-test
 	@$(BIN)/python -m tests.cluster.processes.run --minutes $(MINUTES) --seed $(SEED) $(NEMESIS)
+
+abuse: $(VENV)/installed-test
+	@$(BIN)/python -m tests.cluster.processes.abuse $(ABUSE)
 
 bench: $(VENV)/installed-bench
 	@$(BIN)/lsmkv bench $(BENCH)

@@ -44,7 +44,7 @@ class HintSettings:
     page_count_max: int = 256  # hints in one listing
     answer_timeout_ms: int = 5000
     retry_ms: int = 2000  # after a failure; doubled from one to the next
-    retry_max_ms: int = 300_000
+    retry_max_ms: int = 30_000  # so long the last try may have been ago when an owner is well again
     poll_ms: int = 1000  # between two looks at who is reachable
     recount_ms: int = 30_000  # between recounts of a store that refuses
     window_first: int = 4  # records unanswered by one receiver, at first

@@ -77,6 +77,7 @@ async def _serve(settings: DaemonSettings) -> None:
     output = Output()
     for line in daemon.greeting():
         output.line(line)
+    output.flush()
     await daemon.run()
 
 

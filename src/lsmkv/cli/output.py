@@ -36,7 +36,11 @@ class Output:
         """`text` and a line feed. On a terminal it shows at once."""
         self.raw(f"{text}\n".encode(self._encoding, "backslashreplace"))
         if self.is_terminal:
-            self._stream.buffer.flush()
+            self.flush()
+
+    def flush(self) -> None:
+        """Whoever reads a pipe or file gets now what was written: for who goes on for long."""
+        self._stream.buffer.flush()
 
     def json(self, value: Any) -> None:
         """One JSON document on one line."""

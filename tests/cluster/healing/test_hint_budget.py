@@ -103,7 +103,7 @@ def test_usage():
         {"window_first": 0},
         {"window_first": 257},
         {"retry_ms": 0},
-        {"retry_ms": 300_001},
+        {"retry_ms": 30_001},
         {"page_count_max": 0},
         {"settle_ms": -1},
     ],

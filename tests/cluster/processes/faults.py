@@ -90,7 +90,7 @@ class Stage:
         return ["--join", *(str(each.at.resp) for each in others if each.has_served)]
 
     async def ended(self, node: NodeProcess) -> None:
-        node.terminate()
+        """It was told to end."""
         await until(lambda: not node.is_running, f"{node.name} ends", BACK_S)
 
 
@@ -119,8 +119,13 @@ async def restart(stage: Stage) -> Fault | None:
     if (node := stage.one()) is None:
         return None
     stage.strike(node)
-    await stage.ended(node)
-    return Fault(node.name, lambda: stage.back(node))
+    node.terminate()
+
+    async def end() -> None:
+        await stage.ended(node)
+        await stage.back(node)
+
+    return Fault(node.name, end)
 
 
 async def rolling_restart(stage: Stage) -> Fault | None:
@@ -134,6 +139,7 @@ async def rolling_restart(stage: Stage) -> Fault | None:
 
     async def end() -> None:
         for node in nodes:
+            node.terminate()
             await stage.ended(node)
             await stage.back(node)
 
@@ -353,6 +359,7 @@ async def leave(stage: Stage) -> Fault | None:
             await poll(has_left, f"{name} has left", CHANGED_S)
             node = stage.cluster.nodes.pop(name)
             stage.cluster.gone.append(node)
+            node.terminate()
             await stage.ended(node)
             stage.extra = None
             stage.struck.discard(name)

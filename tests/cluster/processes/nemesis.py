@@ -40,7 +40,7 @@ __all__ = ["LAYOUT", "Options", "Round", "run_round"]
 
 LAYOUT = {"a": "dc1", "b": "dc1", "c": "dc1", "d": "dc2", "e": "dc2"}
 REPLICAS = {"dc1": 2, "dc2": 1}
-HEALED_S = 420.0  # hints wait for five minutes after failures, at most
+HEALED_S = 240.0
 COMPARISONS_MAX = 6
 REST_MAX_S = 20.0  # without any fault
 

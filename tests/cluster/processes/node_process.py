@@ -172,5 +172,9 @@ class NodeProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Without settings of daemons, which tests may have."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LSMKV_")}
+    """Without settings of daemons, which tests may have, and of how its output is buffered."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LSMKV_") and name != "PYTHONUNBUFFERED"
+    }
