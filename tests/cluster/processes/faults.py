@@ -24,7 +24,7 @@ from tests.cluster.processes.waiting import poll, until
 __all__ = ["KINDS", "Fault", "Stage"]
 
 BACK_S = 90.0  # until a node that was started serves; it may have to be told by others first
-CHANGED_S = 240.0  # until partitions have moved, under faults
+CHANGED_S = 600.0  # until partitions have moved or copies are whole, under faults
 DOWN_MAX = 2  # nodes that are struck at a time, of those that have copies of a key at least one
 WIPE_AGAIN_S = 60.0  # from one lost disk to the next: copies are compared several times meanwhile
 EXTRA_DC = "dc1"

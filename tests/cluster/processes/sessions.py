@@ -19,7 +19,7 @@ __all__ = ["Session"]
 CONNECT_S = 1.0
 ANSWER_S = 4.0  # a node answers within two, unless it is gone or asleep
 READ_SIZE = 64 << 10
-AGAIN_S = 0.02  # after a connection that was refused
+AGAIN_S = 0.1  # after a connection that was refused
 MOVE_SHARE = 0.02  # of operations before which a session goes to another node
 
 
