@@ -12,7 +12,6 @@ connections: start many, and wait for them together.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from ssl import SSLContext
@@ -30,12 +29,13 @@ from lsmkv_cluster.client.items import (
     delete_command,
     get_command,
     item_of,
+    plain,
     put_command,
     resolved,
 )
 from lsmkv_cluster.client.outcomes import of_many
 from lsmkv_cluster.client.pipelines import Login
-from lsmkv_cluster.config.endpoints import Endpoint, parse_endpoint
+from lsmkv_cluster.config.endpoints import parse_endpoint
 from lsmkv_cluster.config.tls import client_context
 from lsmkv_cluster.resp.replies import Reply
 
@@ -274,20 +274,15 @@ class AsyncClient:
         It is taken for a write: never sent twice."""
         command = encode_command([as_bytes(arg, "an argument") for arg in args])
         if at is not None:
-            return await self._dispatcher.ask_at(_endpoint(at), command)
+            return await self._dispatcher.ask_at(parse_endpoint(at), command)
         owner_of = as_bytes(key, "a key") if key is not None else None
         return await self._dispatcher.perform(command, owner_of, is_write=True)
 
     async def explain(self, key: Data) -> Any:
         """What each owner of a key has, and how it would be read, as KV.EXPLAIN tells it."""
         key = as_bytes(key, "a key")
-        command = encode_command((b"KV.CLUSTER", b"EXPLAIN", key))
-        reply = await self._dispatcher.perform(command, key, is_write=False)
-        return json.loads(reply if isinstance(reply, bytes) else b"null")
-
-
-def _endpoint(text: str) -> Endpoint:
-    return parse_endpoint(text)
+        command = encode_command((b"KV.EXPLAIN", key))
+        return plain(await self._dispatcher.perform(command, key, is_write=False))
 
 
 def _context(reply: Reply) -> bytes:

@@ -7,10 +7,9 @@ plain sockets would, some tens of microseconds beside a round trip.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
@@ -19,11 +18,10 @@ from typing import Any, Self, TypeVar
 from lsmkv import ClosedError, ForkError
 from lsmkv_cluster.client.async_client import AsyncClient
 from lsmkv_cluster.client.items import Data, Item, Level, Resolve
+from lsmkv_cluster.client.loop_thread import LoopThread
 from lsmkv_cluster.resp.replies import Reply
 
 __all__ = ["Client"]
-
-LEFT_S = 1.0  # that calls under way have to end by themselves, once their connections are gone
 
 _T = TypeVar("_T")
 
@@ -53,11 +51,7 @@ class Client:
             mode=mode,
         )  # fmt: skip
         self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._is_closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="lsmkv-client", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("lsmkv-client")
 
     def __enter__(self) -> Self:
         return self
@@ -72,44 +66,16 @@ class Client:
 
     def close(self) -> None:
         """Writes under way are Unknown then. Again is nothing."""
-        with self._lock:
-            if self._is_closed or os.getpid() != self._pid:
-                return
-            self._is_closed = True
-            asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
-
-    async def _shut_down(self) -> None:
-        """Other threads that wait are told."""
-        await self._client.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=LEFT_S)
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if os.getpid() == self._pid:
+            with suppress(ClosedError):
+                self._thread.run(self._client.close())
+            self._thread.stop()
 
     def _wait(self, call: Coroutine[Any, Any, _T]) -> _T:
         if os.getpid() != self._pid:
             call.close()
             raise ForkError("this client belongs to the process that was forked")
-        with self._lock:
-            if self._is_closed:
-                call.close()
-                raise ClosedError("the client was closed")
-            future = asyncio.run_coroutine_threadsafe(call, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # if it was this thread that was interrupted
-            raise
+        return self._thread.run(call)
 
     # --- one key
 

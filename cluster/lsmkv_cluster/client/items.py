@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from lsmkv import Error
 from lsmkv_cluster.client.calling import encode_command
@@ -26,6 +26,7 @@ __all__ = [
     "delete_command",
     "get_command",
     "item_of",
+    "plain",
     "put_command",
     "resolved",
 ]
@@ -91,6 +92,19 @@ def resolved(item: Item, resolve: Resolve | None) -> Item:
         return item
     value = as_bytes(resolve(item.values), "what resolve() returns")
     return replace(item, values=(value,), siblings=item.values)
+
+
+def plain(reply: Reply) -> Any:
+    """A report, with texts in the place of bytes, as JSON would give it."""
+    match reply:
+        case bytes():
+            return reply.decode("utf-8", "surrogateescape")
+        case dict():
+            return {plain(name): plain(each) for name, each in reply.items()}
+        case list() | tuple():
+            return [plain(each) for each in reply]
+        case _:
+            return reply
 
 
 # --- commands

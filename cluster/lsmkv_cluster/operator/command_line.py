@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lsmkv.cli.arguments import Commands, command_group
-from lsmkv_cluster.operator import config_command, init_command, serve_command
+from lsmkv_cluster.operator import config_command, demo_command, init_command, serve_command
 
 __all__ = ["register"]
 
@@ -11,5 +11,6 @@ __all__ = ["register"]
 def register(commands: Commands) -> None:
     serve_command.register(commands)
     config_command.register(commands)
+    demo_command.register(commands)
     group = command_group(commands, "cluster", "make and run clusters")
     init_command.register(group)

@@ -82,9 +82,13 @@ class DaemonHost:
         return sum(trees[partition].entry_count for partition in trees)
 
     def partition_size(self) -> int:
-        levels = self._db.stats()["levels"]
-        size_bytes = sum(level["size_bytes"] for level in levels)
-        return int(size_bytes) // max(1, len(list(self._store.trees)))
+        return self._stored_size() // max(1, len(list(self._store.trees)))
+
+    def _stored_size(self) -> int:
+        """Bytes of all copies, on disk and still in memory."""
+        stats = self._db.stats()
+        tables = sum(level["size_bytes"] for level in stats["levels"])
+        return int(tables) + int(stats["memtable_bytes"])
 
     def secrets(self) -> Mapping[str, Json]:
         return {"cluster": encode_cluster_file(self._cluster)}
@@ -114,9 +118,12 @@ class DaemonHost:
                 "used_cpu_user": round(usage.ru_utime, 6),
             },
             "Engine": {
-                f"lsmkv_{name}": value
-                for name, value in stats.items()
-                if isinstance(value, int | float | str)
+                "lsmkv_stored_bytes": self._stored_size(),
+                **{
+                    f"lsmkv_{name}": value
+                    for name, value in stats.items()
+                    if isinstance(value, int | float | str)
+                },
             },
         }
 
