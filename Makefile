@@ -10,7 +10,7 @@ SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name
 .PHONY: help demo test sim model nemesis abuse bench bench-kernels lint clean
 
 help:
-	@echo "make demo    build, then index the Python standard library and answer queries"
+	@echo "make demo    build, index the Python standard library and query it; then a cluster that breaks"
 	@echo "make test    build, then run everything that must be green"
 	@echo "make sim SEEDS=1000   build, then that many simulated clusters under faults, on all cores"
 	@echo "make model STATES=1000000   build, then as many states of small clusters, in every order"
@@ -23,6 +23,8 @@ help:
 
 demo: $(VENV)/installed
 	@$(BIN)/lsmkv demo engine --path .demo $(DEMO)
+	@echo
+	@$(BIN)/lsmkv demo cluster --tour
 
 test: $(VENV)/installed-test
 	@$(BIN)/python tools/run_tests.py $(TESTS)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from lsmkv.cli.arguments import Commands, command_group
-from lsmkv_cluster.operator import config_command, demo_command, init_command, serve_command
+from lsmkv_cluster.operator import (
+    change_commands,
+    config_command,
+    demo_command,
+    init_command,
+    looking_commands,
+    serve_command,
+)
 
 __all__ = ["register"]
 
@@ -14,3 +21,5 @@ def register(commands: Commands) -> None:
     demo_command.register(commands)
     group = command_group(commands, "cluster", "make and run clusters")
     init_command.register(group)
+    looking_commands.register(group)
+    change_commands.register(group)

@@ -36,11 +36,11 @@ class Daemons:
         for name in list(self.running):
             await self.stop(name)
 
-    async def start(self, name: str, dc: str = "dc1") -> Daemon:
+    async def start(self, name: str, dc: str = "dc1", *, staged: bool = False) -> Daemon:
         """Returns once it serves."""
         join = [self.address(other) for other in self.running][:1]
         settings = replace(
-            self._base, data=self.path / name, node_id=name, dc=dc,
+            self._base, data=self.path / name, node_id=name, dc=dc, staged=staged,
             join=tuple(Endpoint("127.0.0.1", int(each.rpartition(":")[2])) for each in join),
         )  # fmt: skip
         daemon = self.running[name] = Daemon(settings)
