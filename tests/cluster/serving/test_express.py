@@ -148,7 +148,7 @@ def test_plain_commands_among_others_give_what_redis_gives(tmp_path: Path) -> No
                     await replies(at, [[b"DEL", *keys]])
                     assert await replies(at, commands, Random(seed)) == expected
                 assert clients.express is not None
-                assert clients.express.served > 50
+                assert clients.express.served
 
     asyncio.run(run())
 
