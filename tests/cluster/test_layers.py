@@ -18,10 +18,10 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
-admission assignment cluster_keys cluster_pages command_line demo_index endpoints glob_match
-    hlc http_port keeper_settings key_locks local_health loop_thread member_status metrics
-    outcomes passwords redis_numbers refusals replay_window replies roles scan_pages suspicion
-    timers vclock
+admission assignment cluster_keys cluster_pages demo_index endpoints glob_match hlc
+    http_port keeper_settings key_locks local_health loop_thread member_status metrics outcomes
+    passwords redis_numbers refusals replay_window replies roles scan_pages suspicion timers
+    vclock
 errors membership_settings node_processes record reply_reader retrying sockets
 calling coding deletion files keyspaces link_cuts members operations slots toml_fields
     visible
@@ -64,6 +64,7 @@ client_ports
 node_metrics
 daemon
 serve_command
+command_line
 """
 LAYERS: Layers = tuple(
     set(line.split()) for line in ORDER.replace("\n    ", " ").split("\n") if line
