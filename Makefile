@@ -7,11 +7,12 @@ WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
-.PHONY: help demo test sim model nemesis abuse bench bench-kernels lint clean
+.PHONY: help demo test soak sim model nemesis abuse bench bench-kernels lint clean
 
 help:
 	@echo "make demo    build, index the Python standard library and query it; then a cluster that breaks"
 	@echo "make test    build, then run everything that must be green"
+	@echo "make soak MINUTES=30   build, then the heavy parts of the tests in turn; counters in .soak"
 	@echo "make sim SEEDS=1000   build, then that many simulated clusters under faults, on all cores"
 	@echo "make model STATES=1000000   build, then as many states of small clusters, in every order"
 	@echo "make nemesis MINUTES=10 [SEED=1]   build, then strike five real nodes under load for so long"
@@ -28,6 +29,11 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	@$(BIN)/python tools/run_tests.py $(TESTS)
+
+# What was done is added to .soak/log.jsonl; SOAK names parts, see tests/soak/run.py.
+MINUTES ?= 5
+soak: $(VENV)/installed-test
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(SOAK)
 
 # Verdicts are kept in .sim, by the state of the sources; an interrupted run goes on.
 SEEDS ?= 1000
@@ -81,6 +87,6 @@ $(VENV)/installed-bench: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .demo .sim .nemesis .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .demo .sim .nemesis .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name '__pycache__' -prune -exec rm -rf {} +
 	find src -name '*.so' -delete

@@ -192,11 +192,19 @@ def check_files(db: lsmkv.DB, *, may_lose: bool) -> None:
 class Laboratory:
     """A store, its file system, its history. With `tolerant` errors are examined and survived."""
 
-    def __init__(self, *, tolerant: bool = False, loses_unsynced: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        tolerant: bool = False,
+        loses_unsynced: bool = False,
+        options: Mapping[str, Any] | None = None,
+        history: History | None = None,
+    ) -> None:
         self.disk = MemoryFileSystem()
         self.files = FaultFileSystem(self.disk)
         self.files.count_reads(False)
-        self.history = History()
+        self.options = dict(options or {})
+        self.history = history if history is not None else History()
         self.copy_state: State | None = None  # what the finished checkpoint must hold
         self.errors: list[Exception] = []
         self.failed_steps: set[str] = set()
@@ -314,7 +322,7 @@ class Laboratory:
         if self._db is not None:
             self._db.close()
             self._db = None
-        self._db = open_small(self.files)
+        self._db = open_small(self.files, **self.options)
         promised = self.history.synced if self.loses_unsynced else self.history.acknowledged
         self.history.rewind(self.history.position(self._read(), promised))
 

@@ -12,7 +12,8 @@ class TraceEntry:
     """An operation by name, and what it was applied to; None where a field has no meaning for it.
 
     `target` is the second path of rename and link. `offset` and `size` are bytes: for append and
-    log_commit where and how much, for sync the size of the file.
+    log_commit where and how much, for sync the size of the file. `flags` of an open are those of
+    kernels/vfs.h. `data` is what append and log_commit wrote, if contents are recorded.
     """
 
     operation: str
@@ -20,3 +21,5 @@ class TraceEntry:
     target: str | None
     offset: int | None
     size: int | None
+    flags: int | None = None
+    data: bytes | None = None

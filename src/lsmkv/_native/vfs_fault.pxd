@@ -1,5 +1,5 @@
 # The fault wrapper: its C face and the Python object that owns one.
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from lsmkv._native.vfs cimport FileSystem, lsm_vfs
 
@@ -29,6 +29,8 @@ cdef extern from "vfs_fault.h" nogil:
         const char *target
         uint64_t offset
         uint64_t size
+        int flags
+        const uint8_t *data
     const char *lsm_operation_name(int operation)
     lsm_vfs *lsm_vfs_fault_create(lsm_vfs *base)
     void lsm_fault_arm(lsm_vfs *fault, const lsm_fault_plan *plan)
@@ -36,7 +38,7 @@ cdef extern from "vfs_fault.h" nogil:
     uint64_t lsm_fault_operation_count(lsm_vfs *fault)
     int lsm_fault_is_halted(lsm_vfs *fault)
     void lsm_fault_count_reads(lsm_vfs *fault, int on)
-    void lsm_fault_record_trace(lsm_vfs *fault, int on)
+    void lsm_fault_record_trace(lsm_vfs *fault, int on, int contents)
     int lsm_fault_trace(lsm_vfs *fault, size_t index, lsm_fault_trace_entry *entry)
 
 cdef class FaultFileSystem(FileSystem):

@@ -130,9 +130,12 @@ cdef class FaultFileSystem(FileSystem):
         """Whether read, read_cached, size, list and stat count; they do at first."""
         lsm_fault_count_reads(self.vfs, on)
 
-    def record_trace(self, on):
-        """Whether counted operations are recorded; they are not at first."""
-        lsm_fault_record_trace(self.vfs, on)
+    def record_trace(self, on, contents=False):
+        """Whether counted operations are recorded, with the bytes that they write if `contents`.
+
+        They are not at first.
+        """
+        lsm_fault_record_trace(self.vfs, on, contents)
 
     def trace(self):
         """The recorded operations, a list of TraceEntry."""
@@ -148,6 +151,8 @@ cdef class FaultFileSystem(FileSystem):
                     os.fsdecode(<bytes> entry.target) if entry.target != NULL else None,
                     entry.offset if entry.offset != <uint64_t> -1 else None,
                     entry.size if entry.size != <uint64_t> -1 else None,
+                    entry.flags if entry.flags else None,
+                    (<const char *> entry.data)[:entry.size] if entry.data != NULL else None,
                 )
             )
         return entries

@@ -14,17 +14,18 @@ typedef struct fault_file {
     lsm_file base;
     fault_vfs *fault;
     lsm_file *inner;
-    uint64_t end;   /* of the data, as far as this handle knows; writing handles only */
-    int torn;       /* bytes beyond `end` are left from a torn write */
+    uint64_t end;        /* of the data, as far as this handle knows; writing handles only */
+    int torn;            /* bytes beyond `end` are left from a torn write */
+    const uint8_t *room; /* of the last log_reserve */
 } fault_file;
 
 static fault_verdict judge_file(fault_file *file, int operation, uint64_t offset, uint64_t size) {
-    lsm_fault_trace_entry entry = {operation, file->base.path, NULL, offset, size};
+    lsm_fault_trace_entry entry = {operation, file->base.path, NULL, offset, size, 0, NULL};
     return fault_judge(file->fault, &entry);
 }
 
 static fault_verdict judge_name(lsm_vfs *vfs, int operation, const char *path, const char *target) {
-    lsm_fault_trace_entry entry = {operation, path, target, LSM_NO_OFFSET, LSM_NO_OFFSET};
+    lsm_fault_trace_entry entry = {operation, path, target, LSM_NO_OFFSET, LSM_NO_OFFSET, 0, NULL};
     return fault_judge((fault_vfs *)vfs, &entry);
 }
 
@@ -68,7 +69,9 @@ static int cut_torn(fault_file *file, lsm_error *error) {
 /* Append and log_commit; `data` is NULL for the latter. */
 static int pass_bytes(fault_file *file, int operation, const uint8_t *data, size_t size, lsm_error *error) {
     lsm_file *inner = file->inner;
-    fault_verdict verdict = judge_file(file, operation, file->end, size);
+    const uint8_t *bytes = data != NULL ? data : file->room;
+    lsm_fault_trace_entry entry = {operation, file->base.path, NULL, file->end, size, 0, bytes};
+    fault_verdict verdict = fault_judge(file->fault, &entry);
     int in_the_middle = verdict.action != LSM_FAULT_FAIL && verdict.when == LSM_FAULT_INSIDE;
     if (!in_the_middle && fault_stops_before(&verdict)) return fault_refuse(&verdict, file->base.path, error);
     size_t through = fault_bytes_through(&verdict, size);
@@ -163,6 +166,7 @@ static int log_reserve(lsm_file *base, size_t size, uint8_t **room, lsm_error *e
     if (fault_stops_before(&verdict)) return fault_refuse(&verdict, base->path, error);
     int code = cut_torn(file, error);
     if (code == LSM_OK) code = file->inner->ops->log_reserve(file->inner, size, room, error);
+    if (code == LSM_OK) file->room = *room;
     return fault_after(&verdict, code, base->path, error);
 }
 
@@ -215,7 +219,9 @@ static int open_inner(lsm_vfs *base, const char *path, int flags, int is_lock, f
 static int pass_open(lsm_vfs *vfs, const char *path, int flags, int is_lock, lsm_file **out,
                      lsm_error *error) {
     fault_vfs *fault = (fault_vfs *)vfs;
-    fault_verdict verdict = judge_name(vfs, is_lock ? LSM_OPERATION_LOCK : LSM_OPERATION_OPEN, path, NULL);
+    int operation = is_lock ? LSM_OPERATION_LOCK : LSM_OPERATION_OPEN;
+    lsm_fault_trace_entry entry = {operation, path, NULL, LSM_NO_OFFSET, LSM_NO_OFFSET, flags, NULL};
+    fault_verdict verdict = fault_judge(fault, &entry);
     if (fault_stops_before(&verdict)) return fault_refuse(&verdict, path, error);
     size_t size = strlen(path) + 1;
     fault_file *file = lsm_calloc(1, sizeof *file);

@@ -68,9 +68,11 @@ typedef struct lsm_fault_plan {
 typedef struct lsm_fault_trace_entry {
     int operation;
     const char *path;
-    const char *target; /* rename and link, else NULL */
-    uint64_t offset;    /* LSM_NO_OFFSET where it has no meaning */
-    uint64_t size;      /* likewise */
+    const char *target;  /* rename and link, else NULL */
+    uint64_t offset;     /* LSM_NO_OFFSET where it has no meaning */
+    uint64_t size;       /* likewise */
+    int flags;           /* open: enum lsm_open_flags, else 0 */
+    const uint8_t *data; /* append and log_commit, when contents are recorded: `size` bytes, else NULL */
 } lsm_fault_trace_entry;
 
 /* `base` outlives the result and is not owned. NULL when out of memory. */
@@ -81,7 +83,7 @@ void lsm_fault_reset(lsm_vfs *fault); /* no plan, not halted, count 0, empty tra
 uint64_t lsm_fault_operation_count(lsm_vfs *fault);
 int lsm_fault_is_halted(lsm_vfs *fault);
 void lsm_fault_count_reads(lsm_vfs *fault, int on); /* on at first */
-void lsm_fault_record_trace(lsm_vfs *fault, int on); /* off at first */
+void lsm_fault_record_trace(lsm_vfs *fault, int on, int contents); /* both off at first */
 /* 1 and the entry, whose strings live until the reset, or 0 beyond the end. An entry that could not be
  * allocated is missing. */
 int lsm_fault_trace(lsm_vfs *fault, size_t index, lsm_fault_trace_entry *entry);

@@ -52,11 +52,18 @@ static void unlock(fault_vfs *fault) { pthread_mutex_unlock(&fault->mutex); }
 
 /* --- trace -------------------------------------------------------------------------------------------- */
 
-static char *copy_string(const char *string) {
-    size_t size = strlen(string) + 1;
-    char *copy = lsm_alloc(size);
-    if (copy != NULL) memcpy(copy, string, size);
+static void *copy_bytes(const void *bytes, size_t size) {
+    void *copy = lsm_alloc(size);
+    if (copy != NULL) memcpy(copy, bytes, size);
     return copy;
+}
+
+static char *copy_string(const char *string) { return copy_bytes(string, strlen(string) + 1); }
+
+static void free_slot(fault_trace_slot *slot) {
+    if (slot->owns_path) lsm_free((char *)slot->entry.path);
+    lsm_free((char *)slot->entry.target);
+    lsm_free((uint8_t *)slot->entry.data);
 }
 
 static void add_trace(fault_vfs *fault, const lsm_fault_trace_entry *operation) {
@@ -76,19 +83,19 @@ static void add_trace(fault_vfs *fault, const lsm_fault_trace_entry *operation) 
         slot.owns_path = 1;
     }
     if (operation->target != NULL) slot.entry.target = copy_string(operation->target);
-    if (slot.entry.path == NULL || (operation->target != NULL && slot.entry.target == NULL)) {
-        if (slot.owns_path) lsm_free((char *)slot.entry.path);
-        lsm_free((char *)slot.entry.target);
+    slot.entry.data = NULL;
+    int has_data = fault->tracing_contents && operation->data != NULL && operation->size > 0;
+    if (has_data) slot.entry.data = copy_bytes(operation->data, operation->size);
+    if (slot.entry.path == NULL || (operation->target != NULL && slot.entry.target == NULL) ||
+        (has_data && slot.entry.data == NULL)) {
+        free_slot(&slot);
         return;
     }
     fault->trace[fault->trace_count++] = slot;
 }
 
 void fault_clear_trace(fault_vfs *fault) {
-    for (size_t i = 0; i < fault->trace_count; i++) {
-        if (fault->trace[i].owns_path) lsm_free((char *)fault->trace[i].entry.path);
-        lsm_free((char *)fault->trace[i].entry.target);
-    }
+    for (size_t i = 0; i < fault->trace_count; i++) free_slot(&fault->trace[i]);
     lsm_free(fault->trace);
     fault->trace = NULL;
     fault->trace_count = fault->trace_capacity = 0;
@@ -205,8 +212,9 @@ void lsm_fault_count_reads(lsm_vfs *vfs, int on) {
     unlock(fault);
 }
 
-void lsm_fault_record_trace(lsm_vfs *vfs, int on) {
+void lsm_fault_record_trace(lsm_vfs *vfs, int on, int contents) {
     fault_vfs *fault = lock(vfs);
     fault->tracing = on;
+    fault->tracing_contents = contents;
     unlock(fault);
 }

@@ -21,6 +21,7 @@ typedef struct fault_vfs {
     int halted;
     int count_reads;
     int tracing;
+    int tracing_contents;
     fault_trace_slot *trace;
     size_t trace_count;
     size_t trace_capacity;
