@@ -199,9 +199,12 @@ class Laboratory:
         loses_unsynced: bool = False,
         options: Mapping[str, Any] | None = None,
         history: History | None = None,
+        base: FileSystem | None = None,
+        root: str = "",
     ) -> None:
-        self.disk = MemoryFileSystem()
-        self.files = FaultFileSystem(self.disk)
+        self.disk = MemoryFileSystem()  # unless there is another `base`, with a `root` on it
+        self.files = FaultFileSystem(base if base is not None else self.disk)
+        self.directory, self.copy = root + DIRECTORY, root + COPY
         self.files.count_reads(False)
         self.options = dict(options or {})
         self.history = history if history is not None else History()
@@ -264,7 +267,7 @@ class Laboratory:
 
     def checkpoint(self) -> None:
         def copy() -> None:
-            self.db.checkpoint(COPY)
+            self.db.checkpoint(self.copy)
             self.copy_state = self.history.last
 
         self._promise("checkpoint", copy)
@@ -322,7 +325,7 @@ class Laboratory:
         if self._db is not None:
             self._db.close()
             self._db = None
-        self._db = open_small(self.files, **self.options)
+        self._db = open_small(self.files, self.directory, **self.options)
         promised = self.history.synced if self.loses_unsynced else self.history.acknowledged
         self.history.rewind(self.history.position(self._read(), promised))
 
