@@ -9,10 +9,10 @@ A manifest is a sequence of lines (manifest_format.py has their bytes):
 CURRENT holds the name of the manifest in use. Every open begins a new manifest; so does the owner
 after any failed append, because what a failed write left behind is unknown. A file is complete
 and synced before CURRENT points to it, and every append is synced before it counts: at most the
-last line can be torn. A last line that is incomplete, or whose checksum is wrong and that hides
-no intact line, is therefore dropped. Any other damage is CorruptionError. Losing the newest edit
-to bit rot looks like a torn tail; each log segment records the edit number of its creation, and
-recovery refuses a manifest whose `last_edit` is lower than a log claims.
+last line can be torn. A last line that is cut short or has holes, as a crash leaves it, is
+therefore dropped. Any other damage is CorruptionError. A file that was cut within its newest edit
+looks like a crash; each log segment records the edit number of its creation, and recovery refuses a
+manifest whose `last_edit` is lower than a log claims.
 
 This is not the place where versions are locked or installed: the owner appends an edit, and lets
 readers see the state that `append` returns.
@@ -36,7 +36,7 @@ from lsmkv.manifest_format import (
     decode_snapshot,
     encode_edit,
     encode_snapshot,
-    hides_line,
+    is_torn,
 )
 from lsmkv.version import LogRef, Version, VersionEdit, VersionError
 
@@ -260,7 +260,7 @@ def _read_lines(data: bytes, path: str) -> ManifestState:
         is_last = end < 0 or end + 1 == len(data)
         content = checked_line(data, offset, end)
         if content is None:
-            if state is None or not is_last or hides_line(data, offset):
+            if state is None or not is_last or not is_torn(data, offset):
                 raise CorruptionError("damaged manifest line", path, offset)
             return replace(state, manifest_size=offset, torn_size=len(data) - offset)
         try:

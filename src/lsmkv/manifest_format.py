@@ -35,7 +35,7 @@ __all__ = [
     "decode_snapshot",
     "decode_edit",
     "checked_line",
-    "hides_line",
+    "is_torn",
 ]
 
 FORMAT_NAME = "lsmkv-manifest"
@@ -46,7 +46,8 @@ LINE_SIZE_MAX = 1 << 29  # bytes; checked before a line is written or parsed
 INTEGER_MAX = (1 << 63) - 1
 
 _PREFIX_SIZE = 9  # eight hexadecimal digits and a space
-_LINE_START = re.compile(rb"[0-9a-f]{8} \{")
+_ZEROS = re.compile(rb"\0+")
+_PIECE_SIZE = 64  # bytes; no device writes less at once
 _HEXADECIMAL = re.compile("(?:[0-9a-f]{2})*")
 
 
@@ -69,17 +70,18 @@ def checked_line(data: bytes, offset: int, end: int) -> bytes | None:
     return content if data.startswith(b"%08x " % crc32c(content), offset) else None
 
 
-def hides_line(data: bytes, offset: int) -> bool:
-    """Whether the damaged last line, from `offset`, ends in an intact one.
+def is_torn(data: bytes, offset: int) -> bool:
+    """Whether what stands from `offset` to the end, which is no intact line, can be what a crash
+    left of an append: its beginning, or all of it with holes.
 
-    Then it was not torn: a line feed before synced data was damaged. Only a line start looks like
-    _LINE_START, so the last match is the only candidate.
+    Lines hold no zero byte, so zeros where a device may not have written are holes. A line that has
+    none and its line feed, or wants only that, was written whole: it is damaged.
     """
-    start = offset
-    for match in _LINE_START.finditer(data, offset + 1):
-        start = match.start()
-    complete = data.endswith(b"\n")
-    return complete and start > offset and checked_line(data, start, len(data) - 1) is not None
+    for run in _ZEROS.finditer(data, offset):
+        starts = run.start() == offset or run.start() % _PIECE_SIZE == 0
+        if starts and (run.end() == len(data) or run.end() % _PIECE_SIZE == 0):
+            return True
+    return not data.endswith(b"\n") and checked_line(data, offset, len(data) - 1) is None
 
 
 def encode_edit(edit: VersionEdit) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from lsmkv import filenames
 from lsmkv.cli.piece import Piece, show_key
 from lsmkv.filenames import FileKind
-from lsmkv.manifest_format import checked_line, hides_line
+from lsmkv.manifest_format import checked_line, is_torn
 
 __all__ = ["looks_like_manifest", "manifest_pieces", "current_pieces"]
 
@@ -41,7 +41,7 @@ def manifest_pieces(data: bytes) -> Iterator[Piece]:
         content = checked_line(data, offset, line_feed)
         if content is None:
             # As in recovery: only the end of the file can be torn, and never the first line.
-            torn = offset > 0 and end == len(data) and not hides_line(data, offset)
+            torn = offset > 0 and end == len(data) and is_torn(data, offset)
             meaning = TORN if torn else MISMATCH
             yield Piece(offset, end - offset, meaning, damaged=not torn)
         else:
