@@ -229,6 +229,20 @@ class EditingStore(ColumnStore):
             [filenames.manifest_path(self._directory, old.number), *self._table_paths(unnamed)]
         )
 
+    def _seal_manifest(self) -> None:
+        """Put all edits so far into the first line of a new manifest. Of a file that was cut within
+        or before its last edit nobody can tell; after most edits missing files would betray it, but
+        a dropped range would be back. REQUIRES: _lock."""
+        assert self._manifest is not None
+        self._manifest.broken = True  # whatever happens here: the next edit begins with a new one
+        try:
+            with self._doubting(refusals=REFUSALS):
+                self._renew_manifest()
+        except StorageError as error:
+            if error.errno not in REFUSALS:
+                raise
+            logger.warning("the next edit will begin a new manifest, now it failed: %s", error)
+
     # --- files -----------------------------------------------------------------------------------
 
     def _delete_obsolete(self) -> None:

@@ -345,6 +345,8 @@ class Engine(EditingStore):
                 with self._snapshot_lock:
                     self._pin_snapshots()
                     self._commit_change(changes)
+                if changes.added:
+                    self._seal_manifest()
             self._delete_obsolete()
 
     def _pin_snapshots(self) -> None:

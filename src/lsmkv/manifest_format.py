@@ -99,7 +99,10 @@ def encode_snapshot(edit: VersionEdit, database_id: bytes) -> bytes:
 
 
 def decode_edit(content: bytes) -> VersionEdit:
-    return _edit_from(_Fields(_parse(content)))
+    fields = _parse(content)
+    if isinstance(fields, dict) and "database_id" in fields:
+        raise MalformedError("a snapshot among the edits")
+    return _edit_from(_Fields(fields))
 
 
 def decode_snapshot(content: bytes) -> tuple[VersionEdit, bytes]:

@@ -104,13 +104,13 @@ class _Repair:
         self._random_bytes = random_bytes
         self._report = RepairReport()
         self._inventory: Inventory = take_inventory(filesystem, directory)
-        self._state = self._read_manifest()
-        used = 0 if self._state is None else self._state.next_file_number
-        self._counter = Counter(max(self._inventory.highest + 1, used))
         self._options = Options()
         self._space = TableSpace(
             filesystem, open_files_max=self._options.max_open_files, cache_size_bytes=0
         )
+        self._state = self._read_manifest()
+        used = 0 if self._state is None else self._state.next_file_number
+        self._counter = Counter(max(self._inventory.highest + 1, used))
         self._jobs = JobFactory(directory, self._options, self._space, self._counter, random_bytes)
         self._merged: list[str] = []  # paths whose whole content is in the result
         self._aside: list[str] = []  # paths to keep under lost/
@@ -133,6 +133,7 @@ class _Repair:
         try:
             state = read_manifest(self._filesystem, self._directory)
             self._require_every_edit(state)
+            self._require_own_tables(state)
         except (CorruptionError, StorageError) as error:
             _require_damage(error)
             self._report.manifest_intact = False
@@ -149,6 +150,25 @@ class _Repair:
                     f"edit {state.last_edit} is the last",
                     filenames.manifest_path(self._directory, state.manifest_number),
                 )
+
+    def _require_own_tables(self, state: ManifestState) -> None:
+        """A manifest of another database: the tables are sound, and none has the id it gives."""
+        others = 0
+        for meta in state.version:
+            path = filenames.table_path(self._directory, meta.number)
+            try:
+                table = self._space.open(path, meta.number)
+            except Error as error:
+                _require_damage(error)
+                continue
+            if table.summary().id == meta.id:
+                return
+            others += 1
+        if others:
+            raise CorruptionError(
+                f"it is of another database: {others} tables have other ids",
+                filenames.manifest_path(self._directory, state.manifest_number),
+            )
 
     def _segment(self, path: str) -> LogSegment | None:
         try:

@@ -155,8 +155,8 @@ def salvage_table(
 ) -> int:
     """Write the entries of the intact data blocks of a table as a new, synced table `target`.
 
-    `data`: the damaged file. `known_id`: the id that the manifest gives the table, for when header
-    and footer are both damaged. Returns the number of entries; when it is 0 there is no `target`.
+    `data`: the damaged file. `known_id`: the id that the manifest gives the table; without one
+    header and footer say it. Returns the number of entries; when it is 0 there is no `target`.
     """
     table_id = _table_id(data, known_id)
     if table_id is None:
@@ -175,10 +175,13 @@ def salvage_table(
 
 
 def _table_id(data: bytes, known_id: bytes | None) -> bytes | None:
+    """Blocks of any other table that stands in the place count for nothing."""
+    if known_id is not None:
+        return known_id
     header, footer = read_header(data), read_footer(data)
     if header is not None and header.intact:
         return header.table_id
-    return footer.table_id if footer is not None else known_id
+    return None if footer is None else footer.table_id
 
 
 def _ordered_entries(data: bytes, table_id: bytes) -> Iterator[Entry]:

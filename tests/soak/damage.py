@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from lsmkv.filenames import FileKind
 from tests.soak.part import Counts, Part, noted
-from tests.support.damage_lab import SPECIMENS, Damage, Outcome, Specimen, judge, kind_of, specimen
+from tests.support.damage_lab import SPECIMENS, Damage, Specimen, judge, kind_of, specimen
 
 __all__ = ["PART", "KINDS", "Kind"]
 
@@ -65,10 +66,13 @@ def lost_bytes(subject: Specimen, path: str) -> Iterator[bytes | None]:
 
 
 def swapped(subject: Specimen, path: str) -> Iterator[bytes | None]:
-    """Another file in the place: of this database, and of the others."""
+    """Another file in the place: of this database, and of the others. Not the log of another one of
+    the same number: nothing in a log says which database it belongs to (SECURITY.md)."""
+    is_log = kind_of(path) is FileKind.LOG
     for name in SPECIMENS:
         yield from (content for other, content in specimen(name).files.items() if other != path)
-        yield specimen(name).files.get(path)
+        if not is_log:
+            yield specimen(name).files.get(path)
 
 
 def misplaced(subject: Specimen, path: str) -> Iterator[bytes | None]:
@@ -130,7 +134,6 @@ def run_case(case: int, directory: Path) -> Counts:
         repairs = (number + turn) % REPAIR_STRIDE == 0
         with noted(f"{name}: {path}, {kind}, number {number}"):
             outcome = judge(subject, Damage(path, content), repairs=repairs)
-        assert outcome is not Outcome.TORN or kind_of(path) is not None
         totals["damages"] += 1
         totals["repairs"] += repairs
         totals[outcome.value] = totals.get(outcome.value, 0) + 1
