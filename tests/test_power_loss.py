@@ -31,19 +31,23 @@ import pytest
 import lsmkv
 from lsmkv import background
 from lsmkv._native import memory
-from lsmkv._native.trace import TraceEntry
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv._native.vfs_fault import OPERATIONS, FaultFileSystem
+from tests.support.crash_checks import (
+    check,
+    check_and_lose_power,
+    check_copy,
+    finish,
+    list_operations,
+)
 from tests.support.crash_lab import (
     CHANGING,
-    COPY,
     SPACE,
     SYNCS,
     History,
     Laboratory,
     State,
     Stopped,
-    check_files,
     open_small,
     read_state,
     run_workload,
@@ -104,45 +108,6 @@ def images(lab: Laboratory, seed: int) -> Iterator[tuple[MemoryFileSystem, int]]
     yield lab.disk.crash(), lab.history.synced
     for image in mixtures(lab.disk, seed):
         yield image, lab.history.synced
-
-
-def check(
-    image: MemoryFileSystem, history: History, at_least: int, *, may_lose: bool = True
-) -> int:
-    """Open it: the position of what is there. `may_lose`: tables may come to lie in lost/."""
-    with open_small(image) as db:
-        position = history.position(read_state(db), at_least)
-        assert db.verify()
-        check_files(db, may_lose=may_lose)
-    return position
-
-
-def check_and_lose_power(image: MemoryFileSystem, history: History, at_least: int) -> None:
-    """The same, and what was recovered must be durable by then, and life go on."""
-    with open_small(image) as db:
-        position = history.position(read_state(db), at_least)
-        assert db.verify()
-        again = image.crash()
-    with open_small(again) as db:
-        assert history.position(read_state(db), position) == position
-        db.put(b"life goes on", b"1", sync=True)
-        again = again.crash()
-    with open_small(again) as db:
-        assert db.pop(b"life goes on") == b"1"
-        assert history.position(read_state(db), position) == position
-
-
-def check_copy(image: MemoryFileSystem, history: History, expected: State | None) -> None:
-    """A finished checkpoint is whole; an unfinished one does not open, or is whole too."""
-    if expected is not None:
-        with open_small(image, COPY, create=False) as copy:
-            assert read_state(copy) == expected
-        return
-    try:
-        with open_small(image, COPY, create=False) as copy:
-            history.position(read_state(copy), 0)
-    except lsmkv.Error:
-        pass
 
 
 def test_the_machine_stops_at_every_operation() -> None:
@@ -214,28 +179,6 @@ def test_recovery_of_a_synced_image_changes_nothing_however_often_it_is_cut_off(
 
 # --- operations that fail
 # ------------------------------------------------------------------------------
-
-
-def list_operations(operations: tuple[str, ...]) -> list[TraceEntry]:
-    """The operations of these kinds that a run without faults makes, in order."""
-    with Laboratory(tolerant=True) as lab:
-        lab.files.count_reads(True)
-        lab.files.record_trace(True)
-        run_workload(lab)
-        trace = lab.files.trace()
-    return [entry for entry in trace if entry.operation in operations]
-
-
-def finish(lab: Laboratory) -> None:
-    """Run the workload through; both kinds of death must then leave what was promised."""
-    with lab:
-        run_workload(lab)
-        killed, crashed = lab.disk.clone(), lab.disk.crash()
-    history = lab.history
-    at_least = history.synced if lab.loses_unsynced else history.acknowledged
-    check(killed, history, at_least, may_lose=lab.loses_unsynced)
-    check_and_lose_power(crashed, history, history.synced)
-    check_copy(crashed, history, lab.copy_state)
 
 
 @pytest.mark.parametrize("loses_unsynced", [False, True])

@@ -139,11 +139,14 @@ class EditingStore(ColumnStore):
     @contextlib.contextmanager
     def _doubting(self, *, refusals: frozenset[int]) -> Iterator[None]:
         """A failure other than these leaves open what is on the disk: no write and no edit may
-        follow before the next open has found out."""
+        follow before the next open has found out. So does every failed sync of an edit: the next
+        open may find it, and must not find writes that came after it as if they knew nothing of
+        it."""
         try:
             yield
         except StorageError as error:
-            if error.errno not in refusals:
+            is_unsynced = self._manifest is not None and self._manifest.is_unsynced
+            if error.errno not in refusals or is_unsynced:
                 self._is_disk_in_doubt = True
                 self._poison(f"the state on disk is in doubt ({error}): reopen the database")
             raise

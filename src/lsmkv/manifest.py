@@ -127,6 +127,7 @@ class ManifestWriter:
         self.state = state
         self.size = size
         self.broken = False
+        self.is_unsynced = False  # a line was written whole, and its sync failed
         self._file = file
         self._closed = False
         self._snapshot_size = size
@@ -188,7 +189,9 @@ class ManifestWriter:
             raise Error(f"manifest {self.number} would grow above {MANIFEST_SIZE_MAX} bytes")
         self.broken = True
         self._file.append(line)
+        self.is_unsynced = True
         self._file.sync()
+        self.is_unsynced = False
         self.size += len(line)
         self.state = replace(state, manifest_size=self.size)
         self.broken = False  # last: an interrupt leaves a broken writer, never an unknown edit

@@ -319,7 +319,10 @@ class Laboratory:
         except lsmkv.Error:
             if not self._tolerant:
                 raise
+        with contextlib.suppress(lsmkv.Error):
             return read_state(self.db)  # a single fault may have struck here
+        self.files.reset()  # one that lasts; what a failed write has left must be seen
+        return read_state(self.db)
 
     def _open(self) -> None:
         if self._db is not None:

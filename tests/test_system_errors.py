@@ -1,0 +1,98 @@
+"""Errors of the operating system at any operation: told, never an untruth; reads go on, writes go on
+when what was missing is back, and never after a failed sync.
+
+A slice of `python -m tests.soak errors`, which takes every operation with every error. What only
+looks like an error, calls that are interrupted or do less than asked, is played to a real process.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lsmkv
+from lsmkv import kernel
+from lsmkv._native.vfs import MemoryFileSystem, PosixFileSystem
+from lsmkv._native.vfs_fault import OPERATIONS, FaultFileSystem
+from tests.soak.errors import faults, run_with
+from tests.support import c_program
+from tests.support.crash_lab import open_small
+
+STRIDE = 113
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.slow
+def test_any_operation_may_fail_in_any_way() -> None:
+    chosen = faults()[::STRIDE]
+    assert {fault.operation for fault in faults()} >= set(OPERATIONS) - {"remove_directory"}
+    for fault in chosen:
+        try:
+            run_with(fault)
+        except BaseException as error:
+            error.add_note(f"{fault.operation} {fault.at}: {fault.what}")
+            raise
+
+
+def test_an_edit_whose_sync_fails_for_lack_of_space_ends_the_writing() -> None:
+    """Space may return, but the edit may be found by the next open: writes went on, and were then
+    seen without the edit, and later with it."""
+    files = FaultFileSystem(MemoryFileSystem())
+    with open_small(files) as db:
+        for number in range(60):
+            db.put(b"%02d" % number, b"x" * 100)
+        db.compact()
+        files.fail(2, errno.ENOSPC, operations=("sync",))
+        db.put(b"flushed first", b"1")
+        with pytest.raises(lsmkv.StorageError) as caught:
+            kernel.drop_range(db, b"10", b"20")
+        assert "MANIFEST" in str(caught.value)
+        with pytest.raises(lsmkv.ReadOnlyError, match="No space left"):
+            db.put(b"15", b"after it")
+        assert db[b"15"] == b"x" * 100
+    with open_small(files) as db:
+        assert db.get(b"15") in (None, b"x" * 100)
+        db.put(b"15", b"writes go on")
+
+
+@pytest.mark.parametrize("log_mode", ["written", "mapped"])
+def test_calls_that_are_interrupted_or_do_less_than_asked(log_mode: str, tmp_path: Path) -> None:
+    if log_mode == "mapped" and not PosixFileSystem().can_map_log(str(tmp_path)):
+        pytest.skip("no mapped log on this file system")
+    shim = tmp_path / "short_io.so"
+    flags = ["-shared", "-fPIC", "-O1", "-Wno-error"]
+    c_program.compile_sources(shim, [c_program.PROGRAMS / "short_io.c"], flags)
+    directory, report = tmp_path / "files", tmp_path / "report"
+    directory.mkdir()
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.support.traced_process", str(directory), log_mode],
+        env=os.environ
+        | {
+            "LD_PRELOAD": str(shim),
+            "SHORT_IO": str(directory),
+            "SHORT_IO_REPORT": str(report),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+        cwd=c_program.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    assert int(report.read_text()) > 200, "the shim was not in between"
+    with open_small(PosixFileSystem(), str(directory / "db")) as db:
+        assert db[b"n"] == b"last"
+        assert db.verify()
