@@ -1,8 +1,9 @@
-"""The extension list and one debug switch; all other metadata stands in pyproject.toml.
+"""The extension list and the switches for tests; all other metadata stands in pyproject.toml.
 
 Every `.pyx` under `src/lsmkv/_native` is one extension module; the plain C kernels are compiled
 once into a static library that each of them links. `LSMKV_DEBUG=1` turns on C assertions and
-Cython's bounds checks.
+Cython's bounds checks; `LSMKV_SANITIZE=address,undefined` and `LSMKV_COVERAGE=1` (gcov, of the
+kernels) do so too.
 """
 
 import os
@@ -16,12 +17,19 @@ from setuptools.command.build_clib import build_clib
 
 NATIVE = Path("src/lsmkv/_native")
 KERNELS = NATIVE / "kernels"
-DEBUG = os.environ.get("LSMKV_DEBUG") == "1"
+SANITIZE = os.environ.get("LSMKV_SANITIZE", "")  # for example address,undefined
+COVERAGE = os.environ.get("LSMKV_COVERAGE") == "1"
+DEBUG = os.environ.get("LSMKV_DEBUG") == "1" or bool(SANITIZE) or COVERAGE
 JOBS = os.cpu_count() or 1
 BUILDING = not {"sdist", "egg_info", "dist_info"} & set(sys.argv)
 
 C_FLAGS = ["-std=gnu11", "-fvisibility=hidden", "-fno-strict-aliasing", "-Wall", "-Wextra"]
 C_FLAGS += ["-O1", "-g", "-UNDEBUG", "-DLSMKV_DEBUG"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
+LINK_FLAGS = []
+if SANITIZE:
+    C_FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
+    C_FLAGS += ["-fno-sanitize-recover=undefined"] if "undefined" in SANITIZE else []
+    LINK_FLAGS += [f"-fsanitize={SANITIZE}"]
 CYTHON_C_FLAGS = [*C_FLAGS, "-Wno-unused-parameter", "-Wno-cast-function-type"]
 
 DIRECTIVES = {
@@ -50,6 +58,7 @@ class BuildKernels(build_clib):
         super().build_libraries(libraries)
 
 
+COVERAGE_FLAGS = ["--coverage"] if COVERAGE else []  # of the kernels; beside their objects
 headers = sorted(str(path) for path in KERNELS.glob("*.h"))
 sources = sorted(str(path) for path in KERNELS.glob("*.c"))
 kernels = (
@@ -57,7 +66,7 @@ kernels = (
     {
         "sources": sources,
         "include_dirs": [str(KERNELS)],
-        "cflags": C_FLAGS,
+        "cflags": [*C_FLAGS, *COVERAGE_FLAGS],
         "obj_deps": {"": headers},
     },
 )
@@ -68,6 +77,7 @@ extensions = [
         include_dirs=[str(KERNELS)],
         libraries=["pthread", "dl"],
         extra_compile_args=CYTHON_C_FLAGS,
+        extra_link_args=[*LINK_FLAGS, *COVERAGE_FLAGS],
         depends=[*headers, *sources],  # a kernel that changed is linked into every module again
     )
     for path in sorted(NATIVE.glob("*.pyx"))

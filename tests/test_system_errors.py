@@ -1,5 +1,5 @@
-"""Errors of the operating system at any operation: told, never an untruth; reads go on, writes go on
-when what was missing is back, and never after a failed sync.
+"""Errors of the operating system at any operation: told, never an untruth; reads go on, and writes
+go on when what was missing is back, and never after a failed sync.
 
 A slice of `python -m tests.soak errors`, which takes every operation with every error. What only
 looks like an error, calls that are interrupted or do less than asked, is played to a real process.
