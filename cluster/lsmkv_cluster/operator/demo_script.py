@@ -6,6 +6,7 @@ Each line is carried out and told before the next. What goes wrong is told, too,
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -33,18 +34,19 @@ TOUR = """\
 status
 get OrderedDict
 explain OrderedDict
-kill n2             # a write needs two of three copies: all goes on
-heal
-cut east west       # two copies are in the east, where this client is
+cut east west       # two of three copies are in the east, where this client is
 set greeting hello
-explain greeting    # who is cut off lacks it
+explain greeting    # who is cut off does not answer
 heal
 wait 2
-explain greeting
+explain greeting    # and has it again
+kill n2             # a write needs two of three copies: all goes on
+heal
 check
 status
 """
 
+COMMENT = re.compile(r"(^|\s)#(\s.*|$)")
 AFTER_TROUBLE_S = 4  # that the load is shown after something was broken
 
 
@@ -72,8 +74,8 @@ class DemoScript:
         }
 
     async def run(self, text: str) -> bool:
-        """One line; whether there may be more. What follows a # is a comment."""
-        words = text.partition("#")[0].split(maxsplit=2)
+        """One line; whether there may be more. What follows a # between blanks is a comment."""
+        words = COMMENT.sub("", text).strip().split(maxsplit=2)
         if not words:
             return True
         name, *args = words

@@ -19,13 +19,15 @@ from lsmkv_cluster.operator.demo_script import TOUR
 SCRIPT = """\
 # what is said here is not done
 status
-set greeting hello
+set greeting hello   # so it begins
 get greeting
+set mark a#b c
+get mark
 get nothing
 explain greeting
 kill 3
 heal
-cut east n3
+cut east n3  # all but one
 status 1
 heal
 pause n2
@@ -77,6 +79,7 @@ def test_a_script_of_everything(tmp_path: Path, source: Path) -> None:
     assert "3 nodes; N = 3: of each key 2 in the east and 1 in the west" in page
     assert "try it:  redis-cli -h 127.0.0.1 -p " in page
     assert "\ncluster> get greeting\nhello\n" in page
+    assert "\ncluster> get mark\na#b c\n" in page
     assert "\ncluster> get nothing\n(nothing)\n" in page
     assert "reads as string 'hello'" in page
     assert "n3 has been killed\n" in page
