@@ -173,6 +173,10 @@ class DaemonSettings:
     pipeline_depth_max: int = _setting(
         1024, _COUNT, LIMITS, "commands of one client under way; more are not read until then"
     )
+    input_buffers_total_bytes_max: int = _setting(
+        32 * MIB, Size(MIB, TIB), LIMITS,
+        "of large commands of all clients that have not come in whole; more of them wait",
+    )  # fmt: skip
     output_buffer_bytes_max: int = _setting(
         32 * MIB,
         Size(64 << 10, 4 * GIB),

@@ -328,6 +328,7 @@ def _limits(settings: DaemonSettings) -> RespLimits:
         value_size_max=settings.value_bytes_max,
         pipeline_max=settings.pipeline_depth_max,
         output_size_max=settings.output_buffer_bytes_max,
+        input_total_size_max=settings.input_buffers_total_bytes_max,
         output_total_size_max=settings.output_buffers_total_bytes_max,
         slow_s=settings.slow_client_seconds,
     )

@@ -24,6 +24,7 @@ from lsmkv_cluster.resp.executor import Executor, Ready
 from lsmkv_cluster.resp.replies import ErrorReply
 from lsmkv_cluster.resp.session import Session
 from lsmkv_cluster.serving.express import Express, Way
+from lsmkv_cluster.serving.input_budget import LARGE_SIZE, InputBudget
 
 __all__ = ["Clock", "Port", "RespConnection", "RespLimits"]
 
@@ -45,6 +46,7 @@ class RespLimits:
     value_size_max: int = 8 << 20
     pipeline_max: int = 1024
     output_size_max: int = 32 << 20
+    input_total_size_max: int = 32 << 20  # of commands that have not come in whole
     output_total_size_max: int = 256 << 20
     slow_s: float = 60.0
 
@@ -63,6 +65,7 @@ class Port(Protocol):
     is_draining: bool
     refused: int
     disconnected_slow: int
+    inputs: InputBudget
 
     def has_users(self) -> bool: ...
     def opened(self, connection: RespConnection) -> str | None: ...
@@ -88,6 +91,7 @@ class RespConnection(asyncio.BufferedProtocol):
         self._is_aboard = False  # the short way has parser and writer for now
         self._ends = False  # nothing that comes in counts any more
         self._has_fault = False
+        self._is_large = False  # what came and was not carried out counts among the inputs
         self._full_since_s: float | None = None
         self._opened_s = 0.0
         self._active_s = 0.0
@@ -114,6 +118,7 @@ class RespConnection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._ends = True
+        self._is_large = self._is_large and self._port.inputs.holds(self, 0)
         self._port.closed(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -176,6 +181,8 @@ class RespConnection(asyncio.BufferedProtocol):
             if way is Way.SERVED:
                 self._active_s = monotonic()
                 self._send()
+                if self._is_large:
+                    self._set_reading()
                 if self.parser.buffered_size:
                     self._plan()
                 return
@@ -283,6 +290,7 @@ class RespConnection(asyncio.BufferedProtocol):
             and not self._has_fault
             and not self._port.is_draining
             and self._port.executor.pending(self.session) < limits.pipeline_max
+            and self._has_room()
         )
         if wants is not self._is_reading:
             self._is_reading = wants
@@ -291,7 +299,18 @@ class RespConnection(asyncio.BufferedProtocol):
             else:
                 self._transport.pause_reading()
 
+    def _has_room(self) -> bool:
+        """For what it sends, beside the commands that others have begun."""
+        size, inputs = self.parser.buffered_size, self._port.inputs
+        if not self._is_large and size <= LARGE_SIZE:
+            return True
+        self._is_large = inputs.holds(self, size)
+        return inputs.may_read(self)
+
     def stop_reading(self) -> None:
+        self._set_reading()
+
+    def reconsider_reading(self) -> None:
         self._set_reading()
 
     def give_up(self, why: str) -> None:

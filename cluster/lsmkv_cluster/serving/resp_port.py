@@ -4,6 +4,7 @@ Everything happens in the loop, nothing waits. What holds:
 - who has not logged in has small limits and little time;
 - who does not read its replies for too long is disconnected, and so is whoever has most of them
   unread when all together are too many;
+- commands that have begun and not ended hold so much memory together (input_budget.py);
 - at the end nobody is read from any more, and what is under way is answered.
 """
 
@@ -16,6 +17,7 @@ from time import monotonic
 from lsmkv_cluster.resp.executor import Executor
 from lsmkv_cluster.resp.session import Session
 from lsmkv_cluster.serving.express import Express
+from lsmkv_cluster.serving.input_budget import InputBudget
 from lsmkv_cluster.serving.resp_connection import Clock, RespConnection, RespLimits
 
 __all__ = ["RespPort"]
@@ -49,6 +51,7 @@ class RespPort:
         self.disconnected_slow = 0
         self._next_id = 0
         self._loop = asyncio.get_running_loop()
+        self.inputs = InputBudget(limits.input_total_size_max, self._loop.call_soon)
         self._sweeper: asyncio.TimerHandle | None = None
 
     def has_users(self) -> bool:
@@ -116,6 +119,7 @@ class RespPort:
         now_s = monotonic()
         for connection in list(self.connections.values()):
             connection.look(now_s)
+        self.inputs.look(now_s)
         if self.output_size > self.limits.output_total_size_max:
             largest = max(self.connections.values(), key=lambda each: each.unread_size)
             largest.give_up("replies to all clients together take too much memory")

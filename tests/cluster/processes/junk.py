@@ -23,7 +23,8 @@ __all__ = ["KINDS", "Junk"]
 
 IDLE_COUNT = 1000
 HALF_COUNT = 100  # connections of each port that never finish what they began
-HALF_SIZE = 64 << 10  # bytes, of what they began
+HALF_SIZE = 1 << 20  # bytes, of what they began: not much each, and too much together
+BODY_SIZE = 64 << 10  # bytes behind a length that is too large
 RANDOM_COUNT = 20
 RANDOM_SIZE = 256 << 10
 DATAGRAM_COUNT = 2000
@@ -34,7 +35,7 @@ SENDING_S = 1.0  # until one who is not read from gives up
 HUGE = (
     b"*1000000000\r\n",
     b"*1048576\r\n" + b"$1\r\nx\r\n" * 1000,
-    b"*2\r\n$3\r\nGET\r\n$536870912\r\n" + bytes(HALF_SIZE),
+    b"*2\r\n$3\r\nGET\r\n$536870912\r\n" + bytes(BODY_SIZE),
     b"*2\r\n$3\r\nGET\r\n$99999999999999999999\r\n",
     b"*-1\r\n$-7\r\n",
     b"GET " + b"k" * (1 << 20),
@@ -97,7 +98,7 @@ async def huge_lengths(junk: Junk) -> None:
                 await junk.send(at, data)
     for size, count in (((1 << 32) - 1, 1), (1 << 20, (1 << 32) - 1), (4096, 1)):
         for _ in range(RANDOM_COUNT):
-            await junk.send(junk.at.peer, frame_head(size, count) + bytes(HALF_SIZE))
+            await junk.send(junk.at.peer, frame_head(size, count) + bytes(BODY_SIZE))
     for _ in range(RANDOM_COUNT):
         await junk.send(junk.at.http, b"GET /metrics HTTP/1.1\r\nX: " + b"y" * RANDOM_SIZE)
 
