@@ -57,12 +57,11 @@ def test_redis_cli_sees_the_same_in_both_protocols(node: NodeProcess):
 
 
 @needs_redis_tools
-def test_all_keys_are_found_by_a_scan(one: LocalCluster):
-    at = one.nodes["a"].at.resp
-    with redis.Redis(host=at.host, port=at.port) as client:
-        client.mset({f"scan:{i}": i for i in range(50)})
-        assert {*client.scan_iter("scan:1?")} == {b"scan:%d" % i for i in range(10, 20)}
-    assert len(redis_cli(at, "--scan", "--pattern", "scan:*").split()) == 50
+def test_all_keys_are_found_by_a_scan(node: NodeProcess, client: redis.Redis):
+    for i in range(50):
+        client.set(f"scan:{i}", i)
+    assert {*client.scan_iter("scan:1?")} == {b"scan:%d" % i for i in range(10, 20)}
+    assert len(redis_cli(node.at.resp, "--scan", "--pattern", "scan:*").split()) == 50
 
 
 @needs_redis_tools
