@@ -6,7 +6,7 @@ For each kind of junk a process of its own sends it again and again while a clie
 back, one command after the other; before each, the same client without junk. The sender is nice
 and rests a while after each round, because it shares the machine with those whom it abuses, which
 is no fault of the node. The status is 0 if no kind makes the 99th percentile more than twice as
-long, and memory grows by no more than 64 MiB.
+long. How much memory junk takes is tested (test_junk.py).
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from tests.cluster.processes.node_process import Greeting, NodeProcess
 __all__ = ["main"]
 
 RATIO_MAX = 2.0
-GROWTH_MAX = 64 << 20  # bytes
 REST_S = 0.25  # of the sender, after each round
 REPEATS = 3  # of with and without; the best of each counts
 P99 = 0.99
@@ -82,11 +81,10 @@ def abused(node: NodeProcess, kind: str, seconds: float) -> Bystander:
 
 
 def measure(node: NodeProcess, seconds: float) -> bool:
-    print(f"{'':28}{'p50 us':>8}{'p99 us':>9}{'alone':>9}{'ratio':>7}{'commands/s':>12}{'MiB':>6}")
+    print(f"{'':28}{'p50 us':>8}{'p99 us':>9}{'alone':>9}{'ratio':>7}{'commands/s':>12}")
     is_good = True
     asyncio.run(measured(node, 2.0))  # warm
     for kind in KINDS:
-        before = node.memory_bytes()
         alone = [asyncio.run(measured(node, seconds)).quantile_s(P99)]
         hit: list[Bystander] = []
         for _ in range(REPEATS):
@@ -94,12 +92,11 @@ def measure(node: NodeProcess, seconds: float) -> bool:
             alone.append(asyncio.run(measured(node, seconds)).quantile_s(P99))
         best = min(hit, key=lambda each: each.quantile_s(P99))
         p99_s, alone_s = best.quantile_s(P99), min(alone)
-        growth = node.memory_bytes() - before
         ratio = p99_s / alone_s
-        is_good &= ratio <= RATIO_MAX and growth <= GROWTH_MAX
+        is_good &= ratio <= RATIO_MAX
         print(
             f"{kind:28}{best.quantile_s(0.5) * 1e6:8.0f}{p99_s * 1e6:9.0f}{alone_s * 1e6:9.0f}"
-            f"{ratio:7.2f}{len(best.latencies_s) / seconds:12.0f}{growth / (1 << 20):6.1f}",
+            f"{ratio:7.2f}{len(best.latencies_s) / seconds:12.0f}",
             flush=True,
         )
     return is_good
