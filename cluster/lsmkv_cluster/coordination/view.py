@@ -66,7 +66,8 @@ class View:
     ) -> None:
         self.topology = topology
         self.me = me
-        self.dc = topology.members_by_id[me].dc
+        member = topology.members_by_id.get(me)
+        self.dc = member.dc if member is not None else ""  # it was removed, and serves nobody
         self.is_ready = is_ready
         self.crowded = crowded
         self._is_reachable = is_reachable
