@@ -22,7 +22,7 @@ from tests.cluster.processes.node_process import ROOT
 from tests.cluster.processes.schedule import FaultLog, Interval
 from tests.cluster.processes.waiting import wait_until
 
-LOAD_S = 8.0
+LOAD_S = 13.0
 # Those that end soon: what takes longer has its time in `make nemesis`.
 KINDS = ["kill", "restart", "pause", "cut", "one-way cut", "data centre cut", "reset", "full disk"]
 
