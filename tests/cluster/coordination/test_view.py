@@ -153,5 +153,6 @@ def test_stand_ins_share_no_host_with_those_who_take_part():
 
 def test_a_node_that_was_removed_has_a_view_all_the_same():
     """It starts once more, with a document that does not name it (seed 3482 of the simulator)."""
-    view = View(make_lab_topology("a b c", "a b"), member_id("z"), lambda _: True, lambda _: True)
+    topology = make_topology()
+    view = View(topology, member_id("z"), lambda _: True, lambda _: True)
     assert view.dc == ""

@@ -1,9 +1,9 @@
-/* A shim for LD_PRELOAD: the system calls of the POSIX back end are interrupted and cut short, as they may be.
+/* A shim for LD_PRELOAD: the system calls of the POSIX back end are interrupted and cut short.
  *
  * Every third call of each kind fails with EINTR before it does anything; of the others every second one of
  * pread, preadv2 and pwrite moves only a part of the bytes, one byte at times. Nothing of this is an error.
- * Only descriptors of files below the directory in SHORT_IO count. SHORT_IO_REPORT names a file for the number
- * of calls that were disturbed.
+ * Only descriptors of files below the directory in SHORT_IO count. SHORT_IO_REPORT names a file for the
+ * number of calls that were disturbed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
