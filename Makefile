@@ -7,12 +7,15 @@ WHEEL  := $(VENV)/wheels/lsmkv-*.whl
 SOURCES := $(shell find src benchmarks/lsmkv_bench cluster -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.css') \
            pyproject.toml setup.py MANIFEST.in
 
-.PHONY: help demo test soak sim model nemesis abuse bench bench-kernels lint clean
+.PHONY: help demo test soak fuzz sanitize coverage sim model nemesis abuse bench bench-kernels lint clean
 
 help:
 	@echo "make demo    build, index the Python standard library and query it; then a cluster that breaks"
 	@echo "make test    build, then run everything that must be green"
 	@echo "make soak MINUTES=30   build, then the heavy parts of the tests in turn; counters in .soak"
+	@echo "make fuzz MINUTES=10   build, then coverage-guided fuzzing of all targets (needs clang)"
+	@echo "make sanitize   the tests again, on a build with AddressSanitizer and UBSan"
+	@echo "make coverage   which branches of the kernels and of recovery the tests take"
 	@echo "make sim SEEDS=1000   build, then that many simulated clusters under faults, on all cores"
 	@echo "make model STATES=1000000   build, then as many states of small clusters, in every order"
 	@echo "make nemesis MINUTES=10 [SEED=1]   build, then strike five real nodes under load for so long"
@@ -34,6 +37,18 @@ test: $(VENV)/installed-test
 MINUTES ?= 5
 soak: $(VENV)/installed-test
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(SOAK)
+
+# FUZZ names targets or takes options of tests/fuzz/run.py; corpus and counters lie in .fuzz.
+fuzz: $(VENV)/installed-test
+	@$(PIP) install --quiet "$$(echo $(WHEEL))[fuzz]"
+	@$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) $(FUZZ)
+
+sanitize: $(VENV)/installed-test
+	@$(BIN)/python tools/instrumented.py sanitize $(TESTS)
+
+coverage: $(VENV)/installed-test
+	@$(PIP) install --quiet "$$(echo $(WHEEL))[coverage]"
+	@$(BIN)/python tools/instrumented.py coverage $(TESTS)
 
 # Verdicts are kept in .sim, by the state of the sources; an interrupted run goes on.
 SEEDS ?= 1000
@@ -87,6 +102,6 @@ $(VENV)/installed-bench: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .demo .sim .nemesis .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .demo .sim .nemesis .soak .fuzz .instrumented .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name '__pycache__' -prune -exec rm -rf {} +
 	find src -name '*.so' -delete

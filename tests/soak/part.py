@@ -18,7 +18,7 @@ __all__ = ["NAMES", "Counts", "Part", "load", "noted"]
 Counts = dict[str, int]
 
 # In the order of their turns; each is a module of this package with a PART.
-NAMES = ("power_loss", "kill", "damage", "errors", "allocations", "model", "races")
+NAMES = ("power_loss", "kill", "damage", "errors", "allocations", "model", "races", "large")
 EXTRA = "LSMKV_SOAK_EXTRA"  # names one more, of the tests of the runner
 
 

@@ -1,4 +1,4 @@
-/* A shim for LD_PRELOAD: the system calls of the POSIX back end are interrupted and cut short.
+/* A shim for LD_PRELOAD: system calls of the POSIX back end are interrupted and cut short, as they may be.
  *
  * Every third call of each kind fails with EINTR before it does anything; of the others every second one of
  * pread, preadv2 and pwrite moves only a part of the bytes, one byte at times. Nothing of this is an error.

@@ -1,0 +1,159 @@
+"""Builds the extension modules once more, instrumented, in .instrumented, and runs tests on them.
+
+    python tools/instrumented.py sanitize [TESTS]   AddressSanitizer and UndefinedBehaviorSanitizer
+    python tools/instrumented.py coverage [TESTS]   gcov for the kernels, coverage.py for Python
+
+The status is that of the tests; coverage also prints the share of branches that were taken, by
+file, of what PARTS names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / ".instrumented"
+COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "cluster", "benchmarks")
+# What needs real sizes of memory, child interpreters without the runtime, or the checkers.
+NOT_SANITIZED = (
+    "tests/native/test_memory.py",
+    "tests/test_packaging.py",
+    "tests/test_checkers.py",
+    "tests/cluster",
+    "tests/sim",
+    "tests/model",
+    "tests/bench",
+    "tests/benchmarks",
+)
+COVERING = (
+    "tests/native",
+    "tests/test_manifest.py",
+    "tests/test_recovery.py",
+    "tests/test_repair.py",
+    "tests/test_opening.py",
+    "tests/test_power_loss.py",
+    "tests/test_damage.py",
+    "tests/test_damage_everywhere.py",
+    "tests/test_power_images.py",
+    "tests/test_system_errors.py",
+    "tests/test_codecs.py",
+    "tests/test_db.py",
+    "tests/test_bad_input.py",
+    "tests/test_kernel.py",
+)
+PARTS = {
+    "kernels": (
+        "log_writer",
+        "log_reader",
+        "log_replay",
+        "block",
+        "block_builder",
+        "block_fold",
+        "table_open",
+        "table_format",
+        "table_check",
+        "table_index",
+        "crc32c",
+        "codec_zstd",
+    ),
+    "modules": (
+        "recovery",
+        "opening",
+        "manifest",
+        "manifest_format",
+        "edits",
+        "repair",
+        "salvage",
+        "codecs",
+        "lost",
+    ),
+}
+
+
+def build(name: str, switches: dict[str, str]) -> Path:
+    """The tree with the modules; built if it is not there."""
+    tree = WORK / name
+    if not (tree / "built").exists():
+        tree.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-r", *COPIED, str(tree)], check=True, cwd=ROOT)
+        command = [
+            sys.executable,
+            "setup.py",
+            "-q",
+            "build_clib",
+            "build_ext",
+            "--inplace",
+            "--force",
+        ]
+        subprocess.run(command, check=True, cwd=tree, env=os.environ | switches)
+        (tree / "built").touch()
+    return tree
+
+
+def run_tests(tree: Path, runner: list[str], tests: list[str], environment: dict[str, str]) -> int:
+    path = os.pathsep.join([str(tree / "src"), str(tree / "cluster"), str(tree / "benchmarks")])
+    command = [sys.executable, *runner, "-p", "no:cacheprovider", "--timeout", "3000", *tests]
+    variables = os.environ | environment | {"PYTHONPATH": path}
+    return subprocess.run(command, cwd=ROOT, env=variables).returncode
+
+
+def sanitize(tests: list[str]) -> int:
+    tree = build("sanitize", {"LSMKV_SANITIZE": "address,undefined"})
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    runtime = subprocess.run(
+        [*compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    chosen = tests or ["tests", *(f"--ignore={path}" for path in NOT_SANITIZED)]
+    environment = {
+        "LD_PRELOAD": runtime,
+        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+    }
+    return run_tests(tree, ["-m", "pytest"], chosen, environment)
+
+
+def coverage(tests: list[str]) -> int:
+    tree = build("coverage", {"LSMKV_COVERAGE": "1"})
+    data = {"COVERAGE_FILE": str(tree / "coverage")}
+    runner = ["-m", "coverage", "run", "--branch", f"--source={tree / 'src'}", "-m", "pytest"]
+    status = run_tests(tree, runner, tests or list(COVERING), data)
+    report_kernels(tree)
+    included = ",".join(f"*/lsmkv/{name}.py" for name in PARTS["modules"])
+    report = [sys.executable, "-m", "coverage", "report", f"--include={included}"]
+    subprocess.run(report, cwd=tree, env=os.environ | data)
+    return status
+
+
+def report_kernels(tree: Path) -> None:
+    """Branches by gcov; those of an assertion that never fails count as well."""
+    objects = {path.stem: path for path in (tree / "build").rglob("kernels/*.gcda")}
+    for name in PARTS["kernels"]:
+        if name not in objects:
+            print(f"{name}.c: not reached")
+            continue
+        command = ["gcov", "-b", "-n", str(objects[name])]
+        text = subprocess.run(command, cwd=tree, capture_output=True, text=True).stdout
+        pieces = text.split(f"{name}.c'\n", 1)[-1]
+        lines = re.search(r"Lines executed:([\d.]+)% of (\d+)", pieces)
+        branches = re.search(r"Taken at least once:([\d.]+)% of (\d+)", pieces)
+        shown = [match[0] for match in (lines, branches) if match is not None]
+        print(f"{name}.c: {', '.join(shown)}")
+
+
+def main(arguments: list[str]) -> int:
+    kinds = {"sanitize": sanitize, "coverage": coverage}
+    if not arguments or arguments[0] not in kinds:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return kinds[arguments[0]](arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
