@@ -171,9 +171,12 @@ class Subject:
             operations[self.source.below(len(operations))]()
         assert dict(self.db.scan()) == self.model
         assert self.db.verify()
-        self.db.close()
 
 
 def run_input(data: bytes) -> None:
     """AssertionError, or any other exception, for what must not be."""
-    Subject(Input(data)).run()
+    subject = Subject(Input(data))
+    try:
+        subject.run()
+    finally:
+        subject.db.close()

@@ -57,8 +57,8 @@ def test_the_database_target_notices_a_lost_write(monkeypatch: pytest.MonkeyPatc
 
 def test_the_manifest_target_notices_what_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     def read_nothing(data: bytes, path: str) -> None:
-        raise ValueError
+        raise ValueError("nothing")
 
     monkeypatch.setattr("lsmkv.manifest._read_lines", read_nothing)
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="nothing"):
         manifest_target.run_input(b"\0")
