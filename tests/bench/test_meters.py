@@ -11,8 +11,9 @@ from lsmkv_bench.meters import Stopwatch
 
 def test_memory_grows_by_what_is_allocated_and_shrinks_when_it_is_given_back() -> None:
     before = meters.memory_bytes()
-    block = b"x" * (64 << 20)
-    assert meters.memory_bytes() - before > 48 << 20
+    # More than a process may have at hand from what it did before.
+    block = b"x" * (512 << 20)
+    assert meters.memory_bytes() - before > 64 << 20
     del block
     meters.give_back_memory()
     assert meters.memory_bytes() - before < 32 << 20
