@@ -1,7 +1,9 @@
 """Shared by all tests. Helpers with logic live in tests/support and have tests of their own."""
 
 import gc
+import logging
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,6 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def rewrite(request: pytest.FixtureRequest) -> bool:
     """Whether scripts are to be rewritten: pass it on to datadriven.run_script."""
     return bool(request.config.getoption("--rewrite"))
+
+
+@pytest.fixture
+def quiet_log() -> Iterator[None]:
+    """The engine rightly warns of every injected fault; thousands would drown what matters."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

@@ -441,14 +441,7 @@ def use_all(files: MemoryFileSystem) -> None:
         pass
 
 
-@pytest.fixture
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.mark.usefixtures("_quiet")
+@pytest.mark.usefixtures("quiet_log")
 class TestDamagedFiles:
     def test_the_image_itself_is_good(self) -> None:
         with lsmkv.open("/db", filesystem=IMAGE.clone(), **SMALL) as db:

@@ -7,9 +7,7 @@ come of it stands in support/damage_lab.py.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -34,11 +32,7 @@ STRIDES = {"flipped bits": 211, "replaced bytes": 307, "misplaced": 307, "shorte
 STRIDE = 7  # of the other kinds
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet_log")
 
 
 @pytest.mark.slow

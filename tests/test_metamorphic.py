@@ -6,8 +6,7 @@ A slice of `python -m tests.soak model`.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,11 +17,7 @@ from tests.support.metamorphic import Operation, Player, draw_script, draw_setti
 COUNT = 1000
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet_log")
 
 
 @pytest.mark.slow

@@ -7,10 +7,8 @@ cuts one fixed workload off at each operation.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,11 +20,7 @@ CASES = (0, 11)
 SHARE = 0.02
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet_log")
 
 
 @pytest.mark.slow

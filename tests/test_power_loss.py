@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -63,15 +62,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 * SEEDS)]
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """The engine rightly warns of every injected fault; thousands would drown what matters."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.fixture(autouse=True)
-def _no_leak(_quiet: None) -> Iterator[None]:
+def _no_leak(quiet_log: None) -> Iterator[None]:
     """Whatever failed, all native memory is given back: files, logs, tables, memtables."""
     gc.collect()
     before = memory.usage()

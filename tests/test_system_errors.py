@@ -8,11 +8,9 @@ looks like an error, calls that are interrupted or do less than asked, is played
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +26,7 @@ from tests.support.crash_lab import open_small
 STRIDE = 113
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet_log")
 
 
 @pytest.mark.slow

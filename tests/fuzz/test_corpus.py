@@ -3,8 +3,6 @@ keeping, and for ever what once failed. The C targets run under AddressSanitizer
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +11,7 @@ from tests.fuzz import c_targets, database_target, manifest_target
 from tests.fuzz.c_targets import CORPUS, TARGETS
 from tests.support import c_program
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet_log")
 
 
 def inputs(target: str) -> list[Path]:

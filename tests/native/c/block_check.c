@@ -11,31 +11,14 @@
 #include "allocator.h"
 #include "block.h"
 #include "block_format.h"
-
-#define CHECK(condition, ...)                                    \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);      \
-            fprintf(stderr, __VA_ARGS__);                        \
-            fputc('\n', stderr);                                 \
-            exit(1);                                             \
-        }                                                        \
-    } while (0)
+#include "check.h"
 
 typedef struct bytes {
     uint8_t *data;
     size_t size;
 } bytes;
 
-static uint64_t random_state;
 static uint64_t accepted, refused, limits;
-
-static uint64_t random_below(uint64_t limit) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state % limit;
-}
 
 static void *allocated(size_t size) {
     void *pointer = malloc(size ? size : 1);

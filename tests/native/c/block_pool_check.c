@@ -11,6 +11,7 @@
 
 #include "allocator.h"
 #include "block_pool.h"
+#include "check.h"
 
 enum { SLOTS = 3000, SIZE_MAX_ASKED = 1200000 };
 
@@ -22,15 +23,6 @@ typedef struct slot {
 } slot;
 
 static slot slots[SLOTS];
-static uint64_t random_state;
-
-static uint64_t draw(uint64_t below) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state % below;
-}
-
 static void require(int condition, const char *what) {
     if (condition) return;
     fprintf(stderr, "%s\n", what);
@@ -38,8 +30,8 @@ static void require(int condition, const char *what) {
 }
 
 static void take(lsm_block_pool *pool, slot *taken) {
-    size_t limit = draw(20) == 0 ? SIZE_MAX_ASKED : 20000;
-    size_t size = draw(4) == 0 ? 1 + draw(limit) : 4000 + draw(300);
+    size_t limit = random_below(20) == 0 ? SIZE_MAX_ASKED : 20000;
+    size_t size = random_below(4) == 0 ? 1 + random_below(limit) : 4000 + random_below(300);
     size_t slot_size = lsm_block_pool_slot_size(size);
     taken->bytes = lsm_block_pool_take(pool, size, &taken->chunk);
     require((taken->bytes != NULL) == (slot_size != 0), "a slot for every size that has one");
@@ -47,7 +39,7 @@ static void take(lsm_block_pool *pool, slot *taken) {
     require(((uintptr_t)taken->bytes & 63) == 0, "alignment");
     require(slot_size >= size && (size <= 1024 || slot_size <= (size + size / 16 + 64) / 8 * 9), "slot size");
     taken->size = size;
-    taken->pattern = (uint8_t)draw(256);
+    taken->pattern = (uint8_t)random_below(256);
     memset(taken->bytes, taken->pattern, size);
 }
 
@@ -66,7 +58,7 @@ int main(int argc, char **argv) {
     require(pool != NULL, "memory");
     int64_t most = 0;
     for (uint64_t i = 0; i < steps; i++) {
-        slot *chosen = &slots[draw(SLOTS)];
+        slot *chosen = &slots[random_below(SLOTS)];
         if (chosen->bytes != NULL) give(chosen);
         else take(pool, chosen);
         if (lsm_memory_shared()->bytes > most) most = lsm_memory_shared()->bytes;

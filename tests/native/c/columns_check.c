@@ -6,17 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "columns.h"
-
-#define CHECK(condition, ...)                                    \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);      \
-            fprintf(stderr, __VA_ARGS__);                        \
-            fputc('\n', stderr);                                 \
-            exit(1);                                             \
-        }                                                        \
-    } while (0)
 
 static uint64_t state = 1;
 

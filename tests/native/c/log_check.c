@@ -8,19 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "log.h"
 #include "memtable.h"
 
 enum { RECORDS = 150, VALUE_SIZE_MAX = 200, SLACK_MAX = 3000, NONCE = 77 };
-
-static uint64_t random_state;
-
-static uint64_t draw(uint64_t below) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state % below;
-}
 
 static void require(int condition, const char *what) {
     if (condition) return;
@@ -51,13 +43,13 @@ static void require_zeros_behind(const char *path, uint64_t length) {
 /* 1 when committed, 0 when only begun. */
 static int write_record(lsm_log_writer *writer) {
     static const uint8_t bytes[VALUE_SIZE_MAX];
-    lsm_slice key = {bytes, 3}, value = {bytes, draw(VALUE_SIZE_MAX)}, key_copy, value_copy;
+    lsm_slice key = {bytes, 3}, value = {bytes, random_below(VALUE_SIZE_MAX)}, key_copy, value_copy;
     size_t size = lsm_log_operation_size(LSM_KIND_PUT, key.size, value.size);
-    size_t begun = size + draw(SLACK_MAX);
+    size_t begun = size + random_below(SLACK_MAX);
     uint8_t *payload;
     require(lsm_log_begin(writer, begun, &payload, NULL) == 0, "begin");
     memset(payload, 0xDD, begun);
-    if (draw(3) == 0) return 0;
+    if (random_below(3) == 0) return 0;
     uint8_t *end = lsm_log_encode(payload, LSM_KIND_PUT, key, value, &key_copy, &value_copy);
     require((size_t)(end - payload) == size, "the size that was promised");
     require(lsm_log_commit(writer, LSM_LOG_BATCH, writer->last_sequence + 1, 1, size, NULL) == 0, "commit");
@@ -71,7 +63,7 @@ static void write_segment(lsm_vfs *vfs, const char *path, int mode) {
     for (int i = 0; i < RECORDS; i++) {
         uint64_t covered;
         if (write_record(writer)) require_zeros_behind(path, writer->length);
-        if (draw(10) != 0) continue;
+        if (random_below(10) != 0) continue;
         require(lsm_log_sync(writer, &covered, NULL) == 0, "sync");
         require(lsm_log_mark_synced(writer, covered, NULL) == 0, "mark");
     }
@@ -95,14 +87,14 @@ static int replay(const uint8_t *data, size_t size) {
 }
 
 static int replay_damaged(const uint8_t *segment, size_t segment_size) {
-    size_t size = draw(4) != 0 ? segment_size : draw(segment_size + 1);
+    size_t size = random_below(4) != 0 ? segment_size : random_below(segment_size + 1);
     uint8_t *data = malloc(size + (size == 0));
     require(data != NULL, "memory");
     memcpy(data, segment, size);
-    for (uint64_t damages = draw(4); damages > 0 && size > 0; damages--) {
-        size_t at = draw(size), end = at + draw(2) * draw(64);
-        if (draw(2) == 0) data[at] ^= (uint8_t)(1 << draw(8));
-        for (; at < size && at < end; at++) data[at] = (uint8_t)draw(256);
+    for (uint64_t damages = random_below(4); damages > 0 && size > 0; damages--) {
+        size_t at = random_below(size), end = at + random_below(2) * random_below(64);
+        if (random_below(2) == 0) data[at] ^= (uint8_t)(1 << random_below(8));
+        for (; at < size && at < end; at++) data[at] = (uint8_t)random_below(256);
     }
     int whole = replay(data, size);
     free(data);
@@ -110,17 +102,17 @@ static int replay_damaged(const uint8_t *segment, size_t segment_size) {
 }
 
 static int replay_rubbish(const uint8_t *header) {
-    size_t payload_size = draw(40), size = LSM_LOG_HEADER_SIZE + lsm_log_record_size(payload_size);
+    size_t payload_size = random_below(40), size = LSM_LOG_HEADER_SIZE + lsm_log_record_size(payload_size);
     uint8_t *data = calloc(1, size);
     require(data != NULL, "memory");
     memcpy(data, header, LSM_LOG_HEADER_SIZE);
     uint8_t *record = data + LSM_LOG_HEADER_SIZE;
     lsm_store32(record + 4, (uint32_t)payload_size);
     lsm_store32(record + 8, LSM_LOG_BATCH);
-    lsm_store32(record + 12, (uint32_t)draw(4));
+    lsm_store32(record + 12, (uint32_t)random_below(4));
     lsm_store64(record + 16, 1);
     for (size_t i = 0; i < payload_size; i++) {
-        record[LSM_LOG_RECORD_HEADER_SIZE + i] = (uint8_t)draw(draw(3) != 0 ? 5 : 256);
+        record[LSM_LOG_RECORD_HEADER_SIZE + i] = (uint8_t)random_below(random_below(3) != 0 ? 5 : 256);
     }
     lsm_store32(record, lsm_log_checksum(NONCE, LSM_LOG_HEADER_SIZE, record, payload_size));
     int whole = replay(data, size);

@@ -10,18 +10,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "check.h"
 #include "merkle.h"
 
 enum { KEY_SIZE = 24, RECORD_SIZE = 100, ROUNDS = 3, DIFFERENCES = 10, SPAN_BITS = 44 };
 enum { CACHED = 4096, COMPARISONS = 1000 };
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t random_next(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    return random_state ^= random_state << 17;
-}
 
 static double nanoseconds(void) {
     struct timespec now;

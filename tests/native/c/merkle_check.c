@@ -11,27 +11,10 @@
 #include <string.h>
 
 #include "allocator.h"
+#include "check.h"
 #include "merkle.h"
 
-#define CHECK(condition, ...)                                    \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);      \
-            fprintf(stderr, __VA_ARGS__);                        \
-            fputc('\n', stderr);                                 \
-            exit(1);                                             \
-        }                                                        \
-    } while (0)
-
 enum { CHANGES = 300 };
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t random_next(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    return random_state ^= random_state << 17;
-}
 
 static uint64_t sum_of(const lsm_merkle *tree, uint32_t level, uint32_t index,
                        const lsm_merkle_change *changes) {

@@ -12,17 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "node.h"
-
-#define CHECK(condition, ...)                                    \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);      \
-            fprintf(stderr, __VA_ARGS__);                        \
-            fputc('\n', stderr);                                 \
-            exit(1);                                             \
-        }                                                        \
-    } while (0)
 
 enum { SEQUENCE_STEP = 10, ENTRIES_MAX = 1 << 16 };
 
@@ -37,14 +28,6 @@ typedef struct node {
     uint32_t prefix_size;
     uint64_t heads[ENTRIES_MAX];
 } node;
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t random_next(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    return random_state ^= random_state << 17;
-}
 
 static uint8_t *exact_copy(const void *data, size_t size) {
     uint8_t *copy = malloc(size ? size : 1);

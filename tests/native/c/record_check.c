@@ -10,34 +10,17 @@
 #include <string.h>
 
 #include "allocator.h"
+#include "check.h"
 #include "coding.h"
 #include "crc32c.h"
 #include "record_merge.h"
 
-#define CHECK(condition, ...)                                    \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);      \
-            fprintf(stderr, __VA_ARGS__);                        \
-            fputc('\n', stderr);                                 \
-            exit(1);                                             \
-        }                                                        \
-    } while (0)
-
 enum { RECORDS_MAX = 4096 };
 
-static uint64_t random_state;
 static uint64_t accepted, refused;
 static lsm_slice records[RECORDS_MAX];
 static size_t record_count;
 static lsm_record_merger merger;
-
-static uint64_t random_below(uint64_t limit) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state % limit;
-}
 
 static lsm_slice copy_of(const uint8_t *data, size_t size) {
     uint8_t *copy = malloc(size ? size : 1);

@@ -12,30 +12,13 @@
 #include <string.h>
 
 #include "allocator.h"
+#include "check.h"
 #include "resp.h"
 #include "resp_input.h"
 #include "resp_reply.h"
 #include "resp_writer.h"
 
-#define CHECK(condition, ...)                                    \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);      \
-            fprintf(stderr, __VA_ARGS__);                        \
-            fputc('\n', stderr);                                 \
-            exit(1);                                             \
-        }                                                        \
-    } while (0)
-
 enum { INPUT_SIZE_MAX = 4096, RESULT_SIZE_MAX = 16384, PIECES_MAX = 40 };
-
-static uint64_t random_state;
-
-static uint64_t random_next(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    return random_state ^= random_state << 17;
-}
 
 static const char *const request_pieces[] = {
     "*0\r\n", "*1\r\n", "*2\r\n", "*3\r\n", "*-1\r\n", "*01\r\n", "*9999999999\r\n", "*x\r\n", "$0\r\n\r\n",
