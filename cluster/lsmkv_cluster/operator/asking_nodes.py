@@ -11,12 +11,14 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
 from lsmkv import Error
+from lsmkv.cli.arguments import Commands, add_command, add_json
+from lsmkv.cli.output import Output
 from lsmkv_cluster.client.calling import CallError, call
 from lsmkv_cluster.config.cluster_file import load_cluster_file
 from lsmkv_cluster.config.endpoints import Endpoint, parse_endpoint
@@ -26,24 +28,13 @@ from lsmkv_cluster.config.users import CLUSTER_USER
 from lsmkv_cluster.resp.host import PLAIN_FACE
 from lsmkv_cluster.resp.replies import Reply, Verbatim
 
-__all__ = ["Nodes", "add_node_flags", "nodes_of"]
+__all__ = ["Act", "Nodes", "add_node_command"]
 
 AT_DEFAULT = "127.0.0.1:7379"
 ANSWER_S = 30.0
 OTHERS_S = 3.0  # for what is asked of every node
 
 Login = tuple[str, bytes]
-
-
-def add_node_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--at", metavar="HOST:PORT", default=AT_DEFAULT, help="any node (default: %(default)s)"
-    )
-    parser.add_argument("--user", metavar="NAME", help="asks for the password, or reads it")
-    parser.add_argument("--ca", metavar="FILE", help="use TLS, with this authority")
-    parser.add_argument(
-        "--cluster-file", metavar="FILE", help="log in by the secret in it, and use its authority"
-    )
 
 
 class Nodes:
@@ -103,7 +94,7 @@ class Nodes:
         return found
 
 
-def nodes_of(arguments: argparse.Namespace) -> Nodes:
+def _nodes_of(arguments: argparse.Namespace) -> Nodes:
     """ConfigError, OSError of files; ValueError of an address."""
     at = parse_endpoint(arguments.at)
     tls = client_context(Path(arguments.ca)) if arguments.ca else None
@@ -121,3 +112,32 @@ def nodes_of(arguments: argparse.Namespace) -> Nodes:
 def _password() -> bytes:
     text = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline()
     return text.rstrip("\n").encode("utf-8", "surrogateescape")
+
+
+Act = Callable[[Nodes, argparse.Namespace, Output], None]
+
+
+def add_node_command(
+    group: Commands, name: str, act: Act, summary: str, details: str = ""
+) -> argparse.ArgumentParser:
+    """A command that asks nodes: --at and how to log in, and --json."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        act(_nodes_of(arguments), arguments, Output())
+        return 0
+
+    parser = add_command(group, name, run, summary, details, database=False)
+    _add_node_flags(parser)
+    add_json(parser)
+    return parser
+
+
+def _add_node_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--at", metavar="HOST:PORT", default=AT_DEFAULT, help="any node (default: %(default)s)"
+    )
+    parser.add_argument("--user", metavar="NAME", help="asks for the password, or reads it")
+    parser.add_argument("--ca", metavar="FILE", help="use TLS, with this authority")
+    parser.add_argument(
+        "--cluster-file", metavar="FILE", help="log in by the secret in it, and use its authority"
+    )

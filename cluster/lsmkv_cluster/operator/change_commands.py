@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lsmkv import Error
-from lsmkv.cli.arguments import Commands, UsageError, add_command, add_json
+from lsmkv.cli.arguments import Commands, UsageError
 from lsmkv.cli.output import Output, note
 from lsmkv.cli.progress import Progress
-from lsmkv_cluster.operator.asking_nodes import Nodes, add_node_flags, nodes_of
+from lsmkv_cluster.operator.asking_nodes import Act, Nodes, add_node_command
 from lsmkv_cluster.operator.cluster_pages import plan_page
 
 __all__ = ["change_of", "register"]
@@ -24,7 +24,6 @@ __all__ = ["change_of", "register"]
 LOOK_EVERY_S = 0.5
 
 Change = dict[str, Any]
-Run = Callable[[Nodes, argparse.Namespace, Output], None]
 
 CHANGES = "leave NODE | remove NODE | weight NODE WEIGHT | replicas DC=N,... | commit"
 RISKS = """\
@@ -61,15 +60,9 @@ def register(group: Commands) -> None:
 
 
 def _add(
-    group: Commands, name: str, act: Run, summary: str, details: str = "", *, is_change: bool = True
+    group: Commands, name: str, act: Act, summary: str, details: str = "", *, is_change: bool = True
 ) -> argparse.ArgumentParser:
-    def run(arguments: argparse.Namespace) -> int:
-        act(nodes_of(arguments), arguments, Output())
-        return 0
-
-    parser = add_command(group, name, run, summary, details, database=False)
-    add_node_flags(parser)
-    add_json(parser)
+    parser = add_node_command(group, name, act, summary, details)
     if is_change:
         parser.add_argument("--wait", action="store_true", help="until nothing moves any more")
     return parser

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 
-from lsmkv.cli.arguments import Commands, add_command, add_json
+from lsmkv.cli.arguments import Commands
 from lsmkv.cli.output import Output
-from lsmkv_cluster.operator.asking_nodes import Nodes, add_node_flags, nodes_of
+from lsmkv_cluster.operator.asking_nodes import Nodes, add_node_command
 from lsmkv_cluster.operator.cluster_pages import (
     hints_page,
     keyspaces_page,
@@ -19,34 +18,19 @@ from lsmkv_cluster.operator.cluster_pages import (
 
 __all__ = ["register"]
 
-Show = Callable[[Nodes, argparse.Namespace, Output], None]
-
 
 def register(group: Commands) -> None:
     """Adds them to the commands of `lsmkv cluster`."""
-    _add(group, "status", _status, "show all members, as one of them sees them")
-    ring = _add(group, "ring", _ring, "show who owns what")
+    add_node_command(group, "status", _status, "show all members, as one of them sees them")
+    ring = add_node_command(group, "ring", _ring, "show who owns what")
     ring.add_argument("key", metavar="KEY|SLOT", nargs="?", help="of this alone")
-    _add(group, "hints", _hints, "show writes that wait for members which were away")
-    _add(group, "keyspaces", _keyspaces, "show how keys are read, written and resolved")
-    repair = _add(
+    add_node_command(group, "hints", _hints, "show writes that wait for members which were away")
+    add_node_command(group, "keyspaces", _keyspaces, "show how keys are read, written and resolved")
+    repair = add_node_command(
         group, "repair", _repair, "compare copies with those of others now",
         "Copies are compared all the time; this asks the node of --at to do so now.",
     )  # fmt: skip
     repair.add_argument("partition", metavar="PARTITION", type=int, nargs="?", help="this alone")
-
-
-def _add(
-    group: Commands, name: str, show: Show, summary: str, details: str = ""
-) -> argparse.ArgumentParser:
-    def run(arguments: argparse.Namespace) -> int:
-        show(nodes_of(arguments), arguments, Output())
-        return 0
-
-    parser = add_command(group, name, run, summary, details, database=False)
-    add_node_flags(parser)
-    add_json(parser)
-    return parser
 
 
 def _status(nodes: Nodes, arguments: argparse.Namespace, output: Output) -> None:
