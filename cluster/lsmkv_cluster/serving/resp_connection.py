@@ -135,7 +135,7 @@ class RespConnection(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         self._send()
-        self._set_reading()
+        self.reconsider_reading()
         self._plan()
 
     def eof_received(self) -> bool:
@@ -147,11 +147,11 @@ class RespConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         self._window = max(1, self._window // 2)
         self._full_since_s = monotonic()
-        self._set_reading()
+        self.reconsider_reading()
 
     def resume_writing(self) -> None:
         self._full_since_s = None
-        self._set_reading()
+        self.reconsider_reading()
         self._plan()
 
     # --- commands
@@ -165,15 +165,17 @@ class RespConnection(asyncio.BufferedProtocol):
         self._is_planned = False
         self._go_on()
 
+    @property
+    def _may_answer(self) -> bool:
+        return not self._ends and self._transport is not None and self._full_since_s is None
+
     def _go_on(self) -> None:
         """A turn of this connection; the rest waits for the next one."""
-        if self._ends or self._transport is None or self._full_since_s is not None:
-            return
-        if self._is_aboard:
+        if self._is_aboard or not self._may_answer:
             return
         port, executor, session = self._port, self._port.executor, self.session
         port.flush()  # what has been answered comes before what the short way answers now
-        if self._ends or self._transport is None or self._full_since_s is not None:
+        if not self._may_answer:
             return
         pending = executor.pending(session)
         if port.express is not None and not pending and not port.is_draining:
@@ -182,13 +184,13 @@ class RespConnection(asyncio.BufferedProtocol):
                 self._active_s = monotonic()
                 self._send()
                 if self._is_large:
-                    self._set_reading()
+                    self.reconsider_reading()
                 if self.parser.buffered_size:
                     self._plan()
                 return
             if way is Way.LATER:
                 self._is_aboard = True
-                self._set_reading()
+                self.reconsider_reading()
                 return
         room = min(self._window, port.limits.pipeline_max - pending)
         commands = self.parser.take(room) if room > 0 and not port.is_draining else []
@@ -197,14 +199,13 @@ class RespConnection(asyncio.BufferedProtocol):
             for args in commands:
                 executor.submit(session, args, now)
             port.pump()
-        if commands:
             if self._full_since_s is None:
                 self._window = min(2 * self._window, COMMANDS_AT_ONCE)
             self._active_s = monotonic()
             if self.parser.buffered_size:
                 self._plan()
         self._look_for_fault(has_room=room > 0 and not commands)
-        self._set_reading()
+        self.reconsider_reading()
 
     def _look_for_fault(self, *, has_room: bool) -> None:
         if has_room and not self._has_fault and self.parser.fault is not None:
@@ -278,7 +279,7 @@ class RespConnection(asyncio.BufferedProtocol):
         elif limits.idle_s and not self.is_busy and now_s - self._active_s > limits.idle_s:
             self.close()
 
-    def _set_reading(self) -> None:
+    def reconsider_reading(self) -> None:
         """Not from whom has too much under way or unread already."""
         if self._transport is None or self._transport.is_closing():
             return
@@ -306,12 +307,6 @@ class RespConnection(asyncio.BufferedProtocol):
             return True
         self._is_large = inputs.holds(self, size)
         return inputs.may_read(self)
-
-    def stop_reading(self) -> None:
-        self._set_reading()
-
-    def reconsider_reading(self) -> None:
-        self._set_reading()
 
     def give_up(self, why: str) -> None:
         """What was not sent is not sent any more."""

@@ -130,7 +130,7 @@ class RespPort:
         """Nobody is read from any more; what is under way is answered, and sent."""
         self.is_draining = True
         for connection in list(self.connections.values()):
-            connection.stop_reading()
+            connection.reconsider_reading()
         deadline_s = monotonic() + timeout_s
         while monotonic() < deadline_s and any(
             connection.is_busy for connection in self.connections.values()
