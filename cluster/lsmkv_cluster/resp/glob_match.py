@@ -11,14 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-__all__ = ["is_literal", "matcher"]
-
-SPECIAL = re.compile(rb"[*?\[\\]")
-
-
-def is_literal(pattern: bytes) -> bool:
-    """Whether it can match itself only."""
-    return SPECIAL.search(pattern) is None
+__all__ = ["matcher"]
 
 
 @lru_cache(maxsize=256)

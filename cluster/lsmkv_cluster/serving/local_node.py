@@ -69,14 +69,6 @@ def has_database(path: Path) -> bool:
     return (path / DATABASE).exists()
 
 
-def stored_document(path: Path, options: Mapping[str, Any]) -> Topology | None:
-    """What a node that ran here before had adopted."""
-    if not has_database(path):
-        return None
-    with lsmkv.open(path / DATABASE, **options) as db:
-        return stored_topology(db)
-
-
 def open_node(
     path: Path,
     me: MemberId,
