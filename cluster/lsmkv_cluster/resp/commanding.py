@@ -37,6 +37,7 @@ __all__ = [
     "Turn",
     "find_by_name",
     "find_command",
+    "wrong_count",
 ]
 
 SHOWN_SIZE_MAX = 128  # bytes of an unknown command in its error
@@ -127,8 +128,13 @@ def find_command(commands: Mapping[str, Command], args: list[bytes]) -> Command 
             )
         found = inner
     if not found.fits(len(args)):
-        return ErrorReply(f"ERR wrong number of arguments for '{found.name}' command")
+        return ErrorReply(wrong_count(found.name))
     return found
+
+
+def wrong_count(name: str) -> str:
+    """Of the arguments of a command, in Redis's words."""
+    return f"ERR wrong number of arguments for '{name}' command"
 
 
 def _unknown(args: list[bytes]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lsmkv_cluster.resp.commanding import CommandError, Run, Steps, Turn
+from lsmkv_cluster.resp.commanding import CommandError, Run, Steps, Turn, wrong_count
 from lsmkv_cluster.resp.names import checked_name
 from lsmkv_cluster.resp.options import NOT_AN_INTEGER, SYNTAX_ERROR, word
 from lsmkv_cluster.resp.queries import LoggedIn, Login
@@ -89,7 +89,7 @@ def _log_in(turn: Turn, user: bytes, password: bytes) -> Steps[None]:
 
 def ping(turn: Turn, args: list[bytes]) -> Reply:
     if len(args) > 2:
-        raise CommandError("ERR wrong number of arguments for 'ping' command")
+        raise CommandError(wrong_count("ping"))
     return args[1] if len(args) == 2 else "PONG"
 
 

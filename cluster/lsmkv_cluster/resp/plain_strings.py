@@ -16,7 +16,7 @@ from lsmkv_cluster.resp.changing import (
     string_in,
     write_all,
 )
-from lsmkv_cluster.resp.commanding import CommandError, Run, Turn
+from lsmkv_cluster.resp.commanding import CommandError, Run, Turn, wrong_count
 from lsmkv_cluster.resp.exactness import refuse_unless_exact
 from lsmkv_cluster.resp.options import SetOptions, expiry_of, set_options
 from lsmkv_cluster.resp.replies import OK
@@ -171,7 +171,5 @@ def msetnx(turn: Turn, args: list[bytes]) -> Run:
 def _pairs(args: list[bytes]) -> dict[bytes, bytes]:
     """The last value of a key that comes twice."""
     if len(args) % 2 == 0:
-        raise CommandError(
-            f"ERR wrong number of arguments for '{args[0].decode().lower()}' command"
-        )
+        raise CommandError(wrong_count(args[0].decode().lower()))
     return dict(zip(args[1::2], args[2::2], strict=True))

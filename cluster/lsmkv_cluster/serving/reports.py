@@ -26,7 +26,7 @@ class NodeReports:
     def __init__(self, node: Node, now: Callable[[], Now]) -> None:
         self._node = node
         self._now = now
-        self._subjects: dict[str, Callable[..., Json]] = {
+        self._subjects: dict[str, Callable[[], Json]] = {
             "STATUS": self.status,
             "MOVES": self.moves,
             "HINTS": self.hints,
@@ -36,10 +36,9 @@ class NodeReports:
         make = self._subjects.get(query.subject.upper())
         if make is None:
             return Failed(f"ERR unknown subcommand '{query.subject}' of KV.CLUSTER")
-        try:
-            return Report(make(*query.args))
-        except TypeError:
+        if query.args:
             return Failed(f"ERR wrong number of arguments for '{query.subject}'")
+        return Report(make())
 
     @property
     def _topology(self) -> Topology:
