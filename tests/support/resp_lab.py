@@ -14,7 +14,7 @@ from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.coordination.requests import ClientRequest
 from lsmkv_cluster.coordination.telling import Told
 from lsmkv_cluster.placement.keyspaces import Keyspace
-from lsmkv_cluster.placement.members import Address, MemberId
+from lsmkv_cluster.placement.members import CLUSTER_FACE, PLAIN_FACE, Address, MemberId
 from lsmkv_cluster.placement.owners import no_owners
 from lsmkv_cluster.placement.planner import plan
 from lsmkv_cluster.placement.topology import DataCentre, Topology
@@ -22,7 +22,7 @@ from lsmkv_cluster.ports import Now
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import Following, Refused, follow
 from lsmkv_cluster.resp.executor import Executor
-from lsmkv_cluster.resp.host import CLUSTER_FACE, PLAIN_FACE, Fact, Json
+from lsmkv_cluster.resp.host import Fact, Json
 from lsmkv_cluster.resp.queries import (
     AdminAnswer,
     AdminChange,

@@ -18,7 +18,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from lsmkv_cluster.client.calling import encode_command
+from lsmkv_cluster.client.calling import Login, encode_command
 from lsmkv_cluster.client.dispatching import ClientSettings, Dispatcher
 from lsmkv_cluster.client.items import (
     Data,
@@ -34,7 +34,6 @@ from lsmkv_cluster.client.items import (
     resolved,
 )
 from lsmkv_cluster.client.outcomes import of_many
-from lsmkv_cluster.client.pipelines import Login
 from lsmkv_cluster.config.endpoints import parse_endpoint
 from lsmkv_cluster.config.tls import client_context
 from lsmkv_cluster.resp.replies import Reply

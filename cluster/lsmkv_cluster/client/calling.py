@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from ssl import SSLContext
+from typing import NamedTuple
 
 from lsmkv import Error
 from lsmkv.kernel import ReplyParser
@@ -15,9 +16,14 @@ from lsmkv_cluster.config.endpoints import Endpoint
 from lsmkv_cluster.resp.replies import ErrorReply, Push, Reply
 from lsmkv_cluster.resp.reply_reader import reply_parser
 
-__all__ = ["CallError", "call", "encode_command"]
+__all__ = ["CallError", "Login", "call", "encode_command"]
 
 READ_SIZE = 64 << 10
+
+
+class Login(NamedTuple):
+    user: str
+    password: bytes
 
 
 class CallError(Error):
@@ -37,15 +43,15 @@ async def call(
     *,
     timeout_s: float,
     tls: SSLContext | None = None,
-    login: tuple[str, bytes] | None = None,
+    login: Login | None = None,
 ) -> Reply:
-    """The reply, if it is no error; CallError, OSError, TimeoutError. `login`: user, password."""
+    """The reply, if it is no error; CallError, OSError, TimeoutError."""
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls)
         try:
             commands = [args]
             if login is not None:
-                commands.insert(0, (b"AUTH", login[0].encode(), login[1]))
+                commands.insert(0, (b"AUTH", login.user.encode(), login.password))
             reply: Reply = None
             parser = reply_parser()
             for command in commands:

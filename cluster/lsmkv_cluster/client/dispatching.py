@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from ssl import SSLContext
 
 from lsmkv import ClosedError
-from lsmkv_cluster.client.calling import CallError, encode_command
+from lsmkv_cluster.client.calling import CallError, Login, encode_command
 from lsmkv_cluster.client.outcomes import UNREACHABLE, Refused, Unknown, failure_of, kind_of
-from lsmkv_cluster.client.pipelines import Login, Lost, Pipeline, open_pipeline
+from lsmkv_cluster.client.pipelines import Lost, Pipeline, open_pipeline
 from lsmkv_cluster.client.pool import Pool
 from lsmkv_cluster.client.retrying import (
     CONNECT_SHARE,

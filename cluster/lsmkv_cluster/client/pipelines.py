@@ -14,23 +14,18 @@ from ssl import SSLContext
 from typing import NamedTuple
 
 from lsmkv import Error
-from lsmkv_cluster.client.calling import CallError, encode_command
+from lsmkv_cluster.client.calling import CallError, Login, encode_command
 from lsmkv_cluster.config.endpoints import Endpoint
 from lsmkv_cluster.resp.replies import ErrorReply, Push, Reply
 from lsmkv_cluster.resp.reply_reader import reply_parser
 
-__all__ = ["Login", "Lost", "Pipeline", "open_pipeline"]
+__all__ = ["Lost", "Pipeline", "open_pipeline"]
 
 REPLIES_AT_ONCE = 256
 
 
 class Lost(Error):
     """The connection ended before the reply; the command was perhaps carried out."""
-
-
-class Login(NamedTuple):
-    user: str
-    password: bytes
 
 
 class _Waiting(NamedTuple):

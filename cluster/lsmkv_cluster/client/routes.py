@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lsmkv_cluster.config.endpoints import Endpoint, parse_endpoint
+from lsmkv_cluster.placement.members import CLUSTER_FACE, PLAIN_FACE
 from lsmkv_cluster.placement.slots import Partitioning, slot_of
-from lsmkv_cluster.resp.host import CLUSTER_FACE, PLAIN_FACE
 
 __all__ = ["Routes", "Station", "Suspects", "moved_to", "routes_of", "turns"]
 

@@ -11,19 +11,14 @@ from collections.abc import Mapping
 from lsmkv_cluster.config.endpoints import Endpoint, is_wildcard
 from lsmkv_cluster.config.settings import DaemonSettings
 from lsmkv_cluster.errors import ConfigError
-from lsmkv_cluster.placement.members import Address
+from lsmkv_cluster.placement.members import CLUSTER_FACE, PEER_FACE, PLAIN_FACE, Address
 
-__all__ = ["FACE_CLUSTER", "FACE_HTTP", "FACE_PEER", "FACE_PLAIN", "announced"]
-
-FACE_PLAIN = "resp"
-FACE_CLUSTER = "cluster"
-FACE_PEER = "peer"
-FACE_HTTP = "http"
+__all__ = ["announced"]
 
 SETTINGS = {  # which sets the address of a face
-    FACE_PLAIN: "announce",
-    FACE_CLUSTER: "announce_cluster",
-    FACE_PEER: "announce_peer",
+    PLAIN_FACE: "announce",
+    CLUSTER_FACE: "announce_cluster",
+    PEER_FACE: "announce_peer",
 }
 
 

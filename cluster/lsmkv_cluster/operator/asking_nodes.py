@@ -19,22 +19,20 @@ from typing import Any
 from lsmkv import Error
 from lsmkv.cli.arguments import Commands, add_command, add_json
 from lsmkv.cli.output import Output
-from lsmkv_cluster.client.calling import CallError, call
+from lsmkv_cluster.client.calling import CallError, Login, call
 from lsmkv_cluster.config.cluster_file import load_cluster_file
 from lsmkv_cluster.config.endpoints import Endpoint, parse_endpoint
 from lsmkv_cluster.config.security import cluster_password
 from lsmkv_cluster.config.tls import client_context
 from lsmkv_cluster.config.users import CLUSTER_USER
-from lsmkv_cluster.resp.host import PLAIN_FACE
+from lsmkv_cluster.placement.members import PLAIN_FACE
 from lsmkv_cluster.resp.replies import Reply, Verbatim
 
-__all__ = ["Act", "Nodes", "add_node_command"]
+__all__ = ["Act", "Nodes", "add_node_command", "read_password"]
 
 AT_DEFAULT = "127.0.0.1:7379"
 ANSWER_S = 30.0
 OTHERS_S = 3.0  # for what is asked of every node
-
-Login = tuple[str, bytes]
 
 
 class Nodes:
@@ -103,14 +101,15 @@ def _nodes_of(arguments: argparse.Namespace) -> Nodes:
         cluster = load_cluster_file(Path(arguments.cluster_file))
         if tls is None and cluster.tls is not None:
             tls = client_context(cluster.tls.ca)
-        login = (CLUSTER_USER, cluster_password(cluster) or b"")
+        login = Login(CLUSTER_USER, cluster_password(cluster) or b"")
     if arguments.user is not None:
-        login = (arguments.user, _password())
+        login = Login(arguments.user, read_password("password: "))
     return Nodes(at, tls, login)
 
 
-def _password() -> bytes:
-    text = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline()
+def read_password(prompt: str) -> bytes:
+    """Asked for, or a line of standard input."""
+    text = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
     return text.rstrip("\n").encode("utf-8", "surrogateescape")
 
 

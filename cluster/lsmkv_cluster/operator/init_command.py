@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from lsmkv_cluster.config.cluster_file import (
 from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.config.settings import CLUSTER_FILE
 from lsmkv_cluster.config.users import user_line
+from lsmkv_cluster.operator.asking_nodes import read_password
 from lsmkv_cluster.operator.certificate_files import (
     RELATIVE,
     NodeHosts,
@@ -174,9 +174,7 @@ def run_passwd(arguments: argparse.Namespace) -> int:
 
 
 def _password() -> bytes:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n").encode("utf-8", "surrogateescape")
-    password = getpass.getpass("password: ")
-    if getpass.getpass("again: ") != password:
+    password = read_password("password: ")
+    if sys.stdin.isatty() and read_password("again: ") != password:
         raise UsageError("the two differ")
-    return password.encode("utf-8", "surrogateescape")
+    return password

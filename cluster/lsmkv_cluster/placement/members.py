@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from lsmkv_cluster.errors import TopologyError
 
@@ -24,6 +25,10 @@ __all__ = [
     "MEMBER_ID_SIZE",
     "MEMBERS_MAX",
     "ADDRESSES_MAX",
+    "CLUSTER_FACE",
+    "HTTP_FACE",
+    "PEER_FACE",
+    "PLAIN_FACE",
     "WEIGHT_ORDINARY",
     "WEIGHT_MAX",
     "Address",
@@ -42,6 +47,12 @@ MEMBERS_MAX = 1024
 ADDRESSES_MAX = 8  # faces of one member
 WEIGHT_ORDINARY = 100
 WEIGHT_MAX = 10_000
+
+# Faces that this version has: an ordinary server for clients, slots for clients of clusters, peers.
+PLAIN_FACE: Final = "resp"
+CLUSTER_FACE: Final = "cluster"
+PEER_FACE: Final = "peer"
+HTTP_FACE: Final = "http"
 
 MemberId = bytes
 
@@ -95,6 +106,9 @@ class Member:
         faces = [address.face for address in self.addresses]
         if faces != sorted(set(faces)):
             raise TopologyError(f"{self.name}: addresses out of order, or two for one face")
+
+    def location_of(self, face: str) -> str | None:
+        return next((each.location for each in self.addresses if each.face == face), None)
 
     @property
     def stores(self) -> bool:

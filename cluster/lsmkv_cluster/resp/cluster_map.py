@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lsmkv_cluster.placement.members import Member, MemberId
+from lsmkv_cluster.placement.members import CLUSTER_FACE, Member, MemberId
 from lsmkv_cluster.placement.topology import Topology
-from lsmkv_cluster.resp.host import CLUSTER_FACE, Host
+from lsmkv_cluster.resp.host import Host
 
 __all__ = ["Endpoint", "SlotRun", "endpoint", "master_of", "redis_id", "slot_runs"]
 
@@ -70,13 +70,12 @@ def slot_runs(host: Host) -> list[SlotRun]:
     return runs
 
 
-def endpoint(member: Member, face: str = CLUSTER_FACE) -> Endpoint:
-    for address in member.addresses:
-        if address.face == face:
-            host, _, port = address.location.rpartition(":")
-            if port.isdecimal():
-                return Endpoint(host.removeprefix("[").removesuffix("]"), int(port))
-    return Endpoint("", 0)
+def endpoint(member: Member) -> Endpoint:
+    """Where clients of clusters find it."""
+    host, _, port = (member.location_of(CLUSTER_FACE) or "").rpartition(":")
+    if not port.isdecimal():
+        return Endpoint("", 0)
+    return Endpoint(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def redis_id(id: MemberId) -> str:

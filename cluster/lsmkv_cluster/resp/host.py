@@ -6,16 +6,12 @@ All of it is known at once: what has to be waited for is a query (queries.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.topology import Topology
 
-__all__ = ["CLUSTER_FACE", "PLAIN_FACE", "Fact", "Host", "Json"]
-
-# Faces of members (members.Address), where clients find them.
-PLAIN_FACE: Final = "resp"
-CLUSTER_FACE: Final = "cluster"
+__all__ = ["Fact", "Host", "Json"]
 
 Fact = str | int | float
 Json = None | bool | int | float | str | list["Json"] | tuple["Json", ...] | Mapping[str, "Json"]

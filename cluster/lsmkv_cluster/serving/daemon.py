@@ -30,7 +30,14 @@ from lsmkv_cluster.config.node_file import NodeFile, create_node_file, load_node
 from lsmkv_cluster.config.security import secure
 from lsmkv_cluster.config.settings import DaemonSettings, engine_options
 from lsmkv_cluster.config.tls import tls_files
-from lsmkv_cluster.placement.members import Member, default_host
+from lsmkv_cluster.placement.members import (
+    CLUSTER_FACE,
+    HTTP_FACE,
+    PEER_FACE,
+    PLAIN_FACE,
+    Member,
+    default_host,
+)
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.reconfiguration.topology_changes import Readdress
 from lsmkv_cluster.serving.client_ports import ClientPorts
@@ -65,11 +72,11 @@ class Bound:
     @property
     def endpoints(self) -> dict[str, Endpoint]:
         found = {
-            "resp": endpoint_of(self.plain),
-            "cluster": endpoint_of(self.cluster),
-            "peer": self.peers.endpoint,
+            PLAIN_FACE: endpoint_of(self.plain),
+            CLUSTER_FACE: endpoint_of(self.cluster),
+            PEER_FACE: self.peers.endpoint,
         }
-        return found if self.http is None else {**found, "http": endpoint_of(self.http)}
+        return found if self.http is None else {**found, HTTP_FACE: endpoint_of(self.http)}
 
     def close(self) -> None:
         for bound in (self.plain, self.cluster, self.peers, self.http):
@@ -202,10 +209,10 @@ class Daemon:
     def greeting(self) -> list[str]:
         """What the user is told once it listens."""
         ends = self.endpoints
-        http = f", http {ends['http']}" if "http" in ends else ""
+        http = f", http {ends[HTTP_FACE]}" if HTTP_FACE in ends else ""
         topology = self.running.node.topology
         members = len(topology.voters)
-        plain = ends["resp"]
+        plain = ends[PLAIN_FACE]
         tls, grow = "", f"--join {plain}"
         if self.security.clients is not None:
             files = tls_files(self.settings, self._cluster, self.node_file.name)
@@ -213,7 +220,7 @@ class Daemon:
             grow += f" --cluster-file {self.settings.cluster_path} --node-id NAME"
         return [
             f"lsmkv node {self.node_file.name} serves: clients {plain}, cluster clients "
-            f"{ends['cluster']}, nodes {ends['peer']}{http}",
+            f"{ends[CLUSTER_FACE]}, nodes {ends[PEER_FACE]}{http}",
             f"cluster {topology.cluster_id.hex()[:8]} of {members} "
             f"{'node' if members == 1 else 'nodes'}; data in {self.settings.data}",
             f"try:   redis-cli -h {plain.host} -p {plain.port}{tls} set hello world",

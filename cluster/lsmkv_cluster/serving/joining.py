@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ssl import SSLContext
 
-from lsmkv_cluster.client.calling import CallError, call
+from lsmkv_cluster.client.calling import CallError, Login, call
 from lsmkv_cluster.config.cluster_file import ClusterFile, decode_cluster_file
 from lsmkv_cluster.config.endpoints import Endpoint
 from lsmkv_cluster.config.security import cluster_password
@@ -80,7 +80,7 @@ async def _ask(
         password = cluster_password(cluster)
         if password is None or not str(error).startswith("NOAUTH"):
             raise
-    login = (CLUSTER_USER, password)
+    login = Login(CLUSTER_USER, password)
     return await call(endpoint, args, timeout_s=ANSWER_S, tls=tls, login=login)
 
 

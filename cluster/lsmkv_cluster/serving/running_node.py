@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from lsmkv_cluster.config.endpoints import Endpoint, parse_endpoint
 from lsmkv_cluster.config.tls import PeerContexts
-from lsmkv_cluster.placement.members import MemberId
+from lsmkv_cluster.placement.members import PEER_FACE, MemberId
 from lsmkv_cluster.serving.datagram_port import DatagramPort
 from lsmkv_cluster.serving.driver import Driver
 from lsmkv_cluster.serving.founding import FEATURE_LEVEL
@@ -33,9 +33,8 @@ from lsmkv_cluster.transport.handshake import (
 )
 from lsmkv_cluster.transport.wire import Lane
 
-__all__ = ["PEER_FACE", "RunningNode"]
+__all__ = ["RunningNode"]
 
-PEER_FACE = "peer"  # of a member's addresses
 DRAIN_S = 10.0  # that the store has for what was ordered
 
 
@@ -121,17 +120,12 @@ class RunningNode:
     # --- where peers are
 
     def address_of(self, member: MemberId) -> Endpoint | None:
-        return self.face_of(member, PEER_FACE)
-
-    def face_of(self, member: MemberId, face: str) -> Endpoint | None:
         found = self.node.topology.members_by_id.get(member)
-        for address in found.addresses if found is not None else ():
-            if address.face == face:
-                try:
-                    return parse_endpoint(address.location)
-                except ValueError:
-                    return None
-        return None
+        location = found.location_of(PEER_FACE) if found is not None else None
+        try:
+            return parse_endpoint(location) if location is not None else None
+        except ValueError:
+            return None
 
     def _look_at_topology(self) -> None:
         topology = self.node.topology

@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from lsmkv import ClosedError
-from lsmkv_cluster.client.calling import encode_command
+from lsmkv_cluster.client.calling import Login, encode_command
 from lsmkv_cluster.client.dispatching import ClientSettings, Dispatcher
 from lsmkv_cluster.client.outcomes import Refused, Unknown
-from lsmkv_cluster.client.pipelines import Login
 from lsmkv_cluster.resp.replies import ErrorReply
 from tests.cluster.client.scripted_node import DROP, SILENCE, ScriptedNode, ring
 

@@ -10,12 +10,12 @@ from lsmkv_cluster.boot import NodeSettings, Secrets
 from lsmkv_cluster.config.endpoints import Endpoint
 from lsmkv_cluster.coordination.requests import ClientAnswer, ClientRequest, Verb
 from lsmkv_cluster.driver_ports import AdminReply
-from lsmkv_cluster.placement.members import Address, Member
+from lsmkv_cluster.placement.members import PEER_FACE, Address, Member
 from lsmkv_cluster.placement.topology import Topology
 from lsmkv_cluster.reconfiguration.topology_changes import AddMember, Change
 from lsmkv_cluster.serving.founding import Founding, first_document
 from lsmkv_cluster.serving.local_node import is_serving, open_node
-from lsmkv_cluster.serving.running_node import PEER_FACE, RunningNode
+from lsmkv_cluster.serving.running_node import RunningNode
 from lsmkv_cluster.serving.sockets import listen_for_peers
 
 SECRETS = Secrets(b"contexts", (b"d" * 32,))

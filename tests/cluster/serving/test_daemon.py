@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lsmkv_cluster.client.calling import CallError, call
+from lsmkv_cluster.client.calling import CallError, Login, call
 from lsmkv_cluster.config.cluster_file import TlsFiles, new_cluster, save_cluster_file
 from lsmkv_cluster.config.endpoints import Endpoint
 from lsmkv_cluster.config.files import write_file
@@ -59,7 +59,7 @@ async def ask(
     daemon: Daemon,
     *args: bytes,
     tls: SSLContext | None = None,
-    login: tuple[str, bytes] | None = None,
+    login: Login | None = None,
 ) -> object:
     return await call(plain(daemon), args, timeout_s=ANSWER_S, tls=tls, login=login)
 
@@ -153,7 +153,7 @@ def secure_settings(path: Path) -> tuple[dict[str, Any], TlsFiles]:
 
 def test_with_tls_and_users_nodes_and_clients_show_who_they_are(tmp_path: Path) -> None:
     others, files = secure_settings(tmp_path)
-    tls, ada, rob = client_context(files.ca), ("ada", b"secret"), ("rob", b"other")
+    tls, ada, rob = client_context(files.ca), Login("ada", b"secret"), Login("rob", b"other")
 
     async def run() -> None:
         async with node(settings_of(tmp_path, "a", **others)) as a:
@@ -170,7 +170,7 @@ def test_with_tls_and_users_nodes_and_clients_show_who_they_are(tmp_path: Path) 
             with pytest.raises(CallError, match="NOPERM"):
                 await ask(a, b"SET", b"k", b"w", tls=tls, login=rob)
             with pytest.raises(CallError, match="WRONGPASS"):
-                await ask(a, b"GET", b"k", tls=tls, login=("ada", b"other"))
+                await ask(a, b"GET", b"k", tls=tls, login=Login("ada", b"other"))
             with pytest.raises((CallError, ConnectionError)):
                 await ask(a, b"PING")
             elsewhere = make_authority(bytes(16)).files(tmp_path, "x")
