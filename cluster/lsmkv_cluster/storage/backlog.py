@@ -139,14 +139,7 @@ class Backlog:
 
     def take(self, work: Work, size: int) -> bool:
         """One operation that is going to be ordered in this step; False: it must not be."""
-        count = self.count + self._taken
-        if not self._is_stalled and (
-            count == 0
-            or (
-                count < self._limits[work]
-                and self.size + self._taken_size + size <= self._sizes[work]
-            )
-        ):
+        if self.has_room(work, size):
             self._taken += 1
             self._taken_size += size
             return True
