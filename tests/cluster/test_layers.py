@@ -18,24 +18,23 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 
 # Lowest first; an indented line belongs to the layer above it.
 ORDER = """
-admission assignment cluster_keys cluster_pages demo_index endpoints glob_match hlc
-    http_port input_budget keeper_settings key_locks local_health loop_thread member_status
-    metrics outcomes passwords redis_numbers refusals replay_window replies roles scan_pages
-    suspicion timers vclock
+admission assignment cluster_keys demo_index endpoints glob_match hlc http_port input_budget
+    keeper_settings key_locks local_health loop_thread member_status metrics outcomes passwords
+    redis_numbers refusals replay_window replies roles scan_pages suspicion timers vclock
 errors membership_settings node_processes record reply_reader retrying sockets
 calling coding deletion files keyspaces link_cuts members operations slots toml_fields
     visible
-antientropy_messages antientropy_sync_messages datagram dissemination engine_key
-    gossip_messages hint_budget latency node_file owners pace pipelines quorum record_format
-    ring session setting_kinds site start_messages telling users wire
+antientropy_messages antientropy_sync_messages cluster_pages datagram dissemination
+    engine_key gossip_messages hint_budget latency node_file owners pace pipelines quorum
+    record_format ring routes session setting_kinds site start_messages telling users wire
 antientropy_exchange balance context datagram_port fair flights handshake own_state pool
     scan_cursor server_identity settings topology
-actor announcing cluster_file evidence exposure founding handover host minting origins
-    paxos_messages repair_pairs savings setting_flags topology_format view
-acceptor cluster_map crdt firsts proposer routes settings_table storage_orders tls
-backlog certificates config_command damage dispatching hint_pass hint_survey key_listing
-    partition_trees peer_connection planner ports redirection replica_messages resolve security
-    store_failures store_marks
+actor announcing cluster_file dispatching evidence exposure founding handover host minting
+    origins paxos_messages repair_pairs savings setting_flags topology_format view
+acceptor cluster_map crdt firsts proposer settings_table storage_orders tls
+backlog certificates config_command damage hint_pass hint_survey key_listing partition_trees
+    peer_connection planner ports redirection replica_messages resolve security store_failures
+    store_marks
 adoption antientropy_repair_messages asking_nodes certificate_files copies deadlines
     deletions hints merging peer_clocks peer_links peers recovery repair_rounds replica requests
     revoting rounds_served scan_messages starting store_runner stored_values system_clock

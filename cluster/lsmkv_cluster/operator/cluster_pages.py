@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lsmkv_cluster.placement.members import PLAIN_FACE
+
 __all__ = [
     "explain_page",
     "hints_page",
@@ -94,7 +96,7 @@ def _member_row(member: Json, loads: Mapping[str, int]) -> list[str]:
         f"{100 * member['owns']:.1f}",
         str(member["partitions"]),
         size_text(loads[name]) if name in loads else "-",
-        member["addresses"].get("resp", "-"),
+        member["addresses"].get(PLAIN_FACE, "-"),
     ]
 
 
