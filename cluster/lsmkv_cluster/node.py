@@ -54,6 +54,7 @@ from lsmkv_cluster.reconfiguration.paxos_messages import FETCH
 from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.storage_orders import Done, Order, Result
 from lsmkv_cluster.storage.storage_orders import Persist as PersistOrder
+from lsmkv_cluster.swim.peer_clocks import OwnClock
 from lsmkv_cluster.transport.datagram import DatagramOpener, DatagramSealer
 from lsmkv_cluster.transport.handshake import boot_number
 from lsmkv_cluster.transport.replay_window import ReplayWindow, Verdict
@@ -93,6 +94,7 @@ class Node:
         self._orders = OpenOrders(parts.actors, parts.backlog)
         self._backlog = parts.backlog
         self._was_overloaded = False  # as others were told
+        self._own_clock = OwnClock()
         self._boot = boot
         self._traffic = Traffic(
             topology.cluster_id,
@@ -142,6 +144,10 @@ class Node:
         self._backlog.look(now.ms)
         if self._was_asleep(now):
             inputs = self._wake(now, inputs, incoming)
+        if self._own_clock.moved_ms(
+            now
+        ):  # before anybody compares it with others
+            self._give(Machine.MEMBERSHIP, self.parts.membership.tick(now))
         results: dict[int, list[Stored]] = {}
         calls: list[AnyCall] = []
         for event in inputs:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lsmkv.kernel import RecordMerger, drop_range
+from lsmkv_cluster import node
 from lsmkv_cluster.boot import Boot
 from lsmkv_cluster.coordination import minter, reading, writing
 from lsmkv_cluster.coordination.calls import refusal
@@ -67,6 +68,7 @@ __all__ = [
     "merges_copy",
     "merges_cut_clocks",
     "merges_restamp_expiry",
+    "nobody_looks_at_its_clock",
     "nobody_sleeps",
     "nothing_is_synced",
     "one_accuser_is_enough",
@@ -262,6 +264,14 @@ def empty_stores_are_ready() -> Iterator[None]:
 def nobody_sleeps() -> Iterator[None]:
     """What was received before a pause is as good as any."""
     with replaced(Node, "_was_asleep", lambda self, now: False):
+        yield
+
+
+@contextmanager
+def nobody_looks_at_its_clock() -> Iterator[None]:
+    """That it was set is not noticed before a step, but by the membership in its own time."""
+    node_clock = type("NodeClock", (), {"moved_ms": lambda self, now: 0})
+    with replaced(node, "OwnClock", node_clock):
         yield
 
 

@@ -335,3 +335,26 @@ def test_collected_without_waiting():
 def test_collected_without_waiting_is_seen_when_planted():
     with planted("collected without waiting"), pytest.raises(AssertionError):
         test_collected_without_waiting()
+
+
+def test_a_clock_that_was_just_set():
+    """The first owner's clock is set ahead by more than the value has left to live. A sweep that
+    came before the membership had looked at the clock replaced the value by a tombstone.
+
+    Rule: nothing is decided by the own clock before it has been compared with that of others."""
+    with _lab() as lab:
+        expiry_ms = lab.world.machines[0].now().wall_ms + 18_000
+        assert lab.put("A", b"v", expiry_ms=expiry_ms, w="ALL").is_done
+        with lab.letting(None):
+            for _ in range(40):
+                lab.advance(163)
+                lab.skew("A", 20_000)
+                lab.advance(37)
+                lab.skew("A", 0)
+        assert shown(lab, "A") == shown(lab, "B") == {"v": "A1"}
+        lab.settle()
+
+
+def test_a_clock_that_was_just_set_is_seen_when_planted():
+    with plants.nobody_looks_at_its_clock(), pytest.raises(AssertionError, match="'T': 'A2'"):
+        test_a_clock_that_was_just_set()
