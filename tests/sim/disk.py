@@ -36,6 +36,7 @@ class Disk:
         self._database: DB | None = None
         self.is_full = False
         self.is_repaired = False  # since the last clean end
+        self._damage: tuple[str, bytes] | None = None  # the last: path, and what is there now
         self._place(MemoryFileSystem())
 
     # --- a process opens and leaves it
@@ -162,7 +163,18 @@ class Disk:
             file.truncate(place)
             file.append(changed + data[place + 1 :])
             file.sync()
+        self._damage = (path, data[:place] + changed + data[place + 1 :])
         return name
+
+    def hides_damage(self) -> bool:
+        """Whether the last damage is still there, seen by somebody or not."""
+        if self._damage is None:
+            return False
+        path, data = self._damage
+        if self.files.exists(path) and self.files.read_file(path, FILE_SIZE_MAX) == data:
+            return True
+        self._damage = None
+        return False
 
     # --- files and database
 

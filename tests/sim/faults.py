@@ -163,15 +163,22 @@ class Nemesis:
     def _look(self) -> None:
         self._look_for_votes()
         for machine in sorted(self.damaged):
-            if not self._is_named(machine) or has_all(self.world, machine):
+            if self._is_whole(machine):
                 self.damaged.discard(machine)
                 self.world.trace.add("", "whole again", machine)
         if not self.is_healing:
             self.world.loop.after(CHECK_US, self._look)
 
-    def _is_named(self, number: int) -> bool:
-        """Whether somebody may still count on what the machine had."""
-        return self.world.ids[number] in self.world.document.members_by_id
+    def _is_whole(self, number: int) -> bool:
+        """Of whoever has lost data: it has all of it again, also of partitions that no client uses,
+        or nobody counts on it any more. Damage that no process has met may yet cost the next one
+        its memory and its vote."""
+        world, machine = self.world, self.world.machines[number]
+        if not world.document.kept_by(machine.id):
+            return True
+        if machine.process is None or machine.disk.hides_damage():
+            return False
+        return world.program.is_ready(machine.process.node) and has_all(world, number)
 
     # --- whom to strike
 

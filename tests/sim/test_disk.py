@@ -135,6 +135,7 @@ def test_damage_to_a_table_is_seen_when_it_is_read():
     name = disk.damage((FileKind.TABLE,), Random(3))
     assert name is not None
     assert name.endswith(".sst")
+    assert disk.hides_damage()
     with pytest.raises(CorruptionError):
         dict(database.scan())
 
@@ -149,12 +150,16 @@ def test_damage_can_be_repaired():
     assert disk.damage((FileKind.MANIFEST,), Random(3)) == "MANIFEST-000001"
     with pytest.raises(CorruptionError):
         disk.open()
+    assert disk.hides_damage()
     disk.repair()
+    assert not disk.hides_damage()
     assert len(content(disk)) == 50
 
 
 def test_there_may_be_nothing_to_damage():
-    assert make_disk().damage((FileKind.TABLE,), Random(3)) is None
+    disk = make_disk()
+    assert disk.damage((FileKind.TABLE,), Random(3)) is None
+    assert not disk.hides_damage()
 
 
 def test_reads_can_be_made_to_fail():
