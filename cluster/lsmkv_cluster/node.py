@@ -144,9 +144,7 @@ class Node:
         self._backlog.look(now.ms)
         if self._was_asleep(now):
             inputs = self._wake(now, inputs, incoming)
-        if self._own_clock.moved_ms(
-            now
-        ):  # before anybody compares it with others
+        if self._own_clock.moved_ms(now):  # before anybody compares it with others
             self._give(Machine.MEMBERSHIP, self.parts.membership.tick(now))
         results: dict[int, list[Stored]] = {}
         calls: list[AnyCall] = []

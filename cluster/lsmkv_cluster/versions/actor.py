@@ -41,7 +41,8 @@ LEASE_SIZE = 1 << 16  # epochs persisted ahead, at first
 LEASE_SIZE_MAX = 1 << 20  # what a store that writes many new keys comes to, lost at each end
 FIRST_SERIAL = 1
 SERIAL_BITS = 32
-SERIAL_MAX = (1 << 32) - 1
+SERIAL_MAX = (1 << 32) - 1  # is never used
+INCARNATIONS = 1 << 32
 
 OWN = Struct(">II")
 
@@ -214,9 +215,9 @@ class ActorSource:
         if not self.may_mint:
             return range(0)
         first = self._next_serial
-        self._next_serial = max(first, min(first + count, self._durable.leased))
+        end = self._next_serial = max(first, min(first + count, self._durable.leased))
         self._lease_early()
-        return range(first, self._next_serial)
+        return range(first, end)
 
     def next_epoch(self, start_s: int) -> int:
         """Nobody has used it; 0 while there is none at hand. It is taken with `take_epoch`."""
@@ -232,15 +233,20 @@ class ActorSource:
         epoch = self.next_epoch(start_s)
         if not epoch:
             return None
+        actor = Actor(self.identity.node, self.identity.incarnation, epoch)
         self.take_epoch()
-        return Actor(self.identity.node, self.identity.incarnation, epoch)
+        return actor
 
     def _lease_early(self) -> None:
-        if self.identity.leased - self._next_serial < self._lease_size // 2:
+        is_last = self._next_serial < self.identity.leased == SERIAL_MAX
+        if not is_last and self.identity.leased - self._next_serial < self._lease_size // 2:
             self._lease_size = min(2 * self._lease_size, max(LEASE_SIZE_MAX, self._lease_size))
             self._lease()
 
     def _lease(self) -> None:
+        if self._next_serial >= SERIAL_MAX:
+            self.distrust_disk((self.identity.incarnation + 1) % INCARNATIONS)
+            return
         leased = min(self._next_serial + self._lease_size, SERIAL_MAX)
         self.identity = replace(self.identity, leased=leased)
         self.effects.append(Persist(self.identity))

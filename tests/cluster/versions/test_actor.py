@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lsmkv_cluster.versions.actor import ActorSource, Identity, Reason, choose
+from lsmkv_cluster.versions.actor import SERIAL_MAX, ActorSource, Identity, Reason, choose
 from lsmkv_cluster.versions.context import NOTHING, Context
 from lsmkv_cluster.versions.record import Record
 from lsmkv_cluster.versions.vclock import COUNTER_MAX, Actor, Clock, Entry
@@ -212,6 +212,38 @@ def test_serials_for_somebody_else_are_nobody_elses():
     assert not source.take_serials(9)
     persist(source)
     assert source.take_serials(9)
+
+
+@pytest.mark.parametrize("left", range(1, 7))
+def test_the_next_incarnation_follows_the_last_epoch(left: int):
+    """One epoch is used by each new key, so a busy store comes to the end within days."""
+    source = started(Identity(1, (1 << 32) - 1, start_number=3, leased=SERIAL_MAX - left))
+    used = []
+    for _ in range(left + 2):
+        persist(source)
+        used.append(fresh(source))
+    assert len(set(used)) == left + 2
+    assert [actor.incarnation for actor in used] == [(1 << 32) - 1] * left + [0, 0]
+    assert used[-1].epoch >> 32 == 2
+    assert persist(source).start_number == 4
+
+
+def test_a_start_finds_that_all_epochs_are_used():
+    source = started(Identity(1, 70, start_number=3, leased=SERIAL_MAX), peers_needed=1)
+    assert fresh(source).incarnation == 71
+    assert source.identity.start_number == 4
+
+
+def test_the_last_epochs_are_leased_once():
+    source = started(Identity(1, 70, leased=SERIAL_MAX - 3))
+    for _ in range(2):
+        fresh(source)
+        assert source.effects == []
+    assert len(source.take_serials(9)) == 1
+    assert len(source.effects) == 1
+    assert source.take_serials(9) == range(0), "not durable yet"
+    persist(source)
+    assert source.take_serials(2) == range(1, 3)
 
 
 def test_a_store_that_may_not_mint_gives_no_serials():
