@@ -20,7 +20,17 @@ from tests.sim.kinds import CHANGE_KINDS, FAULT_KINDS, ChangeKind, FaultKind
 from tests.sim.paths import Quality
 from tests.support.members import make_member, member_id
 
-__all__ = ["ONE", "QUORUM", "Centre", "Options", "changing", "draw", "make_spares", "make_topology"]
+__all__ = [
+    "ALL",
+    "ONE",
+    "QUORUM",
+    "Centre",
+    "Options",
+    "changing",
+    "draw",
+    "make_spares",
+    "make_topology",
+]
 
 QUORUM = Consistency(Level.QUORUM)
 ONE = Consistency(Level.ONE)

@@ -5,6 +5,8 @@ deletes    most of what is written is deleted, by many clients at once, while ma
            away for long, and nodes come and go
 moves      few partitions, strict writes to all of them, and one change of the topology after the
            other, while owners are cut off or lose what they have
+laggards   the same at a higher pace, while links and disks are slow: much of what arrives belongs
+           to a topology that is no longer the newest
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from random import Random
 
 from lsmkv_cluster.placement.keyspaces import Keyspace, Mode
 from tests.sim.kinds import CHANGE_KINDS, FAULT_KINDS, FaultKind
-from tests.sim.options import ONE, QUORUM, Centre, Options, changing, draw
+from tests.sim.options import ALL, ONE, QUORUM, Centre, Options, changing, draw
 
 __all__ = ["PROFILES"]
 
@@ -98,8 +100,35 @@ def _draw_moves(seed: int) -> Options:
     )
 
 
+# They keep some machines from hearing, or from carrying out, what others have done long ago.
+LAGGARDS_KINDS = (
+    FaultKind.SLOW_DISK,
+    FaultKind.SLOW_PROCESSOR,
+    FaultKind.PAUSE,
+    FaultKind.ONE_WAY,
+    FaultKind.BRIDGE,
+)
+
+
+def _draw_laggards(seed: int) -> Options:
+    random = Random(f"laggards of {seed}")
+    kinds = {FaultKind.SLOW_LINK, random.choice(LAGGARDS_KINDS)}
+    return replace(
+        _draw_moves(seed),
+        profile="laggards",
+        keyspaces=(Keyspace(b"", ONE, QUORUM), Keyspace(b"s:", ONE, ALL, Mode.STRICT)),
+        sessions=16,
+        calls=1200,
+        think_ms=100,
+        kinds=tuple(sorted(kinds, key=FAULT_KINDS.index)),
+        fault_gap_ms=random.choice((500, 1000)),
+        change_gap_ms=800,
+    )
+
+
 PROFILES: dict[str, Callable[[int], Options]] = {
     "swarm": draw,
     "deletes": _draw_deletes,
     "moves": _draw_moves,
+    "laggards": _draw_laggards,
 }
