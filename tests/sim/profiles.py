@@ -7,6 +7,8 @@ moves      few partitions, strict writes to all of them, and one change of the t
            other, while owners are cut off or lose what they have
 laggards   the same at a higher pace, while links and disks are slow: much of what arrives belongs
            to a topology that is no longer the newest
+losses     machines lose what they have, one after the other; each copy counts, because strict
+           readers ask one owner alone
 """
 
 from __future__ import annotations
@@ -126,9 +128,41 @@ def _draw_laggards(seed: int) -> Options:
     )
 
 
+# Each of them takes something from a disk, or ends a process before it has it back.
+LOSSES_KINDS = (
+    FaultKind.WIPE,
+    FaultKind.OLD_COPY,
+    FaultKind.DAMAGED_FILE,
+    FaultKind.POWER_LOSS,
+    FaultKind.KILL,
+    FaultKind.RESTART,
+    FaultKind.NODE_CUT,
+    FaultKind.SLOW_LINK,
+)
+
+
+def _draw_losses(seed: int) -> Options:
+    random = Random(f"losses of {seed}")
+    return replace(
+        _draw_moves(seed),
+        profile="losses",
+        centres=(Centre("east", random.choice((3, 4, 5)), 1, 3),),
+        keyspaces=(Keyspace(b"", ONE, QUORUM), Keyspace(b"s:", ONE, ALL, Mode.STRICT)),
+        sessions=10,
+        calls=800,
+        think_ms=150,
+        write_share=0.4,
+        kinds=tuple(sorted(random.sample(LOSSES_KINDS, 3), key=FAULT_KINDS.index)),
+        fault_gap_ms=700,
+        changes=(),
+        spares=(),
+    )
+
+
 PROFILES: dict[str, Callable[[int], Options]] = {
     "swarm": draw,
     "deletes": _draw_deletes,
     "moves": _draw_moves,
     "laggards": _draw_laggards,
+    "losses": _draw_losses,
 }
