@@ -9,6 +9,7 @@ The driver owns sockets, clocks, disks and threads; the node (node.py) owns ever
     AdminCall      an operator's wish for another topology
     ScanCall       a client wants a page of keys
     ExplainCall    somebody wants to know what is where of a key
+    RepairCall     an operator wants copies compared now
     Stored         (ports.py) the result of a StoreOrder, by its token
 
 Out:
@@ -18,7 +19,8 @@ Out:
     StoreOrder       (ports.py) for the store, in this order
     ClientReply      exactly one for each ClientCall, unless the node dies
     AdminReply       the same for each AdminCall
-    ScanReply        the same for each ScanCall, and ExplainReply for each ExplainCall
+    ScanReply        the same for each ScanCall, ExplainReply for each ExplainCall, and RepairReply
+                     for each RepairCall
     DropConnections  forget all that was received and not given to the node, and begin anew: the
                      node was asleep, and what lies in its buffers is from before
     Alarm            (ports.py) for the log
@@ -53,6 +55,8 @@ __all__ = [
     "Input",
     "NodeEffect",
     "PeerLost",
+    "RepairCall",
+    "RepairReply",
     "ScanCall",
     "ScanReply",
 ]
@@ -87,6 +91,13 @@ class AdminCall(NamedTuple):
     call_id: int
     change: Change
     is_forced: bool = False
+
+
+class RepairCall(NamedTuple):
+    """Of this partition, or of all that the node keeps."""
+
+    call_id: int
+    partition: int | None = None
 
 
 class ScanCall(NamedTuple):
@@ -142,11 +153,17 @@ class ExplainReply(NamedTuple):
     told: tuple[Told, ...] | None
 
 
+class RepairReply(NamedTuple):
+    """It has begun; how far it is, the machine tells (antientropy.py)."""
+
+    call_id: int
+
+
 class DropConnections(NamedTuple):
     pass
 
 
-Input = FrameIn | DatagramIn | PeerLost | AnyCall | AdminCall | Stored
+Input = FrameIn | DatagramIn | PeerLost | AnyCall | AdminCall | RepairCall | Stored
 NodeEffect = (
     FrameOut
     | DatagramOut
@@ -155,6 +172,7 @@ NodeEffect = (
     | AdminReply
     | ScanReply
     | ExplainReply
+    | RepairReply
     | DropConnections
     | Alarm
 )

@@ -29,6 +29,8 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
     PeerLost,
+    RepairCall,
+    RepairReply,
 )
 from lsmkv_cluster.errors import ProtocolError
 from lsmkv_cluster.healing.antientropy import HandedOver, Met
@@ -159,6 +161,8 @@ class Node:
                 self._take_datagram(now, event.data)
             elif isinstance(event, AdminCall):
                 self._take_change(now, event)
+            elif isinstance(event, RepairCall):
+                self._take_repair(now, event)
             else:
                 self._traffic.lost(event.peer, incoming)
         self._traffic.expire(now, incoming)
@@ -200,6 +204,12 @@ class Node:
         keeper = self.parts.keeper
         ask = keeper.force if call.is_forced else keeper.change
         self._give(Machine.TOPOLOGY, ask(now, call.call_id, call.change))
+
+    def _take_repair(self, now: Now, call: RepairCall) -> None:
+        if not self.is_retired:
+            self.parts.antientropy.compare_now(now, call.partition)
+            self._deadlines.changed(Machine.ANTIENTROPY)
+        self._out.append(RepairReply(call.call_id))
 
     def _active(self) -> Iterable[int]:
         """The machines that do something of their own accord. Of who has retired, what was begun
@@ -279,7 +289,8 @@ class Node:
         return self._due_ms > 0 and now.ms - self._due_ms > self.settings.asleep_after_ms
 
     def _wake(self, now: Now, inputs: Sequence[Input], incoming: Incoming) -> list[Input]:
-        """What is left of the inputs: results of the store, and calls to be refused."""
+        """What is left of the inputs: results of the store, wishes of operators, and calls to be
+        refused."""
         self.parts.coordinator.woke()
         self._backlog.woke()
         for peer in self.parts.peers:
@@ -287,7 +298,7 @@ class Node:
         self._out.append(DropConnections())
         kept: list[Input] = []
         for event in inputs:
-            if isinstance(event, Stored | PeerLost):
+            if isinstance(event, Stored | PeerLost | AdminCall | RepairCall):
                 kept.append(event)
             elif isinstance(event, AnyCall):
                 kept.append(event._replace(deadline_ms=min(event.deadline_ms, now.ms)))

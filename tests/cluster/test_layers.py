@@ -41,7 +41,8 @@ adoption antientropy_repair_messages asking_nodes certificate_files copies deadl
     tombstone_messages topology_changes voter write_back
 calls change_commands changes clock_watch collect_answers document_fetch init_command
     listing_answers looking_commands member_table open_orders paxos_answers proposals
-    repair_records rules store token_listing tombstone_limits transition_rules
+    repair_command repair_records repair_request rules store token_listing tombstone_limits
+    transition_rules
 antientropy_answers collecting conductor confirming driver_ports gossip member_report minter
     prober queries read_state repair repair_schedule store_opening
 asking callers commanding document_keeper driver expiring explaining handing_over hearsay
@@ -146,6 +147,7 @@ ALLOWED = {
     "node_processes": {"os", "pathlib", "signal", "subprocess", "time"},
     "origins": {"pathlib"},
     "security": {"ssl"},
+    "repair_command": {"time"},
     "serve_command": {"asyncio", "os", "signal", "time", "uvloop"},
     "passwords": {"secrets"},
     "setting_kinds": {"pathlib"},

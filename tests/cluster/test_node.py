@@ -10,9 +10,21 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from lsmkv_cluster.coordination.requests import ClientRequest, Outcome, Reason, Verb
-from lsmkv_cluster.driver_ports import ClientCall, DatagramIn, FrameIn, Input, NodeEffect, PeerLost
+from lsmkv_cluster.driver_ports import (
+    AdminCall,
+    AdminReply,
+    ClientCall,
+    DatagramIn,
+    FrameIn,
+    Input,
+    NodeEffect,
+    PeerLost,
+    RepairCall,
+    RepairReply,
+)
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Alarm, Now, Stored, StoreOrder
+from lsmkv_cluster.reconfiguration.topology_changes import Reweigh
 from lsmkv_cluster.storage.storage_orders import (
     Failure,
     Merge,
@@ -26,6 +38,7 @@ from lsmkv_cluster.storage.storage_orders import (
 from lsmkv_cluster.swim.gossip_messages import Load
 from lsmkv_cluster.versions.record_format import decode
 from lsmkv_cluster.versions.resolve import siblings
+from tests.support.fake_store import some_record
 from tests.support.trio import Trio
 
 
@@ -226,3 +239,31 @@ def test_a_full_disk_is_announced_as_long_as_it_is_full(trio: Trio) -> None:
     trio.stores[a].carry_out = carry_out  # type: ignore[method-assign]
     trio.run(10_000)
     assert trio.nodes[b].parts.membership.load(a) == 0
+
+
+# --- what operators want --------------------------------------------------------------------------
+
+
+def test_a_repair_brings_back_what_a_copy_lacks(trio: Trio) -> None:
+    """The period is ten minutes."""
+    _a, b, c = trio.ids
+    record = some_record(9)
+    trio.stores[b].carry_out(Merge(Space.DATA, ((b"k", record),)))
+    trio.run(5000)
+    assert [bool(each) for each in stored(trio, b"k")] == [False, True, False]
+    trio.step(c, [RepairCall(7)])
+    assert trio.others == [(c, RepairReply(7))]
+    trio.run(2000)
+    assert [bool(each) for each in stored(trio, b"k")] == [True] * 3
+    progress = trio.nodes[c].parts.antientropy.progress
+    assert (progress.partitions, progress.done, progress.missing) == (16, 16, ())
+    assert (progress.pulled, progress.pushed) == (1, 1)
+
+
+def test_operators_who_ask_while_the_node_sleeps_are_answered(trio: Trio) -> None:
+    a, b, _c = trio.ids
+    trio.now_ms += 60_000
+    trio.step(a, [AdminCall(1, Reweigh(b, 50)), RepairCall(2)])
+    trio.run(5000)
+    replies = [effect for _, effect in trio.others if isinstance(effect, AdminReply | RepairReply)]
+    assert sorted(each.call_id for each in replies) == [1, 2]

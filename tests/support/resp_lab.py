@@ -34,6 +34,7 @@ from lsmkv_cluster.resp.queries import (
     LoggedIn,
     Login,
     Query,
+    Repair,
     Report,
     ScanPage,
 )
@@ -208,6 +209,8 @@ class RespLab:
                 return Explained((Told(self.host.me, self.host.me, word, record, 3),))
             case AdminReport(subject):
                 return self.reports[subject]
+            case Repair(partition):
+                return Report({"repairs": partition})
             case Login(user, password):
                 return LoggedIn(self.host.check_user(user, password))
 

@@ -7,6 +7,8 @@ others, while the own store has no room for work of the background. Equal trees 
 message and its answer. Copies that are not read any more are handed over (handing_over.py) to those
 that are.
 
+`compare_now` is for operators who do not want to wait for the schedule (repair_request.py).
+
 With a new document (`follow`) everything about partitions that have moved begins anew. No round
 begins, and no tree of theirs is compared, before the store has carried out all that it was given
 until then: a write that was taken for the place before must not be overlooked.
@@ -32,7 +34,8 @@ from lsmkv_cluster.healing.antientropy_answers import Answers
 from lsmkv_cluster.healing.antientropy_messages import COMPARE
 from lsmkv_cluster.healing.handing_over import HandOver
 from lsmkv_cluster.healing.repair import Repair
-from lsmkv_cluster.healing.repair_pairs import pairs_of
+from lsmkv_cluster.healing.repair_pairs import pairs_of, peers_of
+from lsmkv_cluster.healing.repair_request import RepairProgress, RepairRequest
 from lsmkv_cluster.healing.repair_rounds import Outcome, RoundPlan, RoundReport
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
 from lsmkv_cluster.healing.rounds_served import RoundsServed
@@ -141,7 +144,8 @@ class AntiEntropy:
         self._settings = settings or AntiEntropySettings()
         kept = topology.kept_by(me)
         pairs = pairs_of(topology, me, kept)
-        self._schedule = RepairSchedule(pairs, me, random, self._settings)
+        self._request = RepairRequest()
+        self._schedule = RepairSchedule(pairs, me, random, self._settings, self._request)
         self._is_busy = is_busy
         open_max = self._settings.list_open_max
         self._answers = Answers(topology, me, trees, random, open_max, is_whole, is_busy)
@@ -180,6 +184,9 @@ class AntiEntropy:
             if not (isinstance(output, Met | HandedOver) and output.partition in moved)
         ]
         self._schedule.follow(now.ms, moved, pairs_of(topology, self._me, moved))
+        for partition, peers in peers_of(topology, self._me, moved).items():
+            if self._request.moved(partition, peers):
+                self._schedule.hurry(now.ms, partition)
         self._scrubber.follow(topology.kept_by(self._me))
         effects = self._answers.follow(topology, moved)
         if moved:
@@ -187,6 +194,20 @@ class AntiEntropy:
             self._is_settled = False
             effects.append(StoreOrder(("settle", self._followed), Sync()))
         return effects
+
+    def compare_now(self, now: Now, partition: int | None = None) -> None:
+        """This partition, or all that are kept here, with every co-owner, whoever's turn it is."""
+        self._begin_schedule(now)
+        kept = self._topology.kept_by(self._me)
+        wanted = [each for each in kept if partition in (None, each)]
+        self._request.add(peers_of(self._topology, self._me, wanted))
+        for each in wanted:
+            self._schedule.hurry(now.ms, each)
+
+    @property
+    def progress(self) -> RepairProgress:
+        """Of what was to be compared now."""
+        return self._request.progress(self._reachable)
 
     def _drop_rounds(self, partitions: Collection[int]) -> None:
         for round_id, (_, pair) in list(self._rounds.items()):
@@ -256,9 +277,7 @@ class AntiEntropy:
         return effects + self._go_on(now, touched)
 
     def tick(self, now: Now) -> list[Effect]:
-        if not self._has_begun:
-            self._has_begun = True
-            self._schedule.begin(now.ms)
+        self._begin_schedule(now)
         for partition in self._schedule.become_not_ready(now.ms, self._not_ready()):
             self.restart(now, partition)
         effects: list[Effect] = []
@@ -289,6 +308,11 @@ class AntiEntropy:
 
     # --- rounds
 
+    def _begin_schedule(self, now: Now) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._schedule.begin(now.ms)
+
     @property
     def _may_begin(self) -> bool:
         return self._is_settled and len(self._rounds) < self._settings.exchange_count_max
@@ -311,6 +335,7 @@ class AntiEntropy:
         repair = Repair(plan, self._trees(partition), settings)
         begun = HandOver(repair, settings.answer_timeout_ms) if pair.gives else repair
         self._rounds[plan.round_id] = begun, pair
+        self._request.began(partition, pair.peer)
         return [*begun.start(now)]
 
     def _counts_for_a_move(self, partition: int) -> bool:
@@ -353,7 +378,10 @@ class AntiEntropy:
             self._outputs.append(HandedOver(report.partition, report.peer))
         if report.has_lost_dot:
             self._outputs.append(LostDot(report.partition))
+        is_wanted_again = self._request.ended(report)
         self._schedule.ended(now.ms, pair, report.outcome)
+        if is_wanted_again:
+            self._schedule.hurry(now.ms, report.partition)
         self._quarantine(now, report.partition if report.is_corrupt else None)
 
     def _quarantine(self, now: Now, partition: int | None) -> None:

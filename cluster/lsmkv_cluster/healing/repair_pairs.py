@@ -7,14 +7,14 @@ the row that is) is to be handed over to each of those that are read, before it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.placement.owners import Phase
 from lsmkv_cluster.placement.topology import Topology
 
-__all__ = ["PairPlan", "is_leaving", "pairs_of"]
+__all__ = ["PairPlan", "is_leaving", "pairs_of", "peers_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +50,14 @@ def pairs_of(topology: Topology, me: MemberId, partitions: Iterable[int]) -> lis
             if peer != me and not (is_filling and topology.is_filling(partition, peer)):
                 gives = leaves and peer in topology.owners[partition]
                 found.append(PairPlan(partition, peer, gives))
+    return found
+
+
+def peers_of(
+    topology: Topology, me: MemberId, partitions: Collection[int]
+) -> dict[int, list[MemberId]]:
+    """With whom each of these is compared, where this member keeps it at all."""
+    found: dict[int, list[MemberId]] = {partition: [] for partition in partitions}
+    for pair in pairs_of(topology, me, partitions):
+        found[pair.partition].append(pair.peer)
     return found

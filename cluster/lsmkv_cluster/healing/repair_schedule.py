@@ -4,6 +4,7 @@
   with the smaller id asks; the other asks only if it has not been asked for two periods.
 - Urgently: partitions that are not ready, with every co-owner, at once and before all others, until
   that co-owner was met; and those that are to be handed over, until the peer was given all.
+- Now, whoever's turn it is: what an operator wants compared (repair_request.py).
 - When a partition moves, its pairs are forgotten, and those of its new place begin.
 - A round that was cut off goes on at once. One that failed is repeated after a while that doubles
   each time, up to a period; one that was refused for the moment, up to a few seconds. A peer that
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 
 from lsmkv_cluster.healing.repair_pairs import PairPlan
 from lsmkv_cluster.healing.repair_records import RepairSettings
+from lsmkv_cluster.healing.repair_request import RepairRequest
 from lsmkv_cluster.healing.repair_rounds import Outcome
 from lsmkv_cluster.placement.members import MemberId
 from lsmkv_cluster.ports import Random
@@ -102,8 +104,10 @@ class RepairSchedule:
         me: MemberId,
         random: Random,
         settings: AntiEntropySettings,
+        request: RepairRequest | None = None,
     ) -> None:
         self._me = me
+        self._request = request or RepairRequest()
         self._pairs: dict[tuple[int, MemberId], Pair] = {}
         self._by_partition: dict[int, list[Pair]] = {}
         self._add(plans)
@@ -171,6 +175,16 @@ class RepairSchedule:
             pair.cursor, pair.failures = None, 0
             self._place(now_ms, pair)
 
+    def hurry(self, now_ms: int, partition: int) -> None:
+        """Some of its pairs are wanted now."""
+        for pair in self._by_partition.get(partition, ()):
+            if self._is_wanted(pair):
+                pair.failures = 0
+                self._place(now_ms, pair)
+
+    def _is_wanted(self, pair: Pair) -> bool:
+        return self._request.wants(pair.partition, pair.peer)
+
     def was_asked(self, now_ms: int, partition: int, peer: MemberId) -> None:
         if (pair := self._pairs.get((partition, peer))) is not None:
             pair.asked_ms = now_ms
@@ -189,7 +203,12 @@ class RepairSchedule:
                     self._poll_ms = now_ms + self._settings.poll_ms
                 elif pair.partition in self._busy:
                     self._blocked.setdefault(pair.partition, []).append(pair)
-                elif queue is self._regular and not pair.asks and now_ms < not_yet_ms:
+                elif (
+                    queue is self._regular
+                    and not pair.asks
+                    and now_ms < not_yet_ms
+                    and not self._is_wanted(pair)
+                ):
                     self._place(not_yet_ms, pair)
                 else:
                     self._busy.add(pair.partition)
@@ -216,6 +235,8 @@ class RepairSchedule:
             return 0
         if outcome in (Outcome.EQUAL, Outcome.REPAIRED) and not self.is_urgent(pair):
             pair.failures = 0
+            if self._is_wanted(pair):  # since this round began
+                return 0
             own_ms = int(settings.period_ms * (0.9 + 0.2 * self._random.random()))
             return own_ms if pair.asks else own_ms + settings.period_ms
         doublings = REFUSED_DOUBLINGS_MAX if outcome is Outcome.REFUSED else 32

@@ -14,6 +14,7 @@ __all__ = [
     "moves_line",
     "partition_page",
     "plan_page",
+    "repair_page",
     "replicas_text",
     "ring_page",
     "size_text",
@@ -229,6 +230,18 @@ def hints_page(hints: Mapping[str, Json]) -> list[str]:
         for name, each in hints.items()
     ]
     return table(["name", "hints", "size", "counted"], rows)
+
+
+def repair_page(state: Json) -> list[str]:
+    lines = [
+        f"{state['done']:,} of {state['partitions']:,} partitions compared in {state['rounds']:,} "
+        f"rounds: {state['pulled']:,} records came here, {state['pushed']:,} went to others"
+    ]
+    lines += [
+        f"not with {name}: {count:,} partitions, as it cannot be reached, or takes no part"
+        for name, count in state["missing"].items()
+    ]
+    return lines
 
 
 def keyspaces_page(keyspaces: Sequence[Json]) -> list[str]:

@@ -9,6 +9,7 @@ from lsmkv_cluster.operator import (
     demo_command,
     init_command,
     looking_commands,
+    repair_command,
     serve_command,
 )
 
@@ -22,4 +23,5 @@ def register(commands: Commands) -> None:
     group = command_group(commands, "cluster", "make and run clusters")
     init_command.register(group)
     looking_commands.register(group)
+    repair_command.register(group)
     change_commands.register(group)

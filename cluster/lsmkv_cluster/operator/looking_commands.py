@@ -1,4 +1,4 @@
-"""`lsmkv cluster status | ring | hints | keyspaces | repair`: what a cluster tells of itself."""
+"""`lsmkv cluster status | ring | hints | keyspaces`: what a cluster tells of itself."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ def register(group: Commands) -> None:
     ring.add_argument("key", metavar="KEY|SLOT", nargs="?", help="of this alone")
     add_node_command(group, "hints", _hints, "show writes that wait for members which were away")
     add_node_command(group, "keyspaces", _keyspaces, "show how keys are read, written and resolved")
-    repair = add_node_command(
-        group, "repair", _repair, "compare copies with those of others now",
-        "Copies are compared all the time; this asks the node of --at to do so now.",
-    )  # fmt: skip
-    repair.add_argument("partition", metavar="PARTITION", type=int, nargs="?", help="this alone")
 
 
 def _status(nodes: Nodes, arguments: argparse.Namespace, output: Output) -> None:
@@ -60,16 +55,6 @@ def _hints(nodes: Nodes, arguments: argparse.Namespace, output: Output) -> None:
 def _keyspaces(nodes: Nodes, arguments: argparse.Namespace, output: Output) -> None:
     keyspaces = nodes.ask("KEYSPACES")
     output.json(keyspaces) if arguments.json else _lines(output, keyspaces_page(keyspaces))
-
-
-def _repair(nodes: Nodes, arguments: argparse.Namespace, output: Output) -> None:
-    answer = nodes.ask(
-        "REPAIR", *([str(arguments.partition)] if arguments.partition is not None else [])
-    )
-    if arguments.json or not isinstance(answer, dict):
-        output.json(answer)
-    else:
-        _lines(output, [f"{name.replace('_', ' ')}: {value}" for name, value in answer.items()])
 
 
 def _lines(output: Output, lines: list[str]) -> None:

@@ -1,6 +1,7 @@
 """KV.CLUSTER: administration, over the port of clients. Answers are JSON in one bulk string.
 
-STATUS, HINTS, MOVES, REPAIR [partition], EXPLAIN key    what the process tells
+STATUS, HINTS, MOVES, EXPLAIN key    what the process tells
+REPAIR [partition]        compares copies with those of others now; REPAIR PROGRESS: how far it is
 RING [key|slot]           who owns what
 KEYSPACES                 how they are read, written and resolved
 PLAN change               what would move, and about how many bytes; nothing is changed
@@ -46,12 +47,13 @@ from lsmkv_cluster.resp.queries import (
     AdminReport,
     Explain,
     Explained,
+    Repair,
     Report,
 )
 from lsmkv_cluster.resp.redis_numbers import parse_integer
 from lsmkv_cluster.resp.replies import Reply
 
-__all__ = ["change", "explain", "join", "keyspaces", "plan", "report", "ring"]
+__all__ = ["change", "explain", "join", "keyspaces", "plan", "repair", "report", "ring"]
 
 
 def _json(content: Json) -> bytes:
@@ -61,6 +63,21 @@ def _json(content: Json) -> bytes:
 def report(turn: Turn, args: list[bytes]) -> Run:
     parts = tuple(arg.decode("utf-8", "surrogateescape") for arg in args[2:])
     answer: Report = yield AdminReport(args[1].decode("latin-1").upper(), parts)
+    return _json(answer.content)
+
+
+def repair(turn: Turn, args: list[bytes]) -> Run:
+    if len(args) > 3:
+        raise CommandError(SYNTAX_ERROR)
+    query: Repair | AdminReport = Repair()
+    if len(args) == 3 and word(args[2]) == "progress":
+        query = AdminReport("REPAIR")
+    elif len(args) == 3:
+        partition = parse_integer(args[2])
+        if partition is None or partition not in turn.host.topology.kept_by(turn.host.me):
+            raise CommandError("ERR there is no copy of that partition here")
+        query = Repair(partition)
+    answer: Report = yield query
     return _json(answer.content)
 
 

@@ -177,8 +177,16 @@ CLUSTER = (
                     ("status", 2, "Tell of all members and their state"),
                     ("hints", 2, "Tell of hints that wait for others"),
                     ("moves", 2, "Tell how far the moves of partitions are"),
-                    ("repair", -2, "Compare copies with those of others now"),
                 )
+            ),
+            inner(
+                "repair",
+                -2,
+                admin.repair,
+                "Compare copies with those of others now, or tell how far that is",
+                **ADMIN,
+                alone="of lsmkv alone",
+                cluster="begins, and does not wait for the end; of the node that is asked",
             ),
             inner(
                 "explain",

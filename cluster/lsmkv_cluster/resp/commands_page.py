@@ -64,7 +64,8 @@ KV.CONSISTENCY [DEFAULT] [READ level] [WRITE level] [STRICT|SLOPPY]
 KV.KEYSPACE SET prefix [R level] [W level] [STRICT|SLOPPY]
                 [RESOLVE siblings|lww|counter|set|map] [BESTEFFORT|EXACT]
 KV.KEYSPACE LIST | DROP prefix
-KV.CLUSTER STATUS | HINTS | MOVES | KEYSPACES | REPAIR [partition] | EXPLAIN key | RING [key|slot]
+KV.CLUSTER STATUS | HINTS | MOVES | KEYSPACES | EXPLAIN key | RING [key|slot]
+KV.CLUSTER REPAIR [partition|PROGRESS]
 KV.CLUSTER PLAN change | CHANGE change [FORCE] | JOIN member [STAGED]
 ```
 

@@ -6,6 +6,7 @@
     ScanPage       Page           who lists keys (scanning/scanner.py)
     Explain        Explained      who asks each owner of a key (coordination/explaining.py)
     Login          LoggedIn       who knows the users
+    Repair         Report         who compares copies; how far that is, REPAIR tells as well
     AdminReport    Report         what the process knows of itself: STATUS, HINTS, MOVES, REPAIR ...
 
 A query that cannot be answered is answered with Failed, and the client with its text.
@@ -38,6 +39,7 @@ __all__ = [
     "Login",
     "Page",
     "Query",
+    "Repair",
     "Report",
     "ScanPage",
 ]
@@ -57,6 +59,13 @@ class Explain:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """Of one partition, or of all that are here."""
+
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AdminReport:
     """`subject` is a subcommand of KV.CLUSTER, such as "STATUS", with its arguments."""
 
@@ -72,7 +81,7 @@ class Login:
     password: bytes
 
 
-Query = ClientRequest | AdminChange | ScanPage | Explain | AdminReport | Login
+Query = ClientRequest | AdminChange | ScanPage | Explain | Repair | AdminReport | Login
 
 
 class Asking(NamedTuple):

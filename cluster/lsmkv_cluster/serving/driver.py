@@ -35,6 +35,8 @@ from lsmkv_cluster.driver_ports import (
     Input,
     NodeEffect,
     PeerLost,
+    RepairCall,
+    RepairReply,
     ScanCall,
     ScanReply,
 )
@@ -55,6 +57,7 @@ Answered = Callable[[ClientAnswer], None]
 Changed = Callable[[AdminReply], None]
 Scanned = Callable[[Page | Unlisted], None]
 Explained = Callable[[tuple[Told, ...] | None], None]
+Begun = Callable[[], None]
 
 
 class DrivenNode(Protocol):
@@ -96,6 +99,7 @@ class Driver:
         self._changes: dict[int, Changed] = {}
         self._scans: dict[int, Scanned] = {}
         self._explains: dict[int, Explained] = {}
+        self._repairs: dict[int, Begun] = {}
         self._next_call = 0
         self._stepped: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
@@ -137,6 +141,11 @@ class Driver:
         self._next_call += 1
         self._changes[self._next_call] = changed
         self._take(AdminCall(self._next_call, change, is_forced))
+
+    def repair(self, partition: int | None, begun: Begun) -> None:
+        self._next_call += 1
+        self._repairs[self._next_call] = begun
+        self._take(RepairCall(self._next_call, partition))
 
     def frame_came(self, peer: MemberId, frame: Frame) -> None:
         self._take(FrameIn(peer, frame))
@@ -242,6 +251,8 @@ class Driver:
                 self._scans.pop(effect.call_id)(effect.result)
             elif isinstance(effect, ExplainReply):
                 self._explains.pop(effect.call_id)(effect.told)
+            elif isinstance(effect, RepairReply):
+                self._repairs.pop(effect.call_id)()
             else:
                 assert isinstance(effect, DropConnections)
                 self._drop()
@@ -251,6 +262,6 @@ class Driver:
     def _drop(self) -> None:
         """What came while the node slept is from before; results of its store and new calls are
         not."""
-        kept = (Stored, ClientCall, ScanCall, ExplainCall, AdminCall)
+        kept = (Stored, ClientCall, ScanCall, ExplainCall, AdminCall, RepairCall)
         self._inputs = [event for event in self._inputs if isinstance(event, kept)]
         self._peers.drop_all()

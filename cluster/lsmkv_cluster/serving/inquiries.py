@@ -29,6 +29,7 @@ from lsmkv_cluster.resp.queries import (
     Failed,
     LoggedIn,
     Login,
+    Repair,
     ScanPage,
 )
 from lsmkv_cluster.resp.verdicts import explained_or_failed, page_or_failed
@@ -98,6 +99,9 @@ class Inquiries:
             driver.explain(
                 query.key, timeout_ms, lambda told: self._came(token, explained_or_failed(told))
             )
+        elif isinstance(query, Repair):
+            how_far = AdminReport("REPAIR")
+            driver.repair(query.partition, lambda: self._came(token, self._reports.report(how_far)))
         elif isinstance(query, Login):
             self._log_in(token, query)
         elif isinstance(query, AdminReport):

@@ -1,4 +1,4 @@
-"""What a node tells operators: states of members, moves, hints.
+"""What a node tells operators: states of members, moves, hints, how far a repair is.
 
 All of it is what this node knows now; nothing is asked of anybody. The commands of operators show
 it (operator/), and KV.CLUSTER gives it as JSON.
@@ -30,6 +30,7 @@ class NodeReports:
             "STATUS": self.status,
             "MOVES": self.moves,
             "HINTS": self.hints,
+            "REPAIR": self.repair,
         }
 
     def report(self, query: AdminReport) -> Answer:
@@ -97,6 +98,19 @@ class NodeReports:
             "size_bytes": report.size,
             "oldest_ms": oldest_ms,
             "is_counted": report.is_counted,
+        }
+
+    def repair(self) -> Json:
+        """How far that is which was asked for last."""
+        progress = self._node.parts.antientropy.progress
+        names = {member.id: member.name for member in self._topology.members}
+        return {
+            "partitions": progress.partitions,
+            "done": progress.done,
+            "rounds": progress.rounds,
+            "pulled": progress.pulled,
+            "pushed": progress.pushed,
+            "missing": {names.get(id, id.hex()): count for id, count in progress.missing},
         }
 
 

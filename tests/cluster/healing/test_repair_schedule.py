@@ -8,7 +8,8 @@ import random
 import pytest
 
 from lsmkv_cluster.healing.repair_pairs import PairPlan
-from lsmkv_cluster.healing.repair_rounds import Outcome
+from lsmkv_cluster.healing.repair_request import RepairRequest
+from lsmkv_cluster.healing.repair_rounds import Outcome, RoundReport
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings, Pair, RepairSchedule
 
 SETTINGS = AntiEntropySettings(period_ms=10_000, retry_ms=100, poll_ms=500)
@@ -229,3 +230,34 @@ def test_settings():
     for wrong in ({"retry_ms": 0}, {"retry_ms": 600_001}, {"exchange_count_max": 0}):
         with pytest.raises(ValueError, match="must be"):
             AntiEntropySettings(**wrong)
+
+
+def test_what_is_wanted_comes_now_whoever_has_its_turn_and_once():
+    request = RepairRequest()
+    schedule = RepairSchedule(PAIRS, b"m", random.Random(1), SETTINGS, request)
+    schedule.begin(0)
+    request.add({0: [b"a", b"z"]})
+    schedule.hurry(1, 0)
+    assert schedule.next_deadline() == 1
+    for peer in (b"a", b"z"):
+        pair = schedule.next_pair(1, everyone)
+        assert pair is not None
+        assert (pair.partition, pair.peer) == (0, peer)
+        request.began(0, peer)
+        request.ended(RoundReport(0, peer, Outcome.EQUAL))
+        schedule.ended(1, pair, Outcome.EQUAL)
+    assert schedule.next_pair(500, everyone) is None
+
+
+def test_what_is_wanted_while_its_round_runs_comes_behind_it():
+    """A round that began before may have overlooked what is to be found now."""
+    request = RepairRequest()
+    schedule = RepairSchedule(PAIRS[:2], b"m", random.Random(1), SETTINGS, request)
+    schedule.begin(0)
+    schedule.was_asked(0, 0, b"a")
+    running = schedule.next_pair(10_000, everyone)
+    assert running is not None
+    request.add({0: [running.peer]})
+    schedule.hurry(10_001, 0)
+    schedule.ended(10_002, running, Outcome.EQUAL)
+    assert schedule.next_pair(10_002, everyone) is running

@@ -40,12 +40,25 @@ NEW = {
 
 def test_what_the_process_knows_is_passed_on():
     lab = RespLab(make_cluster(3))
-    lab.reports = {name: Report({"is": name}) for name in ("STATUS", "HINTS", "MOVES", "REPAIR")}
+    lab.reports = {name: Report({"is": name}) for name in ("STATUS", "HINTS", "MOVES")}
     client = lab.client()
-    for name in ("STATUS", "HINTS", "MOVES", "REPAIR"):
+    for name in ("STATUS", "HINTS", "MOVES"):
         assert ask(client, name.lower()) == {"is": name}
-    assert ask(client, "REPAIR", "3") == {"is": "REPAIR"}
     assert ask(client, "EXPLAIN", "k")["owners"][0]["answer"] == "nothing"
+
+
+def test_a_repair_of_everything_or_of_a_partition_that_is_here():
+    lab = RespLab(make_cluster(5))
+    lab.reports = {"REPAIR": Report({"done": 3})}
+    client = lab.client()
+    kept = lab.host.topology.kept_by(lab.host.me)
+    strange = next(partition for partition in range(16) if partition not in kept)
+    assert ask(client, "REPAIR") == {"repairs": None}
+    assert ask(client, "REPAIR", str(kept[0])) == {"repairs": kept[0]}
+    assert ask(client, "repair", "progress") == {"done": 3}
+    for wrong in (str(strange), "-1", "16", "x", ""):
+        assert refused(client, "REPAIR", wrong) == "ERR there is no copy of that partition here"
+    assert refused(client, "REPAIR", str(kept[0]), "x") == "ERR syntax error"
 
 
 def test_the_ring_tells_who_owns_a_key_a_slot_and_everything():
