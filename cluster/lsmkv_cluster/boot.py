@@ -13,6 +13,7 @@ from lsmkv_cluster.healing.hint_budget import HintSettings
 from lsmkv_cluster.healing.repair_schedule import AntiEntropySettings
 from lsmkv_cluster.healing.starting import StartSettings
 from lsmkv_cluster.healing.tombstone_limits import TombstoneSettings
+from lsmkv_cluster.placement.members import Address
 from lsmkv_cluster.reconfiguration.keeper_settings import KeeperSettings
 from lsmkv_cluster.storage.backlog import BacklogSettings
 from lsmkv_cluster.storage.storage_orders import Lack
@@ -30,6 +31,7 @@ class NodeSettings:
     asleep_after_ms: int = 1_000  # late by so much: this node was stopped
     request_lifetime_max_ms: int = REQUEST_LIFETIME_MAX_MS  # of what others ask
     describe_interval_ms: int = 1_000  # what it says of itself to others
+    addresses: tuple[Address, ...] = ()  # where it listens; (): as the document says
     membership: MembershipSettings = field(default_factory=MembershipSettings)
     reading: ReadSettings = field(default_factory=ReadSettings)
     writing: WriteSettings = field(default_factory=WriteSettings)

@@ -53,6 +53,7 @@ from lsmkv_cluster.ports import (
 )
 from lsmkv_cluster.reconfiguration.adoption import Adopted, Adopting
 from lsmkv_cluster.reconfiguration.paxos_messages import FETCH
+from lsmkv_cluster.reconfiguration.readdressing import READDRESSING
 from lsmkv_cluster.storage.engine_key import Space
 from lsmkv_cluster.storage.storage_orders import Done, Order, Result
 from lsmkv_cluster.storage.storage_orders import Persist as PersistOrder
@@ -236,6 +237,8 @@ class Node:
                 self._give(RECOVERY, parts.prepare(now, output.document))
             elif isinstance(output, Adopted):
                 self._adopt(now, output.document)
+            elif output.token == READDRESSING:
+                self._give(Machine.TOPOLOGY, parts.readdressing.ended(now, output))
             else:
                 assert isinstance(output.token, int)
                 reply = AdminReply(output.token, output.outcome, output.epoch, output.text)
@@ -281,6 +284,9 @@ class Node:
         self._describe_ms = now.ms + self.settings.describe_interval_ms
         self._was_overloaded = self._backlog.is_overloaded
         self._give(Machine.MEMBERSHIP, self.parts.describe(now, self._durable_sequence()))
+        wish = self.parts.readdressing.wish(now, self.topology)
+        if wish is not None:
+            self._give(Machine.TOPOLOGY, self.parts.keeper.change(now, READDRESSING, wish))
 
     # --- sleep
 

@@ -43,6 +43,7 @@ from lsmkv_cluster.ports import Alarm, Effect, Now, Random
 from lsmkv_cluster.ports import Machine as MachinePort
 from lsmkv_cluster.reconfiguration.document_keeper import DocumentKeeper
 from lsmkv_cluster.reconfiguration.paxos_messages import MemberReport
+from lsmkv_cluster.reconfiguration.readdressing import Readdressing
 from lsmkv_cluster.reconfiguration.transition_rules import is_filled
 from lsmkv_cluster.reconfiguration.voter import PAXOS_NOTE
 from lsmkv_cluster.scanning.scan_pages import Unlisted
@@ -115,6 +116,7 @@ class Parts:
             report=self._report,
             may_vote=lambda: self.starting.is_settled,
         )
+        self.readdressing = Readdressing(me, settings.addresses, settings.topology)
         self._make_coordinator(secrets.contexts)
         self.tombstones = self._make_collector()
         self.machines: dict[int, MachinePort] = {

@@ -44,7 +44,7 @@ calls change_commands changes clock_watch collect_answers document_fetch init_co
     repair_command repair_records repair_request rules store token_listing tombstone_limits
     transition_rules
 antientropy_answers collecting conductor confirming driver_ports gossip member_report minter
-    prober queries read_state repair repair_schedule store_opening
+    prober queries read_state readdressing repair repair_schedule store_opening
 asking callers commanding document_keeper driver expiring explaining handing_over hearsay
     scanner scrub traffic write_state
 antientropy commands_page entrance exactness levels_text membership names options reading

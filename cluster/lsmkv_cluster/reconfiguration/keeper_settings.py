@@ -16,4 +16,5 @@ class KeeperSettings:
     poll_interval_ms: int = 1_000  # between two rounds of reports
     conduct_after_ms: int = 5_000  # without a poll of a conductor, for each member before oneself
     fetch_interval_ms: int = 10_000  # between two questions for a newer document
+    announce_again_ms: int = 2_000  # after a document that says where this node is was not had
     persist_again_ms: int = 1_000  # after the store could not

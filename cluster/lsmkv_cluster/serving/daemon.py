@@ -35,11 +35,11 @@ from lsmkv_cluster.placement.members import (
     HTTP_FACE,
     PEER_FACE,
     PLAIN_FACE,
+    Address,
     Member,
     default_host,
 )
 from lsmkv_cluster.placement.topology import Topology
-from lsmkv_cluster.reconfiguration.topology_changes import Readdress
 from lsmkv_cluster.serving.client_ports import ClientPorts
 from lsmkv_cluster.serving.founding import Founding, first_document
 from lsmkv_cluster.serving.hosting import DaemonHost
@@ -180,7 +180,6 @@ class Daemon:
 
     async def run(self) -> None:
         """Until it is to end, or the node has failed: that comes out once all is closed."""
-        await self._announce_addresses()
         failed = asyncio.ensure_future(self.running.driver.stopped.wait())
         wished = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait([failed, wished], return_when=asyncio.FIRST_COMPLETED)
@@ -265,18 +264,8 @@ class Daemon:
             first,
             is_founding=is_founding,
             options=engine_options(settings),
-            settings=_node_settings(settings),
+            settings=_node_settings(settings, self.addresses),
         )
-
-    async def _announce_addresses(self) -> None:
-        """Others look for a node where its document says it is."""
-        node = self.running.node
-        me = node.topology.members_by_id.get(node.me)
-        if me is not None and me.addresses != self.addresses:
-            self.running.driver.change(
-                Readdress(node.me, self.addresses),
-                lambda reply: _log.info("addresses: %s", reply.text),
-            )
 
     # --- pages
 
@@ -316,10 +305,11 @@ def _founded(cluster: ClusterFile, settings: DaemonSettings, me: Member) -> Topo
     return first_document(founding, me)
 
 
-def _node_settings(settings: DaemonSettings) -> NodeSettings:
+def _node_settings(settings: DaemonSettings, addresses: tuple[Address, ...]) -> NodeSettings:
     default = NodeSettings()
     return replace(
         default,
+        addresses=addresses,
         writing=replace(default.writing, syncs_always=settings.sync == "always"),
         antientropy=replace(default.antientropy, period_ms=settings.repair_interval_seconds * 1000),
     )

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from lsmkv import DB
 from lsmkv_cluster.coordination.requests import Reason
 from lsmkv_cluster.operations import Machine as Part
 from lsmkv_cluster.placement.keyspaces import Mode
+from lsmkv_cluster.placement.members import Address, MemberId
 from lsmkv_cluster.placement.owners import Phase
 from lsmkv_cluster.reconfiguration.proposals import Outcome
 from lsmkv_cluster.reconfiguration.topology_changes import AddMember, CommitStaged
 from lsmkv_cluster.transport.wire import Frame, FrameKind, Lane
 from tests.sim.history import Ending
+from tests.sim.lab import Lab
 from tests.sim.moving_lab import MovingLab
+from tests.sim.product import WITHOUT_COLLECTION, Product
+from tests.sim.program import NodeLike, Start, StoreLike
 from tests.sim.scenarios import plants
 from tests.sim.scenarios.support import collect_by_force, planted, shown
 
@@ -134,6 +141,46 @@ def test_several_join_in_one_plan():
 def test_several_join_in_one_plan_is_seen_when_planted():
     with planted("reads move at the commit"), pytest.raises(AssertionError, match="of key"):
         test_several_join_in_one_plan()
+
+
+class _Moved(Product):
+    """Machines of the product that may find themselves at other addresses when they start."""
+
+    def __init__(self) -> None:
+        super().__init__(WITHOUT_COLLECTION)
+        self.at: dict[MemberId, tuple[Address, ...]] = {}
+
+    def start(self, database: DB, start: Start) -> tuple[NodeLike, StoreLike]:
+        addresses = self.at.get(start.me, ())
+        self._settings = replace(WITHOUT_COLLECTION, addresses=addresses)
+        return super().start(database, start)
+
+
+def test_who_comes_back_elsewhere_without_a_majority_is_found_later():
+    """C starts at another address while nobody else runs: it says where it is until they know."""
+    there = (Address("peer", "elsewhere:1"),)
+    program = _Moved()
+    with Lab(stand_ins=0, program=program) as lab:
+        lab.stop("ABC")
+        id = lab.world.ids[lab.world.names.index("C")]
+        program.at[id] = there
+        lab.start("C")
+        lab.advance(60_000)
+        assert lab.node("C").topology.epoch == 1
+        told = [
+            text for _, name, text in lab.world.alarms if name == "C" and "not know yet" in text
+        ]
+        assert len(told) == 1
+        lab.start("AB")
+        lab.wait_until(
+            lambda: all(
+                lab.node(name).topology.members_by_id[id].addresses == there for name in "ABC"
+            ),
+            "for C to be found",
+        )
+        lab.advance(60_000)
+        assert [lab.node(name).topology.epoch for name in "ABC"] == [2, 2, 2]
+        lab.settle()
 
 
 def test_who_leaves_hands_over_its_hints():
