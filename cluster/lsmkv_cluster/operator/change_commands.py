@@ -162,6 +162,8 @@ def _make(
         told.append({"change": change, "plan": plan, **answer})
         if not arguments.json:
             output.line(f"{answer['outcome'].lower()} in epoch {answer['epoch']}")
+        if is_forced and not arguments.json:
+            output.line(answer["text"])
     if arguments.wait:
         _wait(nodes)
     if arguments.json:
