@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,7 @@ class DemoNodes:
         await self._started(first)
         self.client = AsyncClient(str(first.ports.plain), dc=EAST)
         told(f"{first.name} has founded a cluster; {len(others)} others join")
-        for node in others:
-            await self._started(node, first, staged=True)
+        await asyncio.gather(*(self._started(node, first, staged=True) for node in others))
         await self.change({"change": "commit"})
         await self.settled()
 
@@ -80,16 +79,20 @@ class DemoNodes:
 
     # --- looking
 
+    @property
+    def _running(self) -> list[NodeProcess]:
+        return [node for node in self.nodes.values() if node.state == "running"]
+
     def some_running(self) -> NodeProcess:
-        for node in self.nodes.values():
-            if node.state == "running":
-                return node
+        if running := self._running:
+            return running[0]
         raise Error("no node is running: heal")
 
-    async def report(self, subject: str, at: NodeProcess | None = None) -> Any:
+    async def report(self, *subject: str, at: NodeProcess | None = None) -> Any:
         """What KV.CLUSTER answers there."""
         node = at or self.some_running()
-        reply = await self.client.execute(b"KV.CLUSTER", subject.encode(), at=str(node.ports.plain))
+        args = (b"KV.CLUSTER", *(word.encode() for word in subject))
+        reply = await self.client.execute(*args, at=str(node.ports.plain))
         return json.loads(reply if isinstance(reply, bytes) else b"null")
 
     async def change(self, change: dict[str, object], *, subject: str = "CHANGE") -> Any:
@@ -103,19 +106,39 @@ class DemoNodes:
 
     async def settled(self) -> None:
         """Until those that run agree on a document in which nothing moves."""
+        await self._until(self._is_settled, "still moving")
+
+    async def well(self) -> None:
+        """Until those that run hear each other, and no hints wait for one of them."""
+        await self._until(self._is_well, "not all is as it was")
+
+    async def _until(self, look: Callable[[], Awaitable[bool]], otherwise: str) -> None:
         try:
             async with asyncio.timeout(SETTLED_S):
-                while not await self._is_settled():
+                while not await look():
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError:
-            raise Error(f"still moving after {SETTLED_S:g} s") from None
+            raise Error(f"{otherwise} after {SETTLED_S:g} s") from None
+
+    async def _told(self, subject: str) -> list[Any]:
+        """By all that run; nothing if one of them cannot be asked now."""
+        try:
+            return [await self.report(subject, at=node) for node in self._running]
+        except (Refused, Unknown):
+            return []
+
+    async def _is_well(self) -> bool:
+        names = {node.name for node in self._running}
+        seen, hints = await self._told("STATUS"), await self._told("HINTS")
+        up = [
+            {each["name"] for each in one["members"] if each["status"] in ("up", "alive")}
+            for one in seen
+        ]
+        is_delivered = all(each["is_counted"] and not each["count"] for each in hints)
+        return bool(seen and hints) and is_delivered and all(names <= found for found in up)
 
     async def _is_settled(self) -> bool:
-        running = [node for node in self.nodes.values() if node.state == "running"]
-        try:
-            all_seen = [await self.report("STATUS", node) for node in running]
-        except (Refused, Unknown):
-            return False
+        all_seen = await self._told("STATUS")
         return len({seen["epoch"] for seen in all_seen}) == 1 and not any(
             seen["moving"] or any(member["state"] == "JOINED" for member in seen["members"])
             for seen in all_seen
@@ -152,6 +175,17 @@ class DemoNodes:
         for node in dead:
             await self._started(node)
         return [node.name for node in dead]
+
+    async def repair(self) -> int:
+        """Compare every copy with all others; how many records lacked somewhere."""
+        found = 0
+        for node in self._running:
+            state = await self.report("REPAIR", at=node)
+            while state["done"] < state["partitions"]:
+                await asyncio.sleep(LOOK_EVERY_S)
+                state = await self.report("REPAIR", "PROGRESS", at=node)
+            found += state["pulled"] + state["pushed"]
+        return found
 
     async def add(self) -> NodeProcess:
         """One more, in the smaller data centre; it takes its share by itself."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from lsmkv import Error
 from lsmkv_cluster.client.outcomes import Refused, Unknown
@@ -25,6 +26,7 @@ HELP = """\
   kill N, pause N               kill -9, or freeze, a node
   cut A B                       A and B, nodes or east and west, do not hear each other
   heal                          mend and start everything again
+  repair                        compare all copies with each other now
   add, remove N                 a node more, a node less; partitions move
   wait [SECONDS]                watch the load: calls of each second
   check                         is every acknowledged write still there?
@@ -38,8 +40,8 @@ cut east west       # two of three copies are in the east, where this client is
 set greeting hello
 explain greeting    # who is cut off does not answer
 heal
-wait 2
-explain greeting    # and has it again
+repair              # compares all copies now; by itself that comes every ten minutes
+explain greeting    # and all owners have it
 kill n2             # a write needs two of three copies: all goes on
 heal
 check
@@ -47,7 +49,7 @@ status
 """
 
 COMMENT = re.compile(r"(^|\s)#(\s.*|$)")
-AFTER_TROUBLE_S = 4  # that the load is shown after something was broken
+AFTER_TROUBLE_S = 3  # that the load is shown after something was broken
 
 
 class DemoScript:
@@ -66,6 +68,7 @@ class DemoScript:
             "pause": (1, 1, self._pause),
             "cut": (2, 2, self._cut),
             "heal": (0, 0, self._heal),
+            "repair": (0, 0, self._repair),
             "add": (0, 0, self._add),
             "remove": (1, 1, self._remove),
             "wait": (0, 1, self._wait),
@@ -118,7 +121,7 @@ class DemoScript:
     async def _status(self, at: str = "") -> None:
         nodes = self._nodes
         node = nodes.node(at) if at else nodes.some_running()
-        status = await nodes.report("STATUS", node)
+        status = await nodes.report("STATUS", at=node)
         notes = {each.name: each.state for each in nodes.nodes.values()}
         self._lines(status_page(status, {}, notes))
         if nodes.cuts:
@@ -146,6 +149,12 @@ class DemoScript:
     async def _heal(self) -> None:
         started = await self._nodes.heal()
         self._line("cables mended" + (f"; {', '.join(started)} started again" if started else ""))
+        await self._watched_until(self._nodes.well())
+        self._line("all hear each other, and nobody has hints left")
+
+    async def _repair(self) -> None:
+        count = await self._nodes.repair()
+        self._line(f"all copies compared; {count:,} records were given to who lacked them")
 
     async def _add(self) -> None:
         node = await self._nodes.add()
@@ -164,13 +173,22 @@ class DemoScript:
 
     async def _moved(self) -> None:
         """Shows the load, and how far it is, until nothing moves."""
-        settled = asyncio.ensure_future(self._nodes.settled())
-        while not settled.done():
-            await self._wait("1")
-            if not settled.done():
-                self._line(moves_line(await self._nodes.report("MOVES")))
-        await settled
+        await self._watched_until(self._nodes.settled(), self._tell_moves)
         self._line("nothing moves any more")
+
+    async def _tell_moves(self) -> None:
+        self._line(moves_line(await self._nodes.report("MOVES")))
+
+    async def _watched_until(
+        self, end: Coroutine[Any, Any, None], tell: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """The load, second by second, and what is told beside it."""
+        ending = asyncio.ensure_future(end)
+        while not ending.done():
+            await self._wait("1")
+            if tell is not None and not ending.done():
+                await tell()
+        await ending
 
     # --- the load
 

@@ -30,6 +30,7 @@ heal
 cut east n3  # all but one
 status 1
 heal
+repair
 pause n2
 heal
 add
@@ -86,6 +87,8 @@ def test_a_script_of_everything(tmp_path: Path, source: Path) -> None:
     assert "cables mended; n3 started again" in page
     assert "n1, n2 and n3 do not hear each other" in page
     assert "cut: n1 - n3, n2 - n3" in page
+    assert "all hear each other, and nobody has hints left" in page
+    assert "all copies compared; " in page
     assert "n2 stands still" in page
     assert "n4 has joined in west" in page
     assert "n4 is no member any more" in page
@@ -133,4 +136,4 @@ def test_arguments_that_cannot_be(tmp_path: Path) -> None:
 
 def test_the_tour_says_what_it_does() -> None:
     words = [line.split()[0] for line in TOUR.splitlines()]
-    assert {"status", "explain", "kill", "cut", "heal", "check"} <= set(words)
+    assert {"status", "explain", "kill", "cut", "heal", "repair", "check"} <= set(words)
