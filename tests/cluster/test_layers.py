@@ -52,9 +52,9 @@ antientropy commands_page entrance exactness levels_text membership names option
 change_json changing client_commands command_docs connection_commands coordinator info_text
     items keyspace_commands server_commands
 async_client boot edited_strings explanation joining key_times lock_scripts plain_strings
-    transactions walking whole_keys
+    sets_and_hashes transactions walking whole_keys
 admin_commands blocking_client cluster_commands demo_load demo_nodes keys_table kv_commands
-    parts server_table strings_table
+    parts parts_table server_table strings_table
 cluster_table demo_script node
 catalogue demo_command local_node
 executor express reports running_node

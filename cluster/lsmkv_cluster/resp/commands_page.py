@@ -11,6 +11,8 @@ __all__ = ["commands_page"]
 
 GROUPS = {
     "string": "Strings",
+    "set": "Sets",
+    "hash": "Hashes",
     "generic": "Keys",
     "transactions": "Transactions",
     "connection": "Connections",
@@ -35,6 +37,9 @@ levels of its keyspace (`KV.KEYSPACE`), of the connection (`KV.CONSISTENCY`) or 
 - **read and write** is a read, and a write that knows what was read. What others write meanwhile is
   taken into account, three times at most; then both stay, for the keyspace to resolve;
 - **counter** merges: no increment is lost. A key that expires is counted by read and write;
+- **merge** changes parts and leaves the others as they are, also those that somebody changes at the
+  same time: an add wins over a remove that has not seen it, and of two values of a field the newer
+  is read. A remove takes away what its coordinator knows;
 - **best effort** is refused, unless the keyspace is `BESTEFFORT`; then it is read and write, and
   two clients may both succeed;
 - **in order** is one after the other, and one answer: neither atomic nor isolated.
@@ -50,8 +55,11 @@ SCAN cursors are places in the order of keys, below 2^53: any node goes on with 
 other, and what stays while a scan runs is seen once. On the cluster port a node lists the slots of
 which it is the master, as cluster clients go through all nodes.
 
-Not there: lists, sets, hashes, sorted sets, streams, bitmaps, publish and subscribe, replication,
-modules, other scripts than those of redis-py's `Lock`.
+A set or a hash is one record of up to 15 MiB, and a command takes 4096 elements, fields and values
+at most. They do not expire, and are neither copied nor renamed: the error says so.
+
+Not there: lists, sorted sets, other commands of sets and hashes, streams, bitmaps, publish and
+subscribe, replication, modules, other scripts than those of redis-py's `Lock`.
 """
 
 TAIL = """

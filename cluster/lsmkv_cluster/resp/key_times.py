@@ -64,9 +64,10 @@ def _expire(turn: Turn, args: list[bytes], scale: int, base_ms: int) -> Run:
 
 
 def _plain(stored: Stored) -> bytes:
-    """Sets and maps expire by their parts, which are written anew by whoever adds to them."""
+    """Sets and hashes would expire by their parts: written anew with a time, they would take the
+    place of what others write meanwhile."""
     if stored.type is not Type.STRING:
-        raise CommandError("ERR sets and maps expire when they are written, not later")
+        raise CommandError("ERR sets and hashes do not expire")
     return stored.value
 
 

@@ -11,7 +11,7 @@ from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp.commanding import NO_KEYS, ONE_KEY, Command, Turn
 from lsmkv_cluster.resp.replies import Reply
 
-__all__ = ["CONDITIONAL", "IN_ORDER", "MERGED", "QUORUM", "READ_AND_WRITE", "WHOLE"]
+__all__ = ["CONDITIONAL", "IN_ORDER", "MERGED", "PARTS", "QUORUM", "READ_AND_WRITE", "WHOLE"]
 __all__ += ["connection", "container", "inner", "reader", "server", "writer"]
 
 # What commands mean in a cluster, in the words that the page explains (commands_page.py).
@@ -20,6 +20,7 @@ WHOLE = "overwrite"
 READ_AND_WRITE = "read and write"
 CONDITIONAL = "best effort"
 MERGED = "counter"
+PARTS = "merge"
 IN_ORDER = "in order"
 
 

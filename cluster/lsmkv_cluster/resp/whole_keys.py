@@ -98,7 +98,7 @@ def _rename(turn: Turn, source: bytes, target: bytes) -> Steps[None]:
 
 def _put(turn: Turn, key: bytes, stored: Stored) -> Steps[None]:
     if stored.type is not Type.STRING:
-        raise CommandError("ERR sets and maps cannot be copied")
+        raise CommandError("ERR sets and hashes cannot be copied")
     request = turn.request(Verb.SET, key, (stored.value,), expiry_ms=stored.expiry_ms)
     checked(request, (yield request))
 

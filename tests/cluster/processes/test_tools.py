@@ -95,6 +95,22 @@ def test_redis_py_with_its_default_settings(client: redis.Redis):
     assert client.info()["redis_version"]
 
 
+def test_redis_py_uses_sets_and_hashes(client: redis.Redis):
+    assert client.sadd("py:set", "a", "b", "c") == 3
+    assert client.srem("py:set", "b") == 1
+    assert client.smembers("py:set") == {b"a", b"c"}
+    assert client.scard("py:set") == 2
+    assert client.hset("py:hash", mapping={"f": "1", "g": "2"}) == 2
+    assert client.hdel("py:hash", "f") == 1
+    assert client.hgetall("py:hash") == {b"g": b"2"}
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        client.get("py:set")
+    assert client.set("py:set", "v")
+    assert client.get("py:set") == b"v"
+    assert client.delete("py:set", "py:hash") == 2
+    assert client.smembers("py:set") == set()
+
+
 def test_redis_py_sends_pipelines_and_transactions(client: redis.Redis):
     with client.pipeline(transaction=False) as pipe:
         for i in range(50):
