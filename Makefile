@@ -25,7 +25,7 @@ help:
 	@echo "make lint    style and types only"
 	@echo "make clean   remove everything that was built"
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed-cluster
 	@$(BIN)/lsmkv demo engine --path .demo $(DEMO)
 	@echo
 	@$(BIN)/lsmkv demo cluster --tour
@@ -91,6 +91,10 @@ $(VENV)/installed: $(VENV)/created $(SOURCES)
 	@$(PIP) wheel --quiet --no-deps --wheel-dir $(VENV)/wheels .
 	@$(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
 	@$(PIP) install --quiet $(WHEEL)
+	@touch $@
+
+$(VENV)/installed-cluster: $(VENV)/installed
+	@$(PIP) install --quiet "$$(echo $(WHEEL))[cluster]"
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

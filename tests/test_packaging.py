@@ -124,3 +124,11 @@ def test_it_works_in_a_fresh_environment_and_another_directory(wheel: Path, tmp_
     assert wheel.name.split("-")[1] in version
     assert run([binaries / "lsmkv", "get", "somewhere.db", "key"], tmp_path) == "value"
     run([binaries / "python", "-m", "pip", "check"], tmp_path)
+
+
+def test_the_demo_of_the_cluster_has_what_the_cluster_needs() -> None:
+    """In a fresh environment there is only what targets install, and not what tests bring."""
+    plan = run(["make", "--dry-run", "--always-make", "demo"], ROOT)
+    before, shown, _ = plan.partition("lsmkv demo cluster")
+    assert shown
+    assert "[cluster]" in before
