@@ -11,6 +11,7 @@ from typing import Any
 import lsmkv
 from lsmkv import kernel
 from lsmkv._native.vfs import MemoryFileSystem
+from tests.fuzz.choices import Choices
 
 __all__ = ["run_input"]
 
@@ -20,28 +21,10 @@ SURVIVALS = (0.0, 0.3, 0.7, 1.0)
 State = dict[bytes, bytes]
 
 
-class Input:
-    """Bytes as choices; 0 for ever behind the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._position = 0
-
-    @property
-    def ended(self) -> bool:
-        return self._position >= len(self._data)
-
-    def below(self, limit: int) -> int:
-        if self.ended:
-            return 0
-        self._position += 1
-        return self._data[self._position - 1] % limit
-
-
 class Subject:
     """The database and what it must show. `states`: what a loss of power may leave."""
 
-    def __init__(self, source: Input) -> None:
+    def __init__(self, source: Choices) -> None:
         self.source = source
         pick = source.below
         self.options: dict[str, Any] = {
@@ -175,7 +158,7 @@ class Subject:
 
 def run_input(data: bytes) -> None:
     """AssertionError, or any other exception, for what must not be."""
-    subject = Subject(Input(data))
+    subject = Subject(Choices(data))
     try:
         subject.run()
     finally:
