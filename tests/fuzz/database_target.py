@@ -136,6 +136,12 @@ class Subject:
         self.files = files
         self._opened(self.states)
 
+    def change_tree(self) -> None:
+        (self.compact, self.drop_range)[self.source.below(2)]()
+
+    def start_anew(self) -> None:
+        (self.reopen, self.kill, self.lose_power, self.lose_power)[self.source.below(4)]()
+
     def _opened(self, allowed: list[State]) -> None:
         self.snapshot = None
         self.db = self.open()
@@ -146,8 +152,9 @@ class Subject:
 
     def run(self) -> None:
         operations = (self.put, self.put, self.put, self.delete, self.batch, self.get, self.scan)
-        operations += (self.sync, self.flush, self.compact, self.drop_range, self.take_snapshot)
-        operations += (self.reopen, self.kill, self.lose_power)
+        operations += (self.sync, self.take_snapshot, self.flush)
+        # Dear, so that together they are drawn as often as each of the others.
+        operations += (self.change_tree, self.start_anew)
         for _ in range(OPERATIONS_MAX):
             if self.source.ended:
                 break

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".fuzz"
 PYTHON_TARGETS = ("manifest", "database")
 NAMES = (*c_targets.TARGETS, *PYTHON_TARGETS)
-INPUT_SIZE_MAX = {"database": 400, "manifest": 2000}  # bytes
+INPUT_SIZE_MAX = {"database": 160, "manifest": 2000}  # bytes; of the database 60 operations
 INPUT_SIZE = 4096
 ROUND_S = 60
 # With a number of executions wanted: every round plays the whole corpus first.
