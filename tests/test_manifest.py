@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from crc32c import crc32c
 
-from lsmkv import manifest
+from lsmkv import manifest, manifest_format
 from lsmkv._native.vfs import FileSystem, MemoryFileSystem, PosixFileSystem
 from lsmkv._native.vfs_fault import FaultFileSystem
 from lsmkv.errors import CorruptionError, Error, StorageError
@@ -366,6 +366,25 @@ def test_edits_that_break_the_version_are_corruption() -> None:
             read_bytes(GOLDEN[: ends()[1]] + line(fields_of(2) | changes))
 
 
+def test_a_snapshot_among_the_edits_is_corruption() -> None:
+    snapshot = fields_of(0) | {"edit": 2}
+    with pytest.raises(CorruptionError, match="a snapshot among the edits"):
+        read_bytes(GOLDEN[: ends()[0]] + line(snapshot))
+
+
+def test_an_identity_of_another_size_is_corruption() -> None:
+    with pytest.raises(CorruptionError, match="database_id has the wrong size"):
+        read_bytes(line(fields_of(0) | {"database_id": "00" * 15}))
+
+
+@pytest.mark.parametrize("wrong", [{"level": 7}, {"smallest": "7a"}, {"upper": "ff"}])
+def test_a_table_that_contradicts_itself_is_corruption(wrong: dict[str, Any]) -> None:
+    fields = fields_of(1)
+    fields["added"][0] |= wrong
+    with pytest.raises(CorruptionError, match="impossible manifest line: table 4"):
+        read_bytes(GOLDEN[: ends()[0]] + line(fields))
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"MANIFEST-000001", b"MANIFEST-1\n", b"000001.sst\n", b"\0" * 16, b"\xff\n", b"x" * 65],
@@ -401,6 +420,18 @@ def test_a_full_manifest_refuses_the_edit(monkeypatch: pytest.MonkeyPatch) -> No
         writer.append(edits()[0])
     assert not writer.broken
     writer.close()
+    assert read_manifest(filesystem, DIRECTORY) == writer.state
+
+
+def test_a_line_beyond_the_limit_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    filesystem = new_filesystem()
+    writer = ManifestWriter.create(filesystem, DIRECTORY, 1, EMPTY)
+    monkeypatch.setattr(manifest_format, "LINE_SIZE_MAX", 100)
+    with pytest.raises(Error, match="the limit is 100"):
+        writer.append(edits()[0])
+    assert not writer.broken
+    writer.close()
+    monkeypatch.undo()
     assert read_manifest(filesystem, DIRECTORY) == writer.state
 
 

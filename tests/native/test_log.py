@@ -12,6 +12,7 @@ import gc
 import os
 import resource
 import signal
+import tempfile
 import threading
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ from lsmkv._native import memory
 from lsmkv._native.log import LogWriter, SegmentReader
 from lsmkv._native.segment import BATCH, SYNC_MARK
 from lsmkv._native.vfs import MemoryFileSystem, PosixFileSystem
+from lsmkv._native.vfs_fault import FaultFileSystem
 from lsmkv.errors import ClosedError, ForkError, ReadOnlyError, StorageError
 from tests.support import reference_log as reference
 from tests.support.log_cases import CASES, SEGMENT, Case, delete, put, reference_bytes, run
@@ -120,6 +122,32 @@ def test_the_file_must_not_exist(filesystem, path):
         create(filesystem, path)
     assert raised.value.errno == errno.EEXIST
     assert content(filesystem, path) == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_path_without_a_directory(tmp_path, monkeypatch, mode):
+    monkeypatch.chdir(tmp_path)
+    create(PosixFileSystem(), "log", mode).close()
+    assert (tmp_path / "log").stat().st_size > 0
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no tmpfs at /dev/shm")
+def test_where_a_log_cannot_be_mapped_it_is_written():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        files = PosixFileSystem()
+        assert not files.can_map_log(directory), "not for a tmpfs"
+        fields = dataclasses.asdict(SEGMENT)
+        writer = LogWriter(files, f"{directory}/log", **fields, mapped=True)
+        assert writer.mode == "written"
+        writer.close()
+
+
+def test_a_file_that_refuses_to_be_mapped_is_written():
+    files = FaultFileSystem(MemoryFileSystem())
+    files.fail(1, errno.EOPNOTSUPP, operations=["log_start"])
+    writer = LogWriter(files, "/log", **dataclasses.asdict(SEGMENT), mapped=True)
+    assert writer.mode == "written"
+    writer.close()
 
 
 # --- arguments and lifetime ----------------------------------------------------------------------

@@ -86,7 +86,9 @@ def is_prefix(found) -> bool:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EINTR])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EINTR, errno.EAGAIN]
+)
 @pytest.mark.parametrize("operation", ["log_reserve", "log_commit"])
 def test_a_refused_append_can_be_repeated(base, path, mode, number, operation):
     """Each append is refused twice, once with another batch, and leaves no trace in the bytes."""

@@ -138,12 +138,14 @@ class Writer:
         self.sections.append((1, 1, start, len(self.data) - start))
         return levels
 
-    def finish(self, data_end):
+    def finish(self, data_end, rest=b""):
+        """The file; `rest` stands behind the directory's entries."""
         self.align()
         directory = b"".join(
             struct.pack("<HHIQQ", number, flags, 0, offset, size)
             for number, flags, offset, size in self.sections
         )
+        directory += rest
         directory_offset, directory_size = self.block(directory, DIRECTORY)
         self.data += bytes(-len(self.data) % 64)
         offset = len(self.data)
