@@ -209,7 +209,7 @@ class DaemonSettings:
         600, Number(1, 86_400), STORAGE, "between two comparisons of a copy with each other one"
     )
     block_cache_size: int = _setting(
-        128 * MIB, Size(0, TIB), STORAGE, "memory for blocks that were read"
+        512 * MIB, Size(0, TIB), STORAGE, "memory for blocks that were read"
     )
     write_buffer_size: int = _setting(
         64 * MIB, Size(MIB, 4 * GIB), STORAGE, "memory for the newest writes; up to four of them"
