@@ -1,4 +1,4 @@
-"""Whole clusters of the product under faults break no promise: 440 seeds of them.
+"""Whole clusters of the product under faults break no promise: 500 seeds of them.
 
 `make sim SEEDS=n` runs more. A seed that fails is told with its options and what happened around
 the keys concerned; `python -m tests.sim.run --seed N --verbose` shows it again.
@@ -13,7 +13,7 @@ from tests.sim.report import Tally
 from tests.sim.run import run_seed
 
 CHUNK = 20
-CHUNKS = 22
+CHUNKS = 25
 HITS_MIN = 50  # of each kind of fault, over all seeds
 
 _verdicts = Tally()
