@@ -111,7 +111,7 @@ def sanitize(tests: list[str]) -> int:
     chosen = tests or ["tests", *(f"--ignore={path}" for path in NOT_SANITIZED)]
     environment = {
         "LD_PRELOAD": runtime,
-        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:allocator_may_return_null=1",
+        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:handle_sigbus=0:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",
     }
