@@ -102,6 +102,9 @@ def _draw_moves(seed: int) -> Options:
     )
 
 
+# Strict readers ask one owner alone, so that each copy counts.
+STRICT_AT_ONE = (Keyspace(b"", ONE, QUORUM), Keyspace(b"s:", ONE, ALL, Mode.STRICT))
+
 # They keep some machines from hearing, or from carrying out, what others have done long ago.
 LAGGARDS_KINDS = (
     FaultKind.SLOW_DISK,
@@ -118,7 +121,7 @@ def _draw_laggards(seed: int) -> Options:
     return replace(
         _draw_moves(seed),
         profile="laggards",
-        keyspaces=(Keyspace(b"", ONE, QUORUM), Keyspace(b"s:", ONE, ALL, Mode.STRICT)),
+        keyspaces=STRICT_AT_ONE,
         sessions=16,
         calls=1200,
         think_ms=100,
@@ -147,7 +150,7 @@ def _draw_losses(seed: int) -> Options:
         _draw_moves(seed),
         profile="losses",
         centres=(Centre("east", random.choice((3, 4, 5)), 1, 3),),
-        keyspaces=(Keyspace(b"", ONE, QUORUM), Keyspace(b"s:", ONE, ALL, Mode.STRICT)),
+        keyspaces=STRICT_AT_ONE,
         sessions=10,
         calls=800,
         think_ms=150,

@@ -10,6 +10,7 @@ In a cluster an add is made anew even if the element is there: somebody may be r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
 from lsmkv_cluster.coordination.requests import VALUES_MAX, ClientAnswer, Verb
 from lsmkv_cluster.resp.changing import WRONG_TYPE, seen
@@ -42,6 +43,7 @@ __all__ = [
 
 Members = frozenset[bytes]
 Fields = dict[bytes, bytes]
+Parts = TypeVar("Parts")
 
 
 def _held(turn: Turn, key: bytes, type: Type) -> Steps[Record | None]:
@@ -70,6 +72,33 @@ def _distinct(values: Collection[bytes]) -> list[bytes]:
     return list(dict.fromkeys(values))
 
 
+def _remove(
+    turn: Turn,
+    args: list[bytes],
+    type: Type,
+    parts_of: Callable[[Record | None, int], Collection[bytes]],
+    verb: Verb,
+) -> Run:
+    """Of the parts that are named, those that are there; their count is the reply."""
+    held = yield from _held(turn, args[1], type)
+    present = parts_of(held, turn.wall_ms)
+    going = [part for part in _distinct(args[2:]) if part in present]
+    yield from _write(turn, verb, args[1], going)
+    return len(going)
+
+
+def _shown(
+    turn: Turn,
+    key: bytes,
+    type: Type,
+    parts_of: Callable[[Record | None, int], Parts],
+    show: Callable[[Parts], Reply],
+) -> Run:
+    held = yield from _held(turn, key, type)
+    turn.note_lookup(held is not None)
+    return show(parts_of(held, turn.wall_ms))
+
+
 # --- sets ----------------------------------------------------------------------------------------
 
 
@@ -84,17 +113,11 @@ def sadd(turn: Turn, args: list[bytes]) -> Run:
 
 
 def srem(turn: Turn, args: list[bytes]) -> Run:
-    held = yield from _held(turn, args[1], Type.SET)
-    present = crdt.members(held, turn.wall_ms)
-    going = [element for element in _distinct(args[2:]) if element in present]
-    yield from _write(turn, Verb.REMOVE_ELEMENTS, args[1], going)
-    return len(going)
+    return _remove(turn, args, Type.SET, crdt.members, Verb.REMOVE_ELEMENTS)
 
 
 def _of_set(turn: Turn, key: bytes, show: Callable[[Members], Reply]) -> Run:
-    held = yield from _held(turn, key, Type.SET)
-    turn.note_lookup(held is not None)
-    return show(crdt.members(held, turn.wall_ms))
+    return _shown(turn, key, Type.SET, crdt.members, show)
 
 
 def smembers(turn: Turn, args: list[bytes]) -> Run:
@@ -129,17 +152,11 @@ def hset(turn: Turn, args: list[bytes]) -> Run:
 
 
 def hdel(turn: Turn, args: list[bytes]) -> Run:
-    held = yield from _held(turn, args[1], Type.HASH)
-    present = crdt.fields(held, turn.wall_ms)
-    going = [name for name in _distinct(args[2:]) if name in present]
-    yield from _write(turn, Verb.REMOVE_FIELDS, args[1], going)
-    return len(going)
+    return _remove(turn, args, Type.HASH, crdt.fields, Verb.REMOVE_FIELDS)
 
 
 def _of_hash(turn: Turn, key: bytes, show: Callable[[Fields], Reply]) -> Run:
-    held = yield from _held(turn, key, Type.HASH)
-    turn.note_lookup(held is not None)
-    return show(crdt.fields(held, turn.wall_ms))
+    return _shown(turn, key, Type.HASH, crdt.fields, show)
 
 
 def hget(turn: Turn, args: list[bytes]) -> Run:

@@ -18,7 +18,8 @@ All epochs so far are distrusted, and so no key counts on from them,
   heard how far that run was, nobody can tell;
 - after a start on an old copy of the disk. Each start has a number, announced to the peers: one
   that has seen it before proves that this disk is not the newest. As the epoch counter is then old
-  too, the store takes a new incarnation; also when no peer can be asked.
+  too, the store takes a new incarnation; also when no peer can be asked;
+- when all epochs of an incarnation are used, one by each new key: the next one begins.
 
 Nothing is handed out before it is durable: a fresh epoch only from a lease that was persisted, so a
 crash skips the rest of the lease and never repeats a number.
