@@ -31,17 +31,17 @@ from benchmarks.servers import (
 PACE_S = 0.005  # between two requests of the steady client
 CALM_S = 5.0
 MOVE_S = 600.0
-VALUE = b"v" * 100
 
 
 class SteadyClient(threading.Thread):
     """SET and GET of random keys, in turns."""
 
-    def __init__(self, port: int, key_count: int) -> None:
+    def __init__(self, port: int, key_count: int, value_size: int) -> None:
         super().__init__(daemon=True)
         self._connection = socket.create_connection(("127.0.0.1", port), 30)
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._key_count = key_count
+        self._value = b"v" * value_size
         self.took_ms: list[float] = []
         self.refused = 0
         self.has_ended = threading.Event()
@@ -50,7 +50,7 @@ class SteadyClient(threading.Thread):
         is_write = False
         while not self.has_ended.wait(PACE_S):
             key = b"key:%012d" % random.randrange(self._key_count)
-            args = (b"SET", key, VALUE) if is_write else (b"GET", key)
+            args = (b"SET", key, self._value) if is_write else (b"GET", key)
             is_write = not is_write
             parts = [b"*%d\r\n" % len(args), *(b"$%d\r\n%b\r\n" % (len(a), a) for a in args)]
             began_s = time.monotonic()
@@ -68,6 +68,7 @@ class SteadyClient(threading.Thread):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=500_000)
+    parser.add_argument("--value-size", type=int, default=1000, help="bytes")
     parser.add_argument("--path", help="where the data goes, on the disk to be measured")
     arguments = parser.parse_args()
     need("redis-benchmark")
@@ -78,10 +79,11 @@ def main() -> None:
         stack.enter_context(running([serve(path / "0", ports[0])], path / "log"))
         until(lambda: answers(plain), "the first node listens")
         until(lambda: resp(plain, "SET", "ready", "1") == b"+OK\r\n", "it serves")
-        asked = ("set", arguments.entries, 50, "-r", str(arguments.entries), "-P", "16")
+        asked = ("set", arguments.entries, 50, "-r", str(arguments.entries), "-P", "16",
+                 "-d", str(arguments.value_size))  # fmt: skip
         redis_benchmark((plain,), *asked)
         there = int(resp(plain, "DBSIZE").strip(b":\r\n"))
-        client = SteadyClient(plain, arguments.entries)
+        client = SteadyClient(plain, arguments.entries, arguments.value_size)
         client.start()
         time.sleep(CALM_S)
         show("before", *client.take())
@@ -92,7 +94,7 @@ def main() -> None:
         took_s = time.monotonic() - began_s
         show("while it moves", *client.take())
         client.has_ended.set()
-        moved = 2 * there * (len(b"key:%012d" % 0) + len(VALUE))
+        moved = 2 * there * (len(b"key:%012d" % 0) + arguments.value_size)
         print(
             f"{2 * there:,} copies of {there:,} entries, {moved / 1e6:,.0f} MB, in {took_s:.1f} s: "
             f"{moved / 1e6 / took_s:.1f} MB/s, {2 * there / took_s:,.0f} records/s"

@@ -19,11 +19,10 @@ from typing import NamedTuple
 from lsmkv.kernel import MerkleTree
 from lsmkv_cluster.coordination.replica_messages import ReplicaStatus, encode_failure
 from lsmkv_cluster.errors import Malformed
-from lsmkv_cluster.healing.antientropy_exchange import answer
+from lsmkv_cluster.healing.antientropy_exchange import answer, is_last
 from lsmkv_cluster.healing.antientropy_messages import (
     COMPARE,
     WHOLE,
-    Outcome,
     decode_question,
     encode_answer,
 )
@@ -165,7 +164,7 @@ class Answers:
             return Given(Reply(asked.reply_to, OperationStatus.NOT_READY), is_over=True)
         found = answer(self._trees(partition), question)
         reply = Reply(asked.reply_to, OperationStatus.DONE, encode_answer(found))
-        return Given(reply, partition, is_over=found.outcome is Outcome.EQUAL)
+        return Given(reply, partition, is_over=is_last(question, found))
 
     def _list(self, asked: Asked) -> Effect:
         question = decode_list_question(asked.payload)

@@ -44,6 +44,7 @@ __all__ = [
     "SendQuestion",
     "TokenRange",
     "answer",
+    "is_last",
 ]
 
 
@@ -139,6 +140,12 @@ def answer(tree: MerkleTree, question: Question, node_count_max: int = NODE_COUN
     return made(
         Outcome.NARROWED, level, len(taken) < len(found), _with_children(tree, level, taken)
     )
+
+
+def is_last(question: Question, given: Answer) -> bool:
+    """Whether the asker needs no other answer after this one: what it still compares are leaves."""
+    depth = min(question.depth, given.depth)
+    return given.outcome is not Outcome.NARROWED or given.level + 1 >= depth
 
 
 class Exchange:

@@ -62,8 +62,7 @@ class HandOver:
             if self._copy is not None:
                 return self._repair.start(now)
             plan = self._repair.plan
-            outcome = refusal(answer) if isinstance(answer, Answered) else Outcome.GAVE_UP
-            self.report = RoundReport(plan.partition, plan.peer, outcome)
+            self.report = RoundReport(plan.partition, plan.peer, refusal(answer))
             return []
         if serial == _LAST:
             assert self._repair.report is not None

@@ -110,8 +110,7 @@ class Repair:
         self._is_comparing = True
         self._is_equal = False
         self._is_complete = True  # nothing was left out so far
-        self._has_given_up = False
-        self._is_refused = False
+        self._given_up: Outcome | None = None  # how the round ends, then
         self._is_corrupt = False
         self._has_lost_dot = False
         self._invalid = 0
@@ -123,7 +122,7 @@ class Repair:
     def has_given_all(self) -> bool:
         """At the end: whether the peer has all that was here at the start. What it had before the
         round may not be durable there."""
-        return self._is_complete and not (self._has_given_up or self._records.kept_back)
+        return self._is_complete and not (self._given_up or self._records.kept_back)
 
     def start(self, now: Now) -> list[Effect]:
         return self._followed(now, self._exchange.start(now.ms))
@@ -177,7 +176,7 @@ class Repair:
         # Nothing is on its way: these ranges are done, or nothing more can be.
         self._ranges.extendleft(tokens for _, tokens in sorted(self._left, reverse=True))
         self._left.clear()
-        if self._has_given_up:
+        if self._given_up:
             return self._end()
         return self._begin_ranges() or self._end()
 
@@ -188,8 +187,7 @@ class Repair:
             return []  # the exchange asks again in its time
         if not answer.is_done:
             self._is_comparing = False
-            self._is_refused = refusal(answer) is Outcome.REFUSED
-            self._give_up()
+            self._give_up(refusal(answer))
             return []
         try:
             received = decode_answer(answer.payload)
@@ -257,7 +255,7 @@ class Repair:
                 return self._compare_keys(now, keys, keys.sides.peer_listed(peers))
         except Malformed:
             pass
-        self._give_up()
+        self._give_up(refusal(answer))
         return []
 
     # --- records
@@ -299,7 +297,7 @@ class Repair:
             return
         self._records.came(key, Came.REFUSED)
         if isinstance(answer, Unanswered) or answer.status != ReplicaStatus.FAILED:
-            self._give_up()
+            self._give_up(refusal(answer))
 
     def _was_read(self, key: bytes, value: bytes | Failure | None) -> None:
         if isinstance(value, bytes):
@@ -317,15 +315,15 @@ class Repair:
 
     # --- the end
 
-    def _give_up(self) -> None:
-        self._has_given_up = True
+    def _give_up(self, outcome: Outcome = Outcome.GAVE_UP) -> None:
+        self._given_up = outcome
         self._records.stop()
 
     def _end(self) -> list[Effect]:
         self._is_complete &= not (self._ranges or self._records.is_cut_off)
         end = self._ranges[0].first if self._ranges else self.cursor
         self.cursor = end if end < self.plan.tokens.end else self.plan.tokens.first
-        knows_all = self._is_complete and not (self._has_given_up or self._records.pull_failures)
+        knows_all = self._is_complete and not (self._given_up or self._records.pull_failures)
         if knows_all and self.plan.must_sync:
             return [self._order(_Waiting(_Purpose.SYNC), Sync())]
         self._finish(knows_all=False)
@@ -352,8 +350,8 @@ class Repair:
     def _outcome(self) -> Outcome:
         records = self._records
         has_failed = records.pull_failures + records.push_failures > 0
-        if self._has_given_up:
-            return Outcome.REFUSED if self._is_refused else Outcome.GAVE_UP
+        if self._given_up:
+            return self._given_up
         if self._is_equal:
             return Outcome.EQUAL
         if not self._is_complete and records.pulled + records.pushed > 0:

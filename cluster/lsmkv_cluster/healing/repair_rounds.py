@@ -8,7 +8,7 @@ from enum import Enum
 from lsmkv_cluster.healing.antientropy_messages import WHOLE
 from lsmkv_cluster.operations import OperationStatus
 from lsmkv_cluster.placement.members import MemberId
-from lsmkv_cluster.ports import Answered
+from lsmkv_cluster.ports import Answered, Unanswered
 from lsmkv_cluster.storage.engine_key import TokenRange
 
 __all__ = ["Outcome", "RoundPlan", "RoundReport", "refusal"]
@@ -22,15 +22,16 @@ class Outcome(Enum):
     CUT_OFF = "a bound was reached, and the rest is for the next round"
     INCOMPLETE = "some records could not be pulled or pushed"
     GAVE_UP = "the peer, or the store here, did not do its part"
-    REFUSED = "the peer cannot take part now: too much to do, or a copy that is not whole"
+    REFUSED = "the peer's copy cannot be compared now"
+    OVERLOADED = "the peer has too much to do for any of its copies"
 
 
-NOT_NOW = (OperationStatus.OVERLOADED, OperationStatus.NOT_READY)
-
-
-def refusal(answer: Answered) -> Outcome:
-    """How a round ends that was refused."""
-    return Outcome.REFUSED if answer.status in NOT_NOW else Outcome.GAVE_UP
+def refusal(answer: Answered | Unanswered) -> Outcome:
+    """How a round ends that was not answered as it was to be."""
+    status = answer.status if isinstance(answer, Answered) else None
+    if status == OperationStatus.OVERLOADED:
+        return Outcome.OVERLOADED
+    return Outcome.REFUSED if status == OperationStatus.NOT_READY else Outcome.GAVE_UP
 
 
 @dataclass(frozen=True, slots=True)

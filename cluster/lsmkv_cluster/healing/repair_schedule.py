@@ -8,7 +8,8 @@
 - When a partition moves, its pairs are forgotten, and those of its new place begin.
 - A round that was cut off goes on at once. One that failed is repeated after a while that doubles
   each time, up to a period; one that was refused for the moment, up to a few seconds. A peer that
-  cannot be reached is looked for every `poll_ms`.
+  cannot be reached is looked for every `poll_ms`. One that had too much to do is left in peace for
+  `pause_ms`, with all its pairs: each would only be refused as well.
 - One round at a time for a partition: two peers would be asked for the same records.
 """
 
@@ -40,6 +41,7 @@ class AntiEntropySettings:
     served_count_max: int = 32  # rounds at a time that others have begun with it
     retry_ms: int = 1000  # after a failure; doubled from one to the next, up to a period
     poll_ms: int = 1000  # between two looks for peers that could not be reached
+    pause_ms: int = 200  # for a peer that has too much to do; give or take a half
     list_open_max: int = 64  # lists for peers at a time
     scrub_interval_ms: int = 1000
     scrub_leaf_count: int = 16  # leaves in one order
@@ -51,6 +53,7 @@ class AntiEntropySettings:
             self.exchange_count_max,
             self.served_count_max,
             self.poll_ms,
+            self.pause_ms,
             self.list_open_max,
             self.scrub_interval_ms,
             self.scrub_leaf_count,
@@ -115,7 +118,8 @@ class RepairSchedule:
         self._settings = settings
         self._urgent, self._regular = _Queue(), _Queue()
         self._not_ready: frozenset[int] = frozenset()
-        self._parked: dict[MemberId, list[Pair]] = {}  # until their peer can be reached
+        self._parked: dict[MemberId, list[Pair]] = {}  # until their peer can take part
+        self._paused_until_ms: dict[MemberId, int] = {}
         self._blocked: dict[int, list[Pair]] = {}  # until the round of their partition is over
         self._busy: set[int] = set()
         self._poll_ms = 0
@@ -198,9 +202,8 @@ class RepairSchedule:
         for queue in (self._urgent, self._regular):
             while (pair := queue.pop(now_ms)) is not None:
                 not_yet_ms = pair.asked_ms + 2 * self._settings.period_ms
-                if not reachable(pair.peer):
-                    self._parked.setdefault(pair.peer, []).append(pair)
-                    self._poll_ms = now_ms + self._settings.poll_ms
+                if not self._takes_part(now_ms, pair.peer, reachable):
+                    self._park(now_ms, pair)
                 elif pair.partition in self._busy:
                     self._blocked.setdefault(pair.partition, []).append(pair)
                 elif (
@@ -217,7 +220,13 @@ class RepairSchedule:
 
     def ended(self, now_ms: int, pair: Pair, outcome: Outcome) -> None:
         self._busy.discard(pair.partition)
-        self._place(now_ms + self._delay_ms(pair, outcome), pair)
+        if outcome is Outcome.OVERLOADED:
+            pause_ms = self._settings.pause_ms
+            until_ms = now_ms + int(pause_ms * (0.5 + self._random.random()))
+            self._paused_until_ms[pair.peer] = until_ms
+            self._place(until_ms, pair)
+        else:
+            self._place(now_ms + self._delay_ms(pair, outcome), pair)
         for waiting in self._blocked.pop(pair.partition, ()):
             self._place(now_ms, waiting)
 
@@ -249,12 +258,24 @@ class RepairSchedule:
         pair.stamp = self._stamp
         (self._urgent if self.is_urgent(pair) else self._regular).push(due_ms, pair)
 
+    def _takes_part(
+        self, now_ms: int, peer: MemberId, reachable: Callable[[MemberId], bool]
+    ) -> bool:
+        return now_ms >= self._paused_until_ms.get(peer, 0) and reachable(peer)
+
+    def _park(self, now_ms: int, pair: Pair) -> None:
+        poll_ms = now_ms + self._settings.poll_ms
+        until_ms = self._paused_until_ms.get(pair.peer, 0)
+        look_ms = until_ms if now_ms < until_ms < poll_ms else poll_ms
+        self._poll_ms = min(self._poll_ms, look_ms) if self._parked else look_ms
+        self._parked.setdefault(pair.peer, []).append(pair)
+
     def _unpark(self, now_ms: int, reachable: Callable[[MemberId], bool]) -> None:
         """Regular ones come spread over some time, so that a node that returns is not flooded."""
         if not self._parked or now_ms < self._poll_ms:
             return
         self._poll_ms = now_ms + self._settings.poll_ms
-        for peer in [peer for peer in self._parked if reachable(peer)]:
+        for peer in [peer for peer in self._parked if self._takes_part(now_ms, peer, reachable)]:
             for pair in self._parked.pop(peer):
                 spread_ms = int(self._random.random() * self._settings.period_ms / 8)
                 self._place(now_ms + (0 if self.is_urgent(pair) else spread_ms), pair)

@@ -314,7 +314,7 @@ def test_an_overloaded_peer_ends_the_round():
     put(other, {key: some_record(1) for key in KEYS[:200]})
     other.overloaded_count = 40
     watched.run(2 * PERIOD_MS)
-    assert watched.rounds()[0].outcome is Outcome.GAVE_UP
+    assert watched.rounds()[0].outcome is Outcome.OVERLOADED
     assert watched.rounds()[0].pulled == 0
     assert contents(one) == contents(other)
 

@@ -24,6 +24,7 @@ from lsmkv_cluster.healing.antientropy_exchange import (
     SendQuestion,
     TokenRange,
     answer,
+    is_last,
 )
 from lsmkv_cluster.healing.antientropy_messages import (
     Answer,
@@ -209,6 +210,21 @@ def test_any_network_gives_the_same_result(seed, changed, loss, doubling, depth)
     found = compare(tree_of(here, depth), tree_of(there), network, limits)
     expected = ranges_of(tokens_that_differ(here, there), min(depth, 3))
     assert found == Finished(Result.DIFFERENT if expected else Result.EQUAL, expected)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("changed", [0, 7])
+def test_the_answerer_knows_which_answer_was_the_last(depth, changed):
+    """Whom it serves at a time is known by it."""
+    here = some_entries(400)
+    there = tree_of(here | {key(number): b"changed" for number in range(changed)})
+    exchange = Exchange(tree_of(here, depth), 7)
+    [effect] = exchange.start(0)
+    while isinstance(effect, SendQuestion):
+        given = answer(there, effect.question)
+        was_last = is_last(effect.question, given)
+        [effect] = exchange.receive(0, given)
+        assert was_last == isinstance(effect, Finished)
 
 
 def test_a_peer_that_is_gone():

@@ -130,6 +130,28 @@ def test_who_cannot_take_part_now_is_asked_again_soon():
         now_ms = due_ms
 
 
+def test_a_peer_with_too_much_to_do_is_left_in_peace_with_all_its_pairs():
+    """One refusal in each pause instead of one for each pair, and no pair waits any longer."""
+    pairs = [PairPlan(partition, peer) for partition in range(100) for peer in (b"a", b"z")]
+    schedule = RepairSchedule(pairs, b"m", random.Random(1), SETTINGS)
+    schedule.begin(0)
+    schedule.become_not_ready(0, range(100))
+    now_ms, asked = 0, 0
+    while now_ms < 5000:
+        while (pair := schedule.next_pair(now_ms, everyone)) is not None:
+            asked += pair.peer == b"z"
+            pair.was_met = pair.peer == b"a"
+            refused = Outcome.OVERLOADED if pair.peer == b"z" else Outcome.EQUAL
+            schedule.ended(now_ms, pair, refused)
+        found = schedule.next_deadline()
+        assert found is not None
+        assert found > now_ms
+        now_ms = found
+    assert 5000 / 300 <= asked <= 5000 / 100
+    ended = [pair for pair in due(schedule, now_ms) if pair.peer == b"z"]
+    assert {pair.partition for pair in ended} == set(range(100))
+
+
 def test_a_peer_that_is_away_is_looked_for():
     schedule = make_schedule()
     schedule.become_not_ready(0, [0])
