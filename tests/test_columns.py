@@ -29,7 +29,7 @@ from tests.support.reference_columns import BYTES_MAX, ROWS_MAX, Pair, chunks, r
 
 SMALL: dict[str, Any] = {"background": "inline", "write_buffer_size": 4096, "table_size": 4096,
                          "block_size": 256, "level0_trigger": 3, "block_cache_size": 4096,
-                         "max_open_files": 16}  # fmt: skip
+                         "max_open_files": 16, "row_cache_size": 4096}  # fmt: skip
 
 
 def fixed(rows: list[bytes], width: int) -> Any:

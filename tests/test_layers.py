@@ -11,7 +11,7 @@ NATIVE = SOURCES / "lsmkv" / "_native"
 
 NATIVE_LAYERS: Layers = (
     {"memory", "failure", "types", "trace", "segment", "summary", "arrays"},
-    {"cursor", "buffers", "hashing", "codec", "vfs"},
+    {"cursor", "buffers", "hashing", "codec", "vfs", "row_cache"},
     {"bloom", "block", "memtable", "merge", "merkle", "record", "vfs_fault", "resp"},
     {"log", "table", "resp_writer", "resp_reply"},
     {"commit", "batch", "slices", "version", "gate"},
@@ -50,6 +50,7 @@ KERNEL_COMPONENTS: Layers = (
     | {"vfs_memory", "vfs_memory_crash", "vfs_memory_tree", "vfs_fault", "vfs_fault_plan"},
     {"codec", "codec_zstd"},
     {"node", "block_format", "block_fold", "block", "block_builder", "cache", "block_pool"},
+    {"row_cache"},
     {"siphash", "merkle"},
     {"record_format", "record_check", "record_merge"},
     {"register", "crc16"},

@@ -23,7 +23,7 @@ from lsmkv._native.vfs import MemoryFileSystem
 
 OPTIONS: dict[str, Any] = {"background": "inline", "write_buffer_size": 4096, "table_size": 4096,
                            "block_size": 256, "level0_trigger": 2, "block_cache_size": 4096,
-                           "log_mode": "written"}  # fmt: skip
+                           "log_mode": "written", "row_cache_size": 4096}  # fmt: skip
 STRIDE = int(os.environ.get("LSMKV_MEMORY_STRIDE", "5"))  # 1 tries every allocation
 
 Model = dict[bytes, bytes]

@@ -72,6 +72,7 @@ options = st.fixed_dictionaries(
         "level0_trigger": st.sampled_from([1, 2, 4]),
         "level_size_ratio": st.sampled_from([2, 10]),
         "block_cache_size": st.sampled_from([0, 2048, 1 << 20]),
+        "row_cache_size": st.sampled_from([0, 1000, 1 << 20]),
         "bloom_bits_per_key": st.sampled_from([0, 10]),
         "compression": st.sampled_from(["zstd", None]),
         "max_open_files": st.sampled_from([16, 512]),
@@ -348,7 +349,7 @@ class LongRun:
     ("seed", "chosen"),
     [
         (1, {"background": "inline", "block_cache_size": 0, "bloom_bits_per_key": 0}),
-        (2, {"background": "threads", "block_cache_size": 20_000, "log_mode": "written"}),
+        (2, {"background": "threads", "row_cache_size": 20_000, "log_mode": "written"}),
         (3, {"background": "threads", "compression": None, "write_buffer_size": 16384}),
     ],
 )

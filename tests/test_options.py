@@ -14,6 +14,7 @@ INTEGER_RANGES = {
     "level_size_ratio": (2, 100),
     "level0_trigger": (1, 64),
     "block_cache_size": (0, TIB),
+    "row_cache_size": (0, TIB),
     "block_size": (256, MIB),
     "max_open_files": (16, 1 << 20),
     "compression_level": (-7, 19),

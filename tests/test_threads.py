@@ -34,6 +34,7 @@ SMALL: dict[str, Any] = {
     "level0_trigger": 2,
     "level_size_ratio": 3,
     "block_cache_size": 4096,
+    "row_cache_size": 4096,
     "max_open_files": 16,
     "sync_interval_ms": 10,
 }

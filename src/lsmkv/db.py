@@ -290,7 +290,7 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
         logs = [frozen.log for frozen in self._frozen]
         logs += [self._log] if self._log is not None else []
         empty = ReadState((), NativeVersion(()))
-        self._install(empty, None, None)
+        self._install(empty, None, None, says_the_same=False)
         self._frozen = []
         self._tree.clear()
         files = [*logs, self._manifest, self._lock_file]

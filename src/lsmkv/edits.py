@@ -64,6 +64,7 @@ class PendingEdit:
     frozen: list[Frozen]
     picture: Picture
     state: ReadState
+    says_the_same: bool  # of every key
 
 
 @dataclass
@@ -108,9 +109,11 @@ class EditingStore(ColumnStore):
         self._doubtful: set[int] = set()  # outputs named by an edit that may be in the manifest
         self._obsolete: list[str] = []  # paths to delete when possible
 
-    def _commit_change(self, changes: TableChanges, *, flushed_count: int = 0) -> None:
+    def _commit_change(
+        self, changes: TableChanges, *, says_the_same: bool, flushed_count: int = 0
+    ) -> None:
         """Make a change of the tree durable and current; the oldest `flushed_count` frozen
-        memtables are in it.
+        memtables are in it. `says_the_same`: no key has another value afterwards.
 
         REQUIRES: _lock, outputs synced.
         """
@@ -129,7 +132,7 @@ class EditingStore(ColumnStore):
         with self._doubting(refusals=REFUSALS):
             edit = self._next_edit(changes, live)
             self._doubtful |= self._new_files(changes)
-            self._pending = PendingEdit(edit.number, frozen, picture, state)
+            self._pending = PendingEdit(edit.number, frozen, picture, state, says_the_same)
             try:
                 self._manifest.append(edit)
             finally:
@@ -165,7 +168,7 @@ class EditingStore(ColumnStore):
             log, commits, before = self._log, self._commits, self._tree.picture
             self._frozen = pending.frozen
             self._tree.picture = pending.picture
-            self._install(pending.state, log, commits)
+            self._install(pending.state, log, commits, says_the_same=pending.says_the_same)
             self._tree.retire(before)
             self._doubtful.clear()
         self._pending = None

@@ -78,8 +78,10 @@ class Engine(EditingStore):
         self._background: Background | None = None
         self._throttle = Throttle()
         self._is_braking = False  # writers wait, now and then
+        self._set_row_cache(parts.options.row_cache_size)
         if parts.manifest is None:
-            self._install(ReadState(parts.memtables, parts.tree.native), None, None)
+            state = ReadState(parts.memtables, parts.tree.native)
+            self._install(state, None, None, says_the_same=True)
             self._poison("the database was opened read-only")
             return
         limit = parts.options.write_buffer_size
@@ -148,7 +150,7 @@ class Engine(EditingStore):
             raise
         commits = self._commits
         self._frozen, self._active, self._log = frozen, active, log
-        self._install(state, log, commits)
+        self._install(state, log, commits, says_the_same=True)
         self._set_pressure()
 
     def _create_log(self, previous: LogWriter | None) -> LogWriter:
@@ -253,7 +255,9 @@ class Engine(EditingStore):
                     self._throttle.flushed(time.monotonic(), size, waited_for)
                     self._engine_counters.flushes += 1
                     self._engine_counters.flushed_bytes += sum(meta.file_size for meta in added)
-                    self._commit_change(TableChanges(added, ()), flushed_count=len(frozen))
+                    self._commit_change(
+                        TableChanges(added, ()), says_the_same=True, flushed_count=len(frozen)
+                    )
             for entry in frozen:
                 self._drop_log(entry.log)
             return True
@@ -344,7 +348,7 @@ class Engine(EditingStore):
                 self._background_errors.pop("damage", None)
                 with self._snapshot_lock:
                     self._pin_snapshots()
-                    self._commit_change(changes)
+                    self._commit_change(changes, says_the_same=False)
                 if changes.added:
                     self._seal_manifest()
             self._delete_obsolete()
@@ -381,7 +385,7 @@ class Engine(EditingStore):
         """REQUIRES: _compaction_lock, and a compaction picked from the current version under it."""
         if compaction.is_move:
             with self._lock:
-                self._commit_change(compaction.move())
+                self._commit_change(compaction.move(), says_the_same=True)
             self._engine_counters.moves += 1
             return
         with self._lock:
@@ -390,7 +394,8 @@ class Engine(EditingStore):
             summaries = job.run()
             added = describe(summaries, compaction.output_level, compaction.epoch)
             with self._lock:
-                self._commit_change(TableChanges(added, compaction.removed))
+                changes = TableChanges(added, compaction.removed)
+                self._commit_change(changes, says_the_same=True)
         del job
         counters = self._engine_counters
         counters.compactions += 1

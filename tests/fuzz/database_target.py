@@ -35,6 +35,7 @@ class Subject:
             "level_size_ratio": 2 + pick(3),
             "block_size": (256, 1024, 4096)[pick(3)],
             "block_cache_size": (0, 5000)[pick(2)],
+            "row_cache_size": (0, 1000, 1 << 20)[pick(3)],
             "bloom_bits_per_key": (0, 10)[pick(2)],
             "compression": (None, "zstd")[pick(2)],
             "log_mode": ("written", "mapped")[pick(2)],

@@ -29,6 +29,7 @@ OPTIONS = {
     "write_buffer_size": 1 << 20,
     "table_size": 1 << 20,
     "block_cache_size": 2 << 20,
+    "row_cache_size": 1 << 20,
     "max_open_files": 32,
 }
 

@@ -140,6 +140,7 @@ def draw_options(rng: random.Random) -> dict[str, Any]:
         "level_size_ratio": rng.choice((2, 4, 10)),
         "level0_trigger": rng.choice((1, 2, 4)),
         "block_cache_size": rng.choice((0, 20_000, 1 << 20)),
+        "row_cache_size": rng.choice((0, 2000, 1 << 20)),
         "block_size": rng.choice((256, 512, 4096)),
         "bloom_bits_per_key": rng.choice((0, 5, 10)),
         "max_open_files": rng.choice((16, 512)),

@@ -38,6 +38,7 @@ OPTIONS = {
     "block_size": 512,
     "level0_trigger": 2,
     "block_cache_size": 4096,
+    "row_cache_size": 4096,
     "max_open_files": 16,
 }
 ENDINGS = ("close", "close twice", "forget", "exit", "exit at once", "cycle")

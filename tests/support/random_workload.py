@@ -28,6 +28,7 @@ def draw_options(seed: int) -> dict[str, Any]:
         "level_size_ratio": rng.choice((2, 10)),
         "block_size": rng.choice((256, 1024, 4096)),
         "block_cache_size": rng.choice((0, 8192)),
+        "row_cache_size": rng.choice((0, 8192)),
         "bloom_bits_per_key": rng.choice((0, 10)),
         "compression": rng.choice((None, "zstd")),
         "log_mode": rng.choice(("auto", "written")),

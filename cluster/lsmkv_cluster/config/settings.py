@@ -209,7 +209,10 @@ class DaemonSettings:
         600, Number(1, 86_400), STORAGE, "between two comparisons of a copy with each other one"
     )
     block_cache_size: int = _setting(
-        512 * MIB, Size(0, TIB), STORAGE, "memory for blocks that were read"
+        128 * MIB, Size(0, TIB), STORAGE, "memory for blocks that were read"
+    )
+    row_cache_size: int = _setting(
+        384 * MIB, Size(0, TIB), STORAGE, "memory for values that were read or written lately"
     )
     write_buffer_size: int = _setting(
         64 * MIB, Size(MIB, 4 * GIB), STORAGE, "memory for the newest writes; up to four of them"
@@ -278,7 +281,7 @@ class DaemonSettings:
 
 def engine_options(settings: DaemonSettings) -> dict[str, object]:
     """For lsmkv.open: settings that are called as options of the engine are such."""
-    names = ("block_cache_size", "write_buffer_size", "sync_interval_ms")
+    names = ("block_cache_size", "row_cache_size", "write_buffer_size", "sync_interval_ms")
     return {name: getattr(settings, name) for name in names}
 
 

@@ -25,8 +25,10 @@ __all__ = ["families", "metrics_page"]
 ENGINE_COUNTERS = frozenset(
     {
         "flushes", "flushed_bytes", "compactions", "moves", "compacted_bytes_read",
-        "compacted_bytes_written", "stall_seconds", "delay_seconds", "puts", "deletes", "gets",
-        "batches", "bytes_written", "bytes_read", "block_reads", "bloom_skips",
+        "compacted_bytes_written", "stall_seconds", "delay_seconds", "put_count", "delete_count",
+        "get_count", "batch_count", "sync_count", "bytes_written", "bytes_read", "block_reads",
+        "bloom_skips", "cache_hits", "cache_misses", "cache_insertions", "cache_evictions",
+        "row_cache_hits", "row_cache_misses", "row_cache_evictions",
     }
 )  # fmt: skip
 

@@ -43,6 +43,7 @@ from lsmkv._native.gate cimport (
 from lsmkv._native.log cimport LSM_LOG_BATCH, lsm_log_begin, lsm_log_commit, lsm_log_writer
 from lsmkv._native.memory cimport lsm_calloc, lsm_free, lsm_memory_attach, shared_state
 from lsmkv._native.memtable cimport lsm_memtable_reserve
+from lsmkv._native.row_cache cimport lsm_row_cache_clear
 from lsmkv._native.scan cimport SCAN_ITEMS
 
 from lsmkv._native.arrays import Column, as_column, as_mask, as_rows, require_numpy
@@ -286,6 +287,7 @@ cdef class ColumnStore(Store):
             with nogil:
                 pass
         self.sequence += load.count
+        lsm_row_cache_clear(&self.rows)
         lsm_commit_group_committed(self.commits.group, self.sequence)
         self.batch_count += 1
         self.bytes_written += load.row_bytes

@@ -7,6 +7,7 @@ from lsmkv._native.gate cimport Gate, Waiter
 from lsmkv._native.log cimport LogWriter, lsm_log_writer
 from lsmkv._native.memtable cimport Memtable, lsm_memtable
 from lsmkv._native.readstate cimport ReadState
+from lsmkv._native.row_cache cimport lsm_row_cache
 from lsmkv._native.scan cimport Scan, ScanShape
 from lsmkv._native.commit cimport CommitGroup
 
@@ -19,6 +20,7 @@ cdef class Store:
     cdef lsm_log_writer *writer  # of `log`
     cdef CommitGroup commits
     cdef OperationBuffer spare   # of put_many, empty; None while in use
+    cdef lsm_row_cache rows      # what the newest version of each key says, of some keys
     cdef uint64_t sequence       # of the newest applied operation
     cdef uint64_t rotate_memory_bytes
     cdef uint64_t rotate_log_bytes
@@ -29,6 +31,8 @@ cdef class Store:
     cdef int write_one(self, uint8_t kind, lsm_slice key, lsm_slice value, bint sync) except -1
     cdef int write_many(self, OperationBuffer operations, bint sync) except -1
     cdef int apply(self, OperationBuffer operations) except -1
+    cdef void tell_rows(self, uint8_t kind, lsm_slice key, lsm_slice value) noexcept
+    cdef bint is_newest(self, uint64_t sequence, ReadState state) noexcept
     cdef int enter_write(self) except -1
     cdef int enter_write_slowly(self) except -1
     cdef int fail_write(self, int status, const lsm_error *error) except -1

@@ -9,6 +9,9 @@ Nothing can fail after the commit. The GIL is held from the first reservation to
 writers need no other lock; what must release it in between (rotation, merges) holds GATE_BUSY
 instead, and other writers wait at entry.
 
+The row cache is told of a write in the step that makes it visible, and asked by those only who want
+what is newest: see `is_newest`.
+
 A write is visible once applied. `sync=True` returns after it is durable; a reader may have seen it
 before.
 """
@@ -56,6 +59,14 @@ from lsmkv._native.memtable cimport (
     lsm_memtable_reserve,
     lsm_memtable_usage,
 )
+from lsmkv._native.row_cache cimport (
+    lsm_row_cache_clear,
+    lsm_row_cache_close,
+    lsm_row_cache_get,
+    lsm_row_cache_init,
+    lsm_row_cache_put,
+    lsm_row_cache_remove,
+)
 from lsmkv._native.scan cimport SCAN_ITEMS, SCAN_KEYS, SCAN_VALUES, Scan, ScanShape, new_scan
 from lsmkv._native.table cimport lsm_found, lsm_found_release, lsm_read_context
 from lsmkv._native.version cimport lsm_version_get
@@ -87,6 +98,9 @@ cdef class Store:
     def __cinit__(self, *args, **kwargs):
         self.gate = Gate()
         self.gate.flags = GATE_CLOSED  # until there is something to read: see _install
+
+    def __dealloc__(self):
+        lsm_row_cache_close(&self.rows)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -163,6 +177,7 @@ cdef class Store:
         self.sequence += 1
         lsm_memtable_insert(self.memtable, key_copy, lsm_trailer(self.sequence, kind), value_copy,
                             self.gate.newest.sequence if self.gate.newest != NULL else 0)
+        self.tell_rows(kind, key_copy, value_copy)
         lsm_commit_group_committed(self.commits.group, self.sequence)
         self.bytes_written += key.size + value.size
         if kind == LSM_KIND_PUT:
@@ -207,10 +222,19 @@ cdef class Store:
         while lsm_log_next_operation(&reader, &kind, &key, &value) == 1:
             self.sequence += 1
             lsm_memtable_insert(self.memtable, key, lsm_trailer(self.sequence, kind), value, pinned)
+            self.tell_rows(kind, key, value)
         lsm_commit_group_committed(self.commits.group, self.sequence)
         self.batch_count += 1
         self.bytes_written += operations.payload_bytes
         return 0
+
+    cdef void tell_rows(self, uint8_t kind, lsm_slice key, lsm_slice value) noexcept:
+        if self.rows.capacity == 0:
+            return
+        if kind == LSM_KIND_PUT:
+            lsm_row_cache_put(&self.rows, key, value)
+        else:
+            lsm_row_cache_remove(&self.rows, key)
 
     cdef int enter_write(self) except -1:
         """Return with the GIL held, the gate clear for writing, and room in memtable and
@@ -333,10 +357,16 @@ cdef class Store:
         """Whether there is any key: reads at most one."""
         return self.keys(limit=1).count() == 1
 
+    cdef bint is_newest(self, uint64_t sequence, ReadState state) noexcept:
+        """Whether what is read as of these is what the row cache holds, or may: nothing was
+        written, and no range dropped, since they were taken."""
+        return self.rows.capacity != 0 and sequence == self.sequence and state is self.state
+
     cdef bint find(
         self, lsm_slice key, uint64_t sequence, ReadState state, lsm_found *found
     ) except -1:
-        """Whether there is a value: then `found` holds it, and is to be released."""
+        """Whether there is a value: then `found` holds it, and is to be released before anything
+        is written."""
         cdef lsm_read_context context
         cdef Waiter waiter
         cdef lsm_error error
@@ -344,6 +374,9 @@ cdef class Store:
         if not may_read(self.gate):
             self.gate.refuse_read()
         self.get_count += 1
+        if self.is_newest(sequence, state) and lsm_row_cache_get(&self.rows, key, &found.value):
+            found.found, found.trailer, found.pin = 1, LSM_KIND_PUT, NULL
+            return True
         state.get_memory(key, sequence, found)
         if not found.found and state.tree.run_count != 0:
             prepare_context(&context, &waiter, self.gate, &error)
@@ -356,6 +389,8 @@ cdef class Store:
         if not found.found:
             return False
         if lsm_trailer_kind(found.trailer) & LSM_KIND_MASK != LSM_KIND_DELETE:
+            if self.is_newest(sequence, state):  # still: reading a block releases the GIL
+                lsm_row_cache_put(&self.rows, key, found.value)
             return True
         lsm_found_release(found)
         return False
@@ -432,9 +467,13 @@ cdef class Store:
         """Wait a little for background work; return whether to look again. Overridden by DB."""
         raise NotImplementedError
 
-    def _install(self, ReadState state not None, LogWriter log, CommitGroup commits):
+    def _install(
+        self, ReadState state not None, LogWriter log, CommitGroup commits, *, bint says_the_same
+    ):
         """Swap in new sources; `log` and `commits` are None where nothing can be written. The first
-        ones open the store."""
+        ones open the store. `says_the_same`: every key has the value that it had before."""
+        if not says_the_same:
+            lsm_row_cache_clear(&self.rows)
         if self.state is None:
             self.gate.flags &= ~GATE_CLOSED
         self.state = state
@@ -443,6 +482,10 @@ cdef class Store:
         self.log = log
         self.writer = log.writer if log is not None else NULL
         self.commits = commits
+
+    def _set_row_cache(self, size_t capacity):
+        """How many bytes of rows are kept: before the first sources are installed."""
+        lsm_row_cache_init(&self.rows, capacity)
 
     def _set_limits(self, uint64_t memory_bytes, uint64_t log_bytes):
         """Where a memtable and a log segment count as full."""
@@ -547,4 +590,9 @@ cdef class Store:
             "block_reads": self.block_reads,
             "bytes_read": self.bytes_read,
             "bloom_skips": self.bloom_skips,
+            "row_cache_usage_bytes": self.rows.usage,
+            "row_cache_rows": self.rows.count,
+            "row_cache_hits": self.rows.hits,
+            "row_cache_misses": self.rows.misses,
+            "row_cache_evictions": self.rows.evictions,
         }

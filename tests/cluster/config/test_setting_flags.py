@@ -33,4 +33,4 @@ def test_every_setting_has_a_flag_and_its_default_stands_in_the_help():
     for setting in all_settings().values():
         assert f"{setting.flag}" in text
     assert "(default: 127.0.0.1:7379)" in text
-    assert "(default: 512MiB)" in text
+    assert "(default: 384MiB)" in text

@@ -54,7 +54,7 @@ def test_by_default_nothing_listens_where_others_could_come():
 def test_engine_options_are_options_of_the_engine_within_its_ranges():
     """A node has its machine to itself more often than a library has, and caches more blocks."""
     defaults = lsmkv.Options(**engine_options(DaemonSettings(data=DATA)))
-    assert defaults == lsmkv.Options(block_cache_size=512 << 20)
+    assert defaults == lsmkv.Options(block_cache_size=128 << 20, row_cache_size=384 << 20)
     for name in engine_options(DaemonSettings(data=DATA)):
         kind = all_settings()[name].kind
         for limit in (kind.low, kind.high):  # type: ignore[attr-defined]
