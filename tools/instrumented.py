@@ -9,9 +9,11 @@ file, of what KERNELS and MODULES name. Those of an assertion do not count: no t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".instrumented"
+SUFFIXES = {".py", ".pyx", ".pxd", ".c", ".h", ".toml"}
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "cluster", "benchmarks")
 # What needs real sizes of memory, child interpreters without the runtime, or the checkers.
 NOT_SANITIZED = (
@@ -75,24 +78,27 @@ MODULES = (
 ASSERTION = "LSM_ASSERT"
 
 
-def build(name: str, switches: dict[str, str]) -> Path:
-    """The tree with the modules; built if it is not there."""
-    tree = WORK / name
-    if not (tree / "built").exists():
-        tree.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", *COPIED, str(tree)], check=True, cwd=ROOT)
-        command = [
-            sys.executable,
-            "setup.py",
-            "-q",
-            "build_clib",
-            "build_ext",
-            "--inplace",
-            "--force",
-        ]
-        subprocess.run(command, check=True, cwd=tree, env=os.environ | switches)
-        (tree / "built").touch()
-    return tree
+def sources_digest() -> str:
+    """Of what is copied."""
+    state = hashlib.blake2b(digest_size=16)
+    found = (path for name in COPIED for path in [ROOT / name, *(ROOT / name).rglob("*")])
+    for path in sorted(path for path in found if path.suffix in SUFFIXES and path.is_file()):
+        content = path.read_bytes()
+        state.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode() + content)
+    return state.hexdigest()
+
+
+def build(tree: Path, switches: dict[str, str]) -> None:
+    """A copy of the sources with the modules, made anew if it is not of these sources."""
+    mark, digest = tree / "built", sources_digest()
+    if mark.exists() and mark.read_text() == digest:
+        return
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    subprocess.run(["cp", "-r", *COPIED, str(tree)], check=True, cwd=ROOT)
+    command = [sys.executable, "setup.py", "-q", "build_clib", "build_ext", "--inplace", "--force"]
+    subprocess.run(command, check=True, cwd=tree, env=os.environ | switches)
+    mark.write_text(digest)
 
 
 def run_tests(tree: Path, runner: list[str], tests: list[str], environment: dict[str, str]) -> int:
@@ -103,7 +109,8 @@ def run_tests(tree: Path, runner: list[str], tests: list[str], environment: dict
 
 
 def sanitize(tests: list[str]) -> int:
-    tree = build("sanitize", {"LSMKV_SANITIZE": "address,undefined"})
+    tree = WORK / "sanitize"
+    build(tree, {"LSMKV_SANITIZE": "address,undefined"})
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     runtime = subprocess.run(
         [*compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
@@ -119,7 +126,8 @@ def sanitize(tests: list[str]) -> int:
 
 
 def coverage(tests: list[str]) -> int:
-    tree = build("coverage", {"LSMKV_COVERAGE": "1"})
+    tree = WORK / "coverage"
+    build(tree, {"LSMKV_COVERAGE": "1"})
     data = {"COVERAGE_FILE": str(tree / "coverage")}
     runner = ["-m", "coverage", "run", "--branch", f"--source={tree / 'src'}", "-m", "pytest"]
     status = run_tests(tree, runner, tests or list(COVERING), data)

@@ -21,6 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.instrumented import build, sources_digest
+
 from tests.fuzz import c_targets
 from tests.soak.ledger import Entry, Ledger
 
@@ -43,26 +45,11 @@ EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
 
 
 def _instrumented(work: Path) -> dict[str, str]:
-    """The environment in which the database target runs, its modules built if they are not yet."""
+    """The environment in which the database target runs, its modules built of these sources."""
     tree = work / "source"
     compiler = c_targets.clang()
     assert compiler is not None, "the database target needs clang"
-    if not (tree / "built").exists():
-        copied = ["cp", "-r", "setup.py", "pyproject.toml", "README.md", "LICENSE", "src"]
-        tree.mkdir(parents=True, exist_ok=True)
-        subprocess.run([*copied, "cluster", "benchmarks", str(tree)], check=True, cwd=ROOT)
-        build = [
-            sys.executable,
-            "setup.py",
-            "-q",
-            "build_clib",
-            "build_ext",
-            "--inplace",
-            "--force",
-        ]
-        flags = {"CC": compiler, "LSMKV_SANITIZE": "address,fuzzer-no-link"}
-        subprocess.run(build, check=True, cwd=tree, env=os.environ | flags)
-        (tree / "built").touch()
+    build(tree, {"CC": compiler, "LSMKV_SANITIZE": "address,fuzzer-no-link"})
     import atheris
 
     runtime = Path(atheris.__file__).resolve().parents[1] / "asan_with_fuzzer.so"
@@ -76,9 +63,10 @@ def _instrumented(work: Path) -> dict[str, str]:
 
 def _command(target: str, work: Path) -> tuple[list[str], dict[str, str]]:
     if target in c_targets.TARGETS:
-        program = work / f"fuzz_{target}"
-        if not program.exists():
+        program, mark, digest = work / f"fuzz_{target}", work / "programs", sources_digest()
+        if not program.exists() or not mark.exists() or mark.read_text() != digest:
             c_targets.build_fuzzers(work)
+            mark.write_text(digest)
         return [str(program)], {}
     command = [sys.executable, "-m", "tests.fuzz.python_fuzzer", target]
     if target == "database":

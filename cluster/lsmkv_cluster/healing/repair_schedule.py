@@ -42,7 +42,7 @@ class AntiEntropySettings:
     retry_ms: int = 1000  # after a failure; doubled from one to the next, up to a period
     poll_ms: int = 1000  # between two looks for peers that could not be reached
     pause_ms: int = 200  # for a peer that has too much to do; give or take a half
-    list_open_max: int = 64  # lists for peers at a time
+    list_open_max: int = 256  # lists for peers at a time
     scrub_interval_ms: int = 1000
     scrub_leaf_count: int = 16  # leaves in one order
 

@@ -173,6 +173,10 @@ class Executor:
         asks, self._asks = self._asks, []
         return asks
 
+    @property
+    def has_replies(self) -> bool:
+        return bool(self._ready)
+
     def take_replies(self) -> list[Ready]:
         ready, self._ready = self._ready, []
         return ready

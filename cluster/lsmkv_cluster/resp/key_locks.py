@@ -7,7 +7,7 @@ served. So whoever came before never waits for whoever came later, and nobody wa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, KeysView
 
 __all__ = ["Claim", "KeyLocks"]
 
@@ -43,6 +43,11 @@ class KeyLocks:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._locks
+
+    @property
+    def held(self) -> KeysView[Hashable]:
+        """The keys that are held, whenever it is looked at."""
+        return self._locks.keys()
 
     def take(self, claim: Claim) -> bool:
         """Whether it has all its keys; else it is among those that some `release` returns."""

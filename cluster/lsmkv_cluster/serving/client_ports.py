@@ -48,7 +48,7 @@ class ClientPorts:
                 local.db,
                 running.runner,
                 clock,
-                self.executor.held_keys,
+                self.executor.held_keys.held,
                 running.driver.step_soon,
             )
             running.driver.after_step(self.express.stepped)

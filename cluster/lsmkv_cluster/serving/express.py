@@ -2,8 +2,8 @@
 
 A node that is its cluster's only member decides nothing when it reads or overwrites a plain value:
 no quorum, no clock of anybody else. Then the native registers do it where it is stored, and with
-the same bytes. Whether that is so is looked at anew whenever the document or the identity of the
-store changes; whatever is not plain goes the long way (executor.py).
+the same bytes. Whether that is so is looked at anew after each step of the node; whatever is not
+plain goes the long way (executor.py).
 
     at once       in the loop, while the store is free and quick
     on a thread   while the engine brakes its writers, or reads have to wait for the disk: all who
@@ -18,7 +18,7 @@ read from, so that a client which is faster than the disk is slowed down, and ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Hashable, Iterable, KeysView
 from enum import Enum, auto
 from time import perf_counter
 from typing import Protocol
@@ -29,7 +29,6 @@ from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.node import Node
 from lsmkv_cluster.placement.keyspaces import Keyspace, Level, Mode, Resolution
 from lsmkv_cluster.placement.topology import Topology
-from lsmkv_cluster.ports import Now
 from lsmkv_cluster.resp.session import KEYSPACES_LEVELS, Session
 from lsmkv_cluster.serving.local_node import is_serving
 from lsmkv_cluster.storage.engine_key import KeyScheme
@@ -40,7 +39,9 @@ __all__ = ["Express", "Passenger", "Way", "is_alone", "is_plain"]
 
 SERIALS_AT_ONCE = 8192
 SERIALS_LEAST = 1024  # more than new keys in a turn; what is left then is never used
-SLOW_S = 0.005  # a turn that takes longer has waited for the disk
+# A turn that read blocks and takes longer has waited for the disk: several times the 5 ms for which
+# another thread may have the interpreter.
+SLOW_S = 0.02
 SLOW_FOR_S = 0.5
 
 _log = logging.getLogger("lsmkv.clients")
@@ -81,7 +82,8 @@ class Runner(Protocol):
 
 
 class Clock(Protocol):
-    def now(self) -> Now: ...
+    @property
+    def wall_ms(self) -> int: ...
 
 
 def is_alone(topology: Topology, me: bytes) -> bool:
@@ -110,7 +112,7 @@ class Express:
         db: DB,
         runner: Runner,
         clock: Clock,
-        held: Container[bytes],
+        held: KeysView[Hashable],
         step: Callable[[], None],
     ) -> None:
         self._node = node
@@ -124,6 +126,8 @@ class Express:
         self._registers = Registers(db, trees, scheme.hash_key, scheme.tree_key)
         self._topology: Topology | None = None
         self._is_open = False
+        self._is_serving = False  # and the node serves
+        self._was_stepped = True  # since that was looked at
         self._identity: Identity | None = None
         self._slow_until_s = 0.0
         self._waiting: dict[Passenger, None] = {}
@@ -140,23 +144,36 @@ class Express:
             self._wait(passenger)
             return Way.LATER
         began_s = perf_counter()
-        if began_s < self._slow_until_s or is_braking(self._db):
+        if not self._is_quick(began_s):
             self._wait(passenger)
             return Way.LATER
+        registers = self._registers
+        block_reads = registers.block_reads
         served = self._carry(passenger)
-        if perf_counter() - began_s > SLOW_S:
+        if registers.block_reads != block_reads and perf_counter() - began_s > SLOW_S:
             self._slow_until_s = began_s + SLOW_FOR_S
         return Way.SERVED if served else Way.LONG
+
+    def _is_quick(self, now_s: float) -> bool:
+        """Whether nobody has to wait for the disk."""
+        return now_s >= self._slow_until_s and not is_braking(self._db)
 
     def _is_for(self, session: Session) -> bool:
         if session.transaction is not None or session.levels is not KEYSPACES_LEVELS:
             return False
         if session.role is not None and session.role < Role.WRITE:
             return False
+        if self._was_stepped:
+            self._look()
+        return self._is_serving
+
+    def _look(self) -> None:
+        self._was_stepped = False
         node = self._node
         if node.topology is not self._topology:
             self._look_at(node.topology)
-        return self._is_open and is_serving(node)
+        self._is_serving = self._is_open and is_serving(node)
+        self._follow(node.parts.actors.identity)
 
     def _look_at(self, topology: Topology) -> None:
         self._topology = topology
@@ -166,11 +183,11 @@ class Express:
 
     def _has_serials(self) -> bool:
         """Whether new keys can be written. Else the next lease is on its way to the disk."""
-        actors = self._node.parts.actors
+        if self._was_stepped:
+            self._look()
         registers = self._registers
-        if actors.identity is not self._identity:
-            self._follow(actors.identity)
         if registers.serials_left < SERIALS_LEAST:
+            actors = self._node.parts.actors
             taken = actors.take_serials(SERIALS_AT_ONCE)
             if taken:
                 registers.give_serials(taken.start, taken.stop)
@@ -181,6 +198,8 @@ class Express:
     def _follow(self, identity: Identity) -> None:
         """Another lease alone takes no serials away."""
         before, self._identity = self._identity, identity
+        if before is identity:
+            return
         if before is None or before.own() != identity.own() or before.trusted != identity.trusted:
             self._registers.act_as(identity.own(), identity.trusted_epoch)
 
@@ -196,12 +215,15 @@ class Express:
         self._runner.when_free(self._free)
 
     def stepped(self) -> None:
+        self._was_stepped = True
         if self._is_waiting_for_serials and self._has_serials():
             self._is_waiting_for_serials = False
             self._wait_for_runner()
 
     def _free(self) -> None:
-        """The store has nothing to do: now those who wait are its work."""
+        """The store has nothing to do: now those who wait are its work. In the loop again as soon
+        as that is quick: else all who come while the thread works would have to wait for it, too,
+        and so for ever."""
         self._is_waiting_for_runner = False
         if self._waiting and not self._has_serials():
             self._is_waiting_for_serials = True
@@ -209,10 +231,11 @@ class Express:
         waiting, self._waiting = list(self._waiting), {}
         counts = dict.fromkeys(waiting, 0)
         may_run = [each for each in waiting if self._is_for(each.session)]
-        if may_run:
+        if may_run and not self._is_quick(perf_counter()):
             self._runner.run(lambda: self._carry_all(may_run, counts), lambda: self._resume(counts))
-        else:
-            self._resume(counts)
+            return
+        self._carry_all(may_run, counts)
+        self._resume(counts)
 
     def _resume(self, counts: dict[Passenger, int]) -> None:
         for passenger, served in counts.items():
@@ -227,10 +250,9 @@ class Express:
     def _carry(self, passenger: Passenger) -> int:
         clock = self._node.parts.minter.clock
         registers = self._registers
-        wall_ms = self._clock.now().wall_ms
         try:
             served = registers.serve(
-                passenger.parser, passenger.writer, wall_ms, clock.last, self._held
+                passenger.parser, passenger.writer, self._clock.wall_ms, clock.last, self._held
             )
         except Error as error:
             # The store says the same to those who go the long way, and they tell the client.

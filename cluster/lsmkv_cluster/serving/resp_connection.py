@@ -174,9 +174,10 @@ class RespConnection(asyncio.BufferedProtocol):
         if self._is_aboard or not self._may_answer:
             return
         port, executor, session = self._port, self._port.executor, self.session
-        port.flush()  # what has been answered comes before what the short way answers now
-        if not self._may_answer:
-            return
+        if executor.has_replies:  # they come before what the short way answers now
+            port.flush()
+            if not self._may_answer:
+                return
         pending = executor.pending(session)
         if port.express is not None and not pending and not port.is_draining:
             way = port.express.serve(self)
@@ -256,6 +257,8 @@ class RespConnection(asyncio.BufferedProtocol):
         if not data:
             return
         self._transport.write(data)
+        if self._full_since_s is None and len(data) <= UNREAD_SIZE:
+            return  # what is unread is less than twice as much
         if self.unread_size > self._port.limits.output_size_max:
             self.give_up("it does not read its replies")
 

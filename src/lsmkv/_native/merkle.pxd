@@ -28,6 +28,7 @@ cdef extern from "merkle.h" nogil:
     uint64_t lsm_merkle_token(lsm_slice entry_key)
     uint64_t lsm_merkle_entry_hash(const uint8_t *key, lsm_slice entry_key, lsm_slice record)
     int lsm_merkle_update(lsm_merkle *tree, const lsm_merkle_change *changes, size_t count)
+    void lsm_merkle_expect(const lsm_merkle *tree, uint64_t token)
     int lsm_merkle_build(lsm_merkle *tree, const lsm_merkle_change *changes, size_t count)
     int64_t lsm_merkle_differing(const lsm_merkle *tree, uint32_t level, const uint32_t *indices,
                                  uint32_t count, const uint64_t *digests, uint32_t *differing)

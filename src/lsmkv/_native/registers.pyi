@@ -1,4 +1,4 @@
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import final
 
 from lsmkv._native.merkle import MerkleTree
@@ -30,6 +30,8 @@ class Registers:
     def act_as(self, own: bytes, trusted_epoch: int) -> None: ...
     def give_serials(self, first: int, end: int) -> None: ...
     @property
+    def block_reads(self) -> int: ...
+    @property
     def serials_left(self) -> int: ...
     def serve(
         self,
@@ -37,7 +39,7 @@ class Registers:
         writer: ReplyWriter,
         now_ms: int,
         stamp: int,
-        locked: Container[bytes] | None,
+        locked: Collection[Hashable] | None,
     ) -> int: ...
     @property
     def stamp(self) -> int: ...

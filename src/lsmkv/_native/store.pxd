@@ -40,6 +40,10 @@ cdef class Store:
     cdef bint find(
         self, lsm_slice key, uint64_t sequence, ReadState state, lsm_found *found
     ) except -1
+    cdef bint find_newest(self, lsm_slice key, uint64_t hash, lsm_found *found) except -1
+    cdef bint search(
+        self, lsm_slice key, uint64_t sequence, ReadState state, lsm_found *found
+    ) except -1
     cdef object lookup(self, lsm_slice key, uint64_t sequence, ReadState state)
     cdef list lookup_many(self, list wanted, uint64_t sequence, ReadState state)
     cdef Scan open_scan(self, object start, object stop, object prefix, bint reverse, object limit,

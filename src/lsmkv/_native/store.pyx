@@ -43,29 +43,16 @@ from lsmkv._native.gate cimport (
     yield_lock,
 )
 from lsmkv._native.log cimport (
-    LSM_LOG_BATCH,
-    lsm_log_begin,
-    lsm_log_commit,
-    lsm_log_encode,
-    lsm_log_mark_synced,
-    lsm_log_next_operation,
-    lsm_log_operation_size,
-    lsm_reader,
+    LSM_LOG_BATCH, lsm_log_begin, lsm_log_commit, lsm_log_encode, lsm_log_mark_synced,
+    lsm_log_next_operation, lsm_log_operation_size, lsm_reader,
 )
 from lsmkv._native.memory cimport lsm_memory_attach, shared_state
 from lsmkv._native.memtable cimport (
-    lsm_memtable_insert,
-    lsm_memtable_read_usage,
-    lsm_memtable_reserve,
-    lsm_memtable_usage,
+    lsm_memtable_insert, lsm_memtable_read_usage, lsm_memtable_reserve, lsm_memtable_usage,
 )
 from lsmkv._native.row_cache cimport (
-    lsm_row_cache_clear,
-    lsm_row_cache_close,
-    lsm_row_cache_get,
-    lsm_row_cache_init,
-    lsm_row_cache_put,
-    lsm_row_cache_remove,
+    lsm_key_hash, lsm_row_cache_clear, lsm_row_cache_close, lsm_row_cache_get_hashed,
+    lsm_row_cache_init, lsm_row_cache_put, lsm_row_cache_remove,
 )
 from lsmkv._native.scan cimport SCAN_ITEMS, SCAN_KEYS, SCAN_VALUES, Scan, ScanShape, new_scan
 from lsmkv._native.table cimport lsm_found, lsm_found_release, lsm_read_context
@@ -229,8 +216,6 @@ cdef class Store:
         return 0
 
     cdef void tell_rows(self, uint8_t kind, lsm_slice key, lsm_slice value) noexcept:
-        if self.rows.capacity == 0:
-            return
         if kind == LSM_KIND_PUT:
             lsm_row_cache_put(&self.rows, key, value)
         else:
@@ -358,8 +343,7 @@ cdef class Store:
         return self.keys(limit=1).count() == 1
 
     cdef bint is_newest(self, uint64_t sequence, ReadState state) noexcept:
-        """Whether what is read as of these is what the row cache holds, or may: nothing was
-        written, and no range dropped, since they were taken."""
+        """Whether the row cache is on, and speaks of these: nothing was written since."""
         return self.rows.capacity != 0 and sequence == self.sequence and state is self.state
 
     cdef bint find(
@@ -367,6 +351,22 @@ cdef class Store:
     ) except -1:
         """Whether there is a value: then `found` holds it, and is to be released before anything
         is written."""
+        if self.is_newest(sequence, state):
+            return self.find_newest(key, lsm_key_hash(key.data, key.size), found)
+        return self.search(key, sequence, state, found)
+
+    cdef bint find_newest(self, lsm_slice key, uint64_t hash, lsm_found *found) except -1:
+        """The same as of now. hash = lsm_key_hash(key)."""
+        if may_read(self.gate) and lsm_row_cache_get_hashed(&self.rows, key, hash, &found.value):
+            self.get_count += 1
+            found.found, found.trailer, found.pin = 1, LSM_KIND_PUT, NULL
+            return True
+        return self.search(key, self.sequence, self.state, found)
+
+    cdef bint search(
+        self, lsm_slice key, uint64_t sequence, ReadState state, lsm_found *found
+    ) except -1:
+        """The same, past the row cache."""
         cdef lsm_read_context context
         cdef Waiter waiter
         cdef lsm_error error
@@ -374,9 +374,6 @@ cdef class Store:
         if not may_read(self.gate):
             self.gate.refuse_read()
         self.get_count += 1
-        if self.is_newest(sequence, state) and lsm_row_cache_get(&self.rows, key, &found.value):
-            found.found, found.trailer, found.pin = 1, LSM_KIND_PUT, NULL
-            return True
         state.get_memory(key, sequence, found)
         if not found.found and state.tree.run_count != 0:
             prepare_context(&context, &waiter, self.gate, &error)

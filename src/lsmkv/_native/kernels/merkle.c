@@ -83,6 +83,14 @@ int lsm_merkle_update(lsm_merkle *tree, const lsm_merkle_change *changes, size_t
     return LSM_OK;
 }
 
+void lsm_merkle_expect(const lsm_merkle *tree, uint64_t token) {
+    if (!lsm_merkle_covers(tree, token)) return;
+    uint64_t node = leaf_of(tree, token);
+    for (uint32_t level = tree->depth; level > 0; level--, node >>= LSM_MERKLE_FANOUT_BITS) {
+        __builtin_prefetch(&lsm_merkle_level(tree, level)[node], 1);
+    }
+}
+
 /* Makes every inner node the sum of its children, from the bottom up. */
 static void sum_up(lsm_merkle *tree) {
     for (uint32_t level = tree->depth; level-- > 0;) {

@@ -113,6 +113,8 @@ static inline int lsm_merkle_covers(const lsm_merkle *tree, uint64_t token) {
 
 /* Applies changes, all or none: LSM_E_LIMIT when one of the tokens lies outside. */
 int lsm_merkle_update(lsm_merkle *tree, const lsm_merkle_change *changes, size_t count);
+/* A change of this token is about to come: what it touches is on its way to the processor meanwhile. */
+void lsm_merkle_expect(const lsm_merkle *tree, uint64_t token);
 
 /* The same for many at once: touches leaves only and sums up once at the end. For building. */
 int lsm_merkle_build(lsm_merkle *tree, const lsm_merkle_change *changes, size_t count);

@@ -198,9 +198,27 @@ static void insert(lsm_row_cache *cache, lsm_slice key, lsm_slice value, uint64_
 
 /* --- what the owner calls ---------------------------------------------------------------------- */
 
+void lsm_row_cache_expect(const lsm_row_cache *cache, uint64_t hash) {
+    if (cache->count != 0) __builtin_prefetch(bucket_of(cache, hash));
+}
+
+void lsm_row_cache_expect_row(const lsm_row_cache *cache, uint64_t hash) {
+    if (cache->count == 0) return;
+    const lsm_row_bucket *bucket = bucket_of(cache, hash);
+    for (int way = 0; way < LSM_ROW_CACHE_WAYS; way++) {
+        if (bucket->tags[way] != tag_of(hash) || bucket->rows[way] == NULL) continue;
+        __builtin_prefetch(bucket->rows[way]);
+        __builtin_prefetch((const uint8_t *)bucket->rows[way] + 64);
+        __builtin_prefetch((const uint8_t *)bucket->rows[way] + 128);
+    }
+}
+
 int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, lsm_slice *value) {
+    return lsm_row_cache_get_hashed(cache, key, lsm_key_hash(key.data, key.size), value);
+}
+
+int lsm_row_cache_get_hashed(lsm_row_cache *cache, lsm_slice key, uint64_t hash, lsm_slice *value) {
     if (cache->count != 0) {
-        uint64_t hash = lsm_key_hash(key.data, key.size);
         lsm_row_bucket *bucket = bucket_of(cache, hash);
         int way = way_of(bucket, key, hash);
         if (way >= 0) {

@@ -47,4 +47,10 @@ int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, lsm_slice *value);
 void lsm_row_cache_put(lsm_row_cache *cache, lsm_slice key, lsm_slice value);
 void lsm_row_cache_remove(lsm_row_cache *cache, lsm_slice key);
 
+/* `get` in three steps, for who has several keys to look for: what each waits for is on its way meanwhile.
+ * hash = lsm_key_hash(key). */
+void lsm_row_cache_expect(const lsm_row_cache *cache, uint64_t hash);     /* first for all keys, */
+void lsm_row_cache_expect_row(const lsm_row_cache *cache, uint64_t hash); /* then for all keys, */
+int lsm_row_cache_get_hashed(lsm_row_cache *cache, lsm_slice key, uint64_t hash, lsm_slice *value);
+
 #endif
