@@ -53,6 +53,9 @@ GOLDEN = [
 ]
 
 
+READ_SIZE_MAX = 64 << 10
+
+
 def parser_of(limits: Limits) -> RequestParser:
     parser = RequestParser(limits.argument_count_max, limits.bulk_size_max, limits.command_size_max)
     parser.is_restricted = limits.is_restricted
@@ -385,3 +388,13 @@ def sanitized_check(tmp_path_factory):
 def test_junk_under_sanitizers(sanitized_check, part):
     for seed in range(1, 5):
         c_program.run(sanitized_check, part, seed, 2000)
+
+
+def test_no_read_takes_more_than_so_much_however_much_is_awaited():
+    """While one client is read the others wait."""
+    parser = RequestParser(10, 8 << 20, 16 << 20)
+    parser.feed(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n" + bytes(1_000_000))
+    assert len(parser.get_buffer(-1)) == READ_SIZE_MAX
+    parser.buffer_updated(0)
+    assert len(parser.get_buffer(100_000)) == 100_000
+    parser.buffer_updated(0)

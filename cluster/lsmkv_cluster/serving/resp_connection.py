@@ -7,6 +7,7 @@ What holds:
   to a connection only while none of its commands is outstanding;
 - so many commands are under way at most, and so many bytes of replies unread: beyond that the
   client is not read from;
+- a client that sends much is read once in a turn of the loop: the others have theirs in between;
 - what is no RESP ends the connection, after the replies to what came before it, in Redis's words.
 """
 
@@ -92,6 +93,7 @@ class RespConnection(asyncio.BufferedProtocol):
         self._ends = False  # nothing that comes in counts any more
         self._has_fault = False
         self._is_large = False  # what came and was not carried out counts among the inputs
+        self._has_had_its_turn = False  # it sends much, and is read again when others were
         self._full_since_s: float | None = None
         self._opened_s = 0.0
         self._active_s = 0.0
@@ -126,8 +128,16 @@ class RespConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.parser.buffer_updated(nbytes)
+        if self._is_large and not self._has_had_its_turn:
+            self._has_had_its_turn = True
+            self.reconsider_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
         if not self._is_planned:
             self._go_on()
+
+    def _read_on(self) -> None:
+        self._has_had_its_turn = False
+        self.reconsider_reading()
 
     def resume(self, served: int) -> None:
         """The short way gives parser and writer back."""
@@ -290,6 +300,7 @@ class RespConnection(asyncio.BufferedProtocol):
         wants = (
             self._full_since_s is None
             and not self._is_aboard
+            and not self._has_had_its_turn
             and not self._ends
             and not self._has_fault
             and not self._port.is_draining

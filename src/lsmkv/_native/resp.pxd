@@ -7,6 +7,7 @@ from lsmkv._native.failure cimport lsm_slice
 cdef extern from "resp_input.h" nogil:
     enum:
         LSM_RESP_READ_SIZE
+        LSM_RESP_READ_SIZE_MAX
     ctypedef struct lsm_resp_input:
         uint8_t *data
         size_t size
@@ -59,6 +60,7 @@ cdef extern from "resp.h" nogil:
 # Bytes that came in, and the way in. While `pins` is not 0 nothing that has come in moves.
 cdef class InputBuffer:
     cdef lsm_resp_input input
+    cdef size_t room      # of the views that get_buffer gives
     cdef Py_ssize_t pins  # views of the room behind the end, and whoever walks without the GIL
     cdef bint is_filling  # get_buffer gave room, and nobody has said yet what was written there
 

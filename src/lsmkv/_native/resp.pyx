@@ -30,8 +30,8 @@ cdef class InputBuffer:
         lsm_resp_input_release(&self.input)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        """The room behind the end."""
-        cdef size_t room = self.input.capacity - self.input.size
+        """The room behind the end, not more than is read at once."""
+        cdef size_t room = min(self.room, self.input.capacity - self.input.size)
         PyBuffer_FillInfo(
             buffer, self, self.input.data + self.input.size, <Py_ssize_t> room, 0, flags
         )
@@ -93,6 +93,7 @@ cdef class InputBuffer:
         if size_hint > <Py_ssize_t> size:
             size = <size_t> size_hint
         self.reserve(size)
+        self.room = max(size, <size_t> LSM_RESP_READ_SIZE_MAX)
         self.is_filling = True
         return memoryview(self)
 

@@ -1,6 +1,6 @@
 """How much slower is everybody else while a node is abused? `make abuse`
 
-    python -m tests.cluster.processes.abuse [--seconds 10]
+    python -m tests.cluster.processes.abuse [--seconds 10] [KIND ...]
 
 For each kind of junk a process of its own sends it again and again while a client writes and reads
 back, one command after the other; before each, the same client without junk. The sender is nice
@@ -80,11 +80,11 @@ def abused(node: NodeProcess, kind: str, seconds: float) -> Bystander:
     return found
 
 
-def measure(node: NodeProcess, seconds: float) -> bool:
+def measure(node: NodeProcess, kinds: Sequence[str], seconds: float) -> bool:
     print(f"{'':28}{'p50 us':>8}{'p99 us':>9}{'alone':>9}{'ratio':>7}{'commands/s':>12}")
     is_good = True
     asyncio.run(measured(node, 2.0))  # warm
-    for kind in KINDS:
+    for kind in kinds:
         alone = [asyncio.run(measured(node, seconds)).quantile_s(P99)]
         hit: list[Bystander] = []
         for _ in range(REPEATS):
@@ -105,6 +105,7 @@ def measure(node: NodeProcess, seconds: float) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.cluster.processes.abuse", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="these alone")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--send", choices=[*KINDS], help=argparse.SUPPRESS)
     parser.add_argument("--at", help=argparse.SUPPRESS)
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cluster = LocalCluster(Path(folder), {"dc1": 1})
         try:
             asyncio.run(cluster.start({"a": "dc1"}))
-            is_good = measure(cluster.nodes["a"], parsed.seconds)
+            is_good = measure(cluster.nodes["a"], parsed.kinds or [*KINDS], parsed.seconds)
         finally:
             cluster.close()
     return 0 if is_good else 1

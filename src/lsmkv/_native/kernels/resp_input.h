@@ -14,6 +14,7 @@
 
 enum {
     LSM_RESP_READ_SIZE = 16 * 1024, /* bytes that are asked for when nothing better is known */
+    LSM_RESP_READ_SIZE_MAX = 64 * 1024, /* bytes in one read: while one client is read others wait */
     LSM_RESP_INPUT_KEPT_MAX = 16 * 1024 /* bytes that stay allocated when the buffer is empty */
 };
 
@@ -33,6 +34,7 @@ int lsm_resp_input_reserve(lsm_resp_input *input, size_t size, size_t awaited);
 static inline size_t lsm_resp_read_size(const lsm_resp_input *input, size_t awaited) {
     size_t missing = awaited > input->size ? awaited - input->size : 0;
     size_t wanted = missing < input->size ? missing : input->size;
+    if (wanted > LSM_RESP_READ_SIZE_MAX) return LSM_RESP_READ_SIZE_MAX;
     return wanted > LSM_RESP_READ_SIZE ? wanted : LSM_RESP_READ_SIZE;
 }
 
