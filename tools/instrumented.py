@@ -116,13 +116,22 @@ def sanitize(tests: list[str]) -> int:
         [*compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
     ).stdout.strip()
     chosen = tests or ["tests", *(f"--ignore={path}" for path in NOT_SANITIZED)]
+    # Into files: pytest has the standard streams, and what ends it takes them along.
+    reports = tree / "reports"
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir()
+    into = f"log_path={reports / 'report'}"
+    options = "detect_leaks=0:handle_segv=0:handle_sigbus=0:allocator_may_return_null=1"
     environment = {
         "LD_PRELOAD": runtime,
-        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:handle_sigbus=0:allocator_may_return_null=1",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "ASAN_OPTIONS": f"{options}:{into}",
+        "UBSAN_OPTIONS": f"print_stacktrace=1:{into}",
         "PYTHONMALLOC": "malloc",
     }
-    return run_tests(tree, ["-m", "pytest"], chosen, environment)
+    status = run_tests(tree, ["-m", "pytest"], chosen, environment)
+    for path in sorted(reports.iterdir()):
+        print(path.read_text(errors="replace"))
+    return status
 
 
 def coverage(tests: list[str]) -> int:

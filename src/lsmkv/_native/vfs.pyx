@@ -543,7 +543,8 @@ cdef class File:
                 with nogil:
                     code = file.ops.log_reserve(file, view.len, &room, &error)
                     if code == LSM_OK:
-                        memcpy(room, view.buf, view.len)
+                        if view.len != 0:
+                            memcpy(room, view.buf, view.len)
                         code = file.ops.log_commit(file, view.len, &error)
             finally:
                 self.leave()
