@@ -220,13 +220,10 @@ class RepairSchedule:
 
     def ended(self, now_ms: int, pair: Pair, outcome: Outcome) -> None:
         self._busy.discard(pair.partition)
+        due_ms = now_ms + self._delay_ms(pair, outcome)
         if outcome is Outcome.OVERLOADED:
-            pause_ms = self._settings.pause_ms
-            until_ms = now_ms + int(pause_ms * (0.5 + self._random.random()))
-            self._paused_until_ms[pair.peer] = until_ms
-            self._place(until_ms, pair)
-        else:
-            self._place(now_ms + self._delay_ms(pair, outcome), pair)
+            self._paused_until_ms[pair.peer] = due_ms
+        self._place(due_ms, pair)
         for waiting in self._blocked.pop(pair.partition, ()):
             self._place(now_ms, waiting)
 
@@ -242,6 +239,8 @@ class RepairSchedule:
         if outcome is Outcome.CUT_OFF:
             pair.failures = 0
             return 0
+        if outcome is Outcome.OVERLOADED:
+            return int(settings.pause_ms * (0.5 + self._random.random()))
         if outcome in (Outcome.EQUAL, Outcome.REPAIRED) and not self.is_urgent(pair):
             pair.failures = 0
             if self._is_wanted(pair):  # since this round began

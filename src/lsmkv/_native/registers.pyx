@@ -19,6 +19,7 @@ from libc.stdint cimport uint16_t
 from libc.string cimport memcpy, memset
 from lsmkv._native.buffers cimport Slice, acquire_value, release, slice_of
 from lsmkv._native.failure cimport LSM_E_LIMIT, LSM_E_MEMORY, raise_error
+from lsmkv._native.hashing cimport lsm_key_hash
 from lsmkv._native.memory cimport lsm_alloc, lsm_free, lsm_memory_attach, shared_state
 from lsmkv._native.merkle cimport (
     LSM_SIPHASH_KEY_SIZE,
@@ -39,9 +40,7 @@ from lsmkv._native.resp_writer cimport (
     lsm_resp_write_line,
     lsm_resp_write_null,
 )
-from lsmkv._native.row_cache cimport (
-    lsm_key_hash, lsm_row_cache_expect, lsm_row_cache_expect_row,
-)
+from lsmkv._native.row_cache cimport lsm_row_cache_expect, lsm_row_cache_expect_row
 from lsmkv._native.store cimport Store
 from lsmkv._native.table cimport lsm_found, lsm_found_release
 

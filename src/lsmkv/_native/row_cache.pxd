@@ -1,5 +1,5 @@
 # The row cache (kernels/row_cache.h), for the store that owns one.
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from lsmkv._native.failure cimport lsm_slice
 
@@ -11,14 +11,8 @@ cdef extern from "row_cache.h" nogil:
         uint64_t hits, misses, insertions, evictions
     void lsm_row_cache_init(lsm_row_cache *cache, size_t capacity)
     void lsm_row_cache_clear(lsm_row_cache *cache)
-    void lsm_row_cache_close(lsm_row_cache *cache)
-    int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, lsm_slice *value)
+    int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, uint64_t hash, lsm_slice *value)
     void lsm_row_cache_put(lsm_row_cache *cache, lsm_slice key, lsm_slice value)
     void lsm_row_cache_remove(lsm_row_cache *cache, lsm_slice key)
     void lsm_row_cache_expect(const lsm_row_cache *cache, uint64_t hash)
     void lsm_row_cache_expect_row(const lsm_row_cache *cache, uint64_t hash)
-    int lsm_row_cache_get_hashed(lsm_row_cache *cache, lsm_slice key, uint64_t hash,
-                                 lsm_slice *value)
-
-cdef extern from "murmur3.h" nogil:
-    uint64_t lsm_key_hash(const uint8_t *data, size_t size)

@@ -42,6 +42,7 @@ from lsmkv._native.gate cimport (
     prepare_context,
     yield_lock,
 )
+from lsmkv._native.hashing cimport lsm_key_hash
 from lsmkv._native.log cimport (
     LSM_LOG_BATCH, lsm_log_begin, lsm_log_commit, lsm_log_encode, lsm_log_mark_synced,
     lsm_log_next_operation, lsm_log_operation_size, lsm_reader,
@@ -51,8 +52,8 @@ from lsmkv._native.memtable cimport (
     lsm_memtable_insert, lsm_memtable_read_usage, lsm_memtable_reserve, lsm_memtable_usage,
 )
 from lsmkv._native.row_cache cimport (
-    lsm_key_hash, lsm_row_cache_clear, lsm_row_cache_close, lsm_row_cache_get_hashed,
-    lsm_row_cache_init, lsm_row_cache_put, lsm_row_cache_remove,
+    lsm_row_cache_clear, lsm_row_cache_get, lsm_row_cache_init, lsm_row_cache_put,
+    lsm_row_cache_remove,
 )
 from lsmkv._native.scan cimport SCAN_ITEMS, SCAN_KEYS, SCAN_VALUES, Scan, ScanShape, new_scan
 from lsmkv._native.table cimport lsm_found, lsm_found_release, lsm_read_context
@@ -87,7 +88,7 @@ cdef class Store:
         self.gate.flags = GATE_CLOSED  # until there is something to read: see _install
 
     def __dealloc__(self):
-        lsm_row_cache_close(&self.rows)
+        lsm_row_cache_clear(&self.rows)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -357,7 +358,7 @@ cdef class Store:
 
     cdef bint find_newest(self, lsm_slice key, uint64_t hash, lsm_found *found) except -1:
         """The same as of now. hash = lsm_key_hash(key)."""
-        if may_read(self.gate) and lsm_row_cache_get_hashed(&self.rows, key, hash, &found.value):
+        if may_read(self.gate) and lsm_row_cache_get(&self.rows, key, hash, &found.value):
             self.get_count += 1
             found.found, found.trailer, found.pin = 1, LSM_KIND_PUT, NULL
             return True

@@ -185,10 +185,9 @@ static void insert(lsm_row_cache *cache, lsm_slice key, lsm_slice value, uint64_
         lsm_free(row);
         return;
     }
-    if (cache->count >= ROWS_PER_BUCKET * bucket_count(cache) && bucket_count(cache) < cache->bucket_max &&
-        cache->usage + charge_of(row) + sizeof(lsm_row_bucket) <= cache->capacity) {
-        split_one(cache);
-    }
+    size_t buckets = bucket_count(cache);
+    /* Unless it is empty there is room for one more bucket, too. */
+    if (cache->count >= ROWS_PER_BUCKET * buckets && buckets < cache->bucket_max) split_one(cache);
     lsm_row_bucket *bucket = bucket_of(cache, hash);
     set_way(bucket, make_way(cache, bucket, hash), row);
     cache->usage += charge_of(row);
@@ -213,11 +212,7 @@ void lsm_row_cache_expect_row(const lsm_row_cache *cache, uint64_t hash) {
     }
 }
 
-int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, lsm_slice *value) {
-    return lsm_row_cache_get_hashed(cache, key, lsm_key_hash(key.data, key.size), value);
-}
-
-int lsm_row_cache_get_hashed(lsm_row_cache *cache, lsm_slice key, uint64_t hash, lsm_slice *value) {
+int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, uint64_t hash, lsm_slice *value) {
     if (cache->count != 0) {
         lsm_row_bucket *bucket = bucket_of(cache, hash);
         int way = way_of(bucket, key, hash);
@@ -266,5 +261,3 @@ void lsm_row_cache_clear(lsm_row_cache *cache) {
     cache->mask = cache->split = cache->hand = 0;
     cache->usage = cache->count = 0;
 }
-
-void lsm_row_cache_close(lsm_row_cache *cache) { lsm_row_cache_clear(cache); }

@@ -38,19 +38,16 @@ typedef struct lsm_row_cache {
 
 /* Memory comes with the first row. */
 void lsm_row_cache_init(lsm_row_cache *cache, size_t capacity);
-void lsm_row_cache_clear(lsm_row_cache *cache); /* keeps nothing, and its counters */
-void lsm_row_cache_close(lsm_row_cache *cache); /* and frees its memory */
+void lsm_row_cache_clear(lsm_row_cache *cache); /* keeps no row and no memory, but its counters */
 
-/* 1 and the value, readable until the cache changes; or 0. */
-int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, lsm_slice *value);
+/* 1 and the value, readable until the cache changes; or 0. hash = lsm_key_hash(key). */
+int lsm_row_cache_get(lsm_row_cache *cache, lsm_slice key, uint64_t hash, lsm_slice *value);
 /* A value that is too large, or finds no memory, is not kept, and neither is the one before it. */
 void lsm_row_cache_put(lsm_row_cache *cache, lsm_slice key, lsm_slice value);
 void lsm_row_cache_remove(lsm_row_cache *cache, lsm_slice key);
 
-/* `get` in three steps, for who has several keys to look for: what each waits for is on its way meanwhile.
- * hash = lsm_key_hash(key). */
+/* Before `get`, for who has several keys to look for: what each waits for is on its way meanwhile. */
 void lsm_row_cache_expect(const lsm_row_cache *cache, uint64_t hash);     /* first for all keys, */
-void lsm_row_cache_expect_row(const lsm_row_cache *cache, uint64_t hash); /* then for all keys, */
-int lsm_row_cache_get_hashed(lsm_row_cache *cache, lsm_slice key, uint64_t hash, lsm_slice *value);
+void lsm_row_cache_expect_row(const lsm_row_cache *cache, uint64_t hash); /* then for all keys */
 
 #endif
