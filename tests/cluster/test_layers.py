@@ -20,7 +20,7 @@ SOURCES = sorted((ROOT / "cluster" / PACKAGE).rglob("*.py"))
 ORDER = """
 admission assignment cluster_keys demo_index endpoints glob_match hlc http_port input_budget
     keeper_settings key_locks local_health loop_thread member_status metrics outcomes passwords
-    redis_numbers refusals replay_window replies roles scan_pages suspicion timers vclock
+    read_queue redis_numbers refusals replay_window replies roles scan_pages suspicion timers vclock
 errors membership_settings node_processes record reply_reader retrying sockets
 calling coding deletion files keyspaces link_cuts members operations slots toml_fields
     visible

@@ -159,6 +159,20 @@ def test_large_inputs_however_they_are_cut(seed):
     assert parser.buffered_size == 0
 
 
+def test_what_is_announced_is_expected_and_no_more():
+    parser = parser_of(Limits())
+    first = packed([b"GET", b"k"])
+    parser.feed(first)
+    assert parser.expected_size == len(first)
+    announced = packed([b"SET", b"k", bytes(1000)])
+    parser.feed(announced[:40])
+    assert parser.take(9) == [[b"GET", b"k"]]
+    assert (parser.buffered_size, parser.expected_size) == (40, len(announced))
+    parser.feed(announced[40:])
+    assert len(parser.take(9)) == 1
+    assert (parser.buffered_size, parser.expected_size) == (0, 0)
+
+
 def test_taking_little_of_much_loses_nothing_and_does_not_pile_up():
     parser = parser_of(Limits())
     before = memory.usage()

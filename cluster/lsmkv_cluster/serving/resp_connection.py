@@ -7,7 +7,7 @@ What holds:
   to a connection only while none of its commands is outstanding;
 - so many commands are under way at most, and so many bytes of replies unread: beyond that the
   client is not read from;
-- a client that sends much is read once in a turn of the loop: the others have theirs in between;
+- a client that sends a large command waits for its turn after each read (read_queue.py);
 - what is no RESP ends the connection, after the replies to what came before it, in Redis's words.
 """
 
@@ -26,6 +26,7 @@ from lsmkv_cluster.resp.replies import ErrorReply
 from lsmkv_cluster.resp.session import Session
 from lsmkv_cluster.serving.express import Express, Way
 from lsmkv_cluster.serving.input_budget import LARGE_SIZE, InputBudget
+from lsmkv_cluster.serving.read_queue import LARGE_COMMAND_SIZE, ReadQueue
 
 __all__ = ["Clock", "Port", "RespConnection", "RespLimits"]
 
@@ -67,6 +68,7 @@ class Port(Protocol):
     refused: int
     disconnected_slow: int
     inputs: InputBudget
+    read_queue: ReadQueue
 
     def has_users(self) -> bool: ...
     def opened(self, connection: RespConnection) -> str | None: ...
@@ -93,7 +95,7 @@ class RespConnection(asyncio.BufferedProtocol):
         self._ends = False  # nothing that comes in counts any more
         self._has_fault = False
         self._is_large = False  # what came and was not carried out counts among the inputs
-        self._has_had_its_turn = False  # it sends much, and is read again when others were
+        self._is_in_queue = False  # it was read, and is read again when it is its turn
         self._full_since_s: float | None = None
         self._opened_s = 0.0
         self._active_s = 0.0
@@ -128,15 +130,15 @@ class RespConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.parser.buffer_updated(nbytes)
-        if self._is_large and not self._has_had_its_turn:
-            self._has_had_its_turn = True
-            self.reconsider_reading()
-            asyncio.get_running_loop().call_soon(self._read_on)
         if not self._is_planned:
             self._go_on()
+        if self.parser.expected_size > LARGE_COMMAND_SIZE and not self._is_in_queue:
+            self._is_in_queue = True
+            self.reconsider_reading()
+            self._port.read_queue.wait(self)
 
-    def _read_on(self) -> None:
-        self._has_had_its_turn = False
+    def read_on(self) -> None:
+        self._is_in_queue = False
         self.reconsider_reading()
 
     def resume(self, served: int) -> None:
@@ -300,7 +302,7 @@ class RespConnection(asyncio.BufferedProtocol):
         wants = (
             self._full_since_s is None
             and not self._is_aboard
-            and not self._has_had_its_turn
+            and not self._is_in_queue
             and not self._ends
             and not self._has_fault
             and not self._port.is_draining

@@ -18,6 +18,7 @@ from lsmkv_cluster.resp.executor import Executor
 from lsmkv_cluster.resp.session import Session
 from lsmkv_cluster.serving.express import Express
 from lsmkv_cluster.serving.input_budget import InputBudget
+from lsmkv_cluster.serving.read_queue import ReadQueue
 from lsmkv_cluster.serving.resp_connection import Clock, RespConnection, RespLimits
 
 __all__ = ["RespPort"]
@@ -52,6 +53,7 @@ class RespPort:
         self._next_id = 0
         self._loop = asyncio.get_running_loop()
         self.inputs = InputBudget(limits.input_total_size_max, self._loop.call_soon)
+        self.read_queue = ReadQueue(self._loop.call_soon)
         self._sweeper: asyncio.TimerHandle | None = None
 
     def has_users(self) -> bool:

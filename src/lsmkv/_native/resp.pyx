@@ -109,6 +109,11 @@ cdef class InputBuffer:
         """Bytes that came in and do not belong to what was taken."""
         return self.input.size - self.discardable_size()
 
+    @property
+    def expected_size(self):
+        """The same when the argument that is coming in will be whole, as far as it has been announced."""
+        return max(self.input.size, self.awaited_size()) - self.discardable_size()
+
 
 @cython.final
 cdef class RequestParser(InputBuffer):

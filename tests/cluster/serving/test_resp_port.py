@@ -11,7 +11,8 @@ import pytest
 from lsmkv_cluster.config.roles import Role
 from lsmkv_cluster.resp.reply_reader import reply_parser
 from lsmkv_cluster.serving import resp_port
-from lsmkv_cluster.serving.resp_connection import RespLimits
+from lsmkv_cluster.serving.read_queue import LARGE_COMMAND_SIZE, ReadQueue
+from lsmkv_cluster.serving.resp_connection import RespConnection, RespLimits
 from lsmkv_cluster.serving.resp_port import RespPort
 from lsmkv_cluster.serving.system_clock import SystemClock
 from tests.support.resp_lab import RespLab
@@ -135,6 +136,36 @@ def test_no_more_than_so_many_commands_are_under_way() -> None:
             assert await client.reply() == "OK"
 
     play(story, replace(LIMITS, pipeline_max=8))
+
+
+def test_who_sends_a_large_command_waits_for_its_turn_after_each_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[int] = []
+    wait = ReadQueue.wait
+
+    def counted(queue: ReadQueue, connection: RespConnection) -> None:
+        reads.append(connection.parser.buffered_size)
+        assert not connection._is_reading
+        wait(queue, connection)
+
+    monkeypatch.setattr(ReadQueue, "wait", counted)
+
+    async def story(bench: Bench, connect: Callable[[], Awaitable[Client]]) -> None:
+        first, second = await connect(), await connect()
+        await first.do(b"SET", b"k", bytes(LARGE_COMMAND_SIZE - 100))
+        assert reads == []
+        value = bytes(1 << 20)
+        for client in (first, second):
+            client.send(b"SET", b"k", value)
+            client.send(b"GET", b"k")
+        for client in (first, second):
+            assert await client.reply() == "OK"
+            assert await client.reply() == value
+        assert len(reads) > 2 * (1 << 20) // (128 << 10)
+        assert max(reads) <= 1 << 20
+
+    play(story, replace(LIMITS, value_size_max=2 << 20, command_size_max=3 << 20))
 
 
 def test_what_is_no_resp_ends_the_connection_after_the_replies_before_it() -> None:
