@@ -44,17 +44,18 @@ fuzz: $(VENV)/installed-test
 	@$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) $(FUZZ)
 
 sanitize: $(VENV)/installed-test
-	@$(BIN)/python tools/instrumented.py sanitize $(TESTS)
+	@$(BIN)/python -m tools.instrumented sanitize $(TESTS)
 
 coverage: $(VENV)/installed-test
 	@$(PIP) install --quiet "$$(echo $(WHEEL))[coverage]"
-	@$(BIN)/python tools/instrumented.py coverage $(TESTS)
+	@$(BIN)/python -m tools.instrumented coverage $(TESTS)
 
 # Verdicts are kept in .sim, by the state of the sources; an interrupted run goes on.
 SEEDS ?= 1000
 sim: $(VENV)/installed-test
 	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS) --resume .sim/$$($(BIN)/python -c \
-		"from tests.sim.results import sources_digest; print(sources_digest())") $(SIM)
+		"from tests.sim.results import FOLDERS; from tests.support.sources import sources_digest; \
+		print(sources_digest(FOLDERS))") $(SIM)
 
 # Of each scope; MODEL takes options of tests/model/run.py.
 STATES ?= 1000000

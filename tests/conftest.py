@@ -6,6 +6,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says what else the machine does.
+settings.register_profile("lsmkv", deadline=None)
+settings.load_profile("lsmkv")
 
 
 def pytest_configure() -> None:

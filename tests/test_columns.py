@@ -84,7 +84,7 @@ ranges = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(pair_lists, max_size=5), st.lists(key_bytes, max_size=30), ranges, st.data())
 def test_any_columns_equal_the_same_puts(
     loads: list[list[Pair]], others: list[bytes], chosen: Range, data: st.DataObject
@@ -111,7 +111,7 @@ def test_any_columns_equal_the_same_puts(
             assert scanned(batches) == pairs == list(source.scan(**chosen.keywords()))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 20).flatmap(
         lambda width: st.lists(st.binary(min_size=width, max_size=width), min_size=1, max_size=40)

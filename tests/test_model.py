@@ -210,7 +210,6 @@ def test_any_sequence_of_operations() -> None:
     chosen = settings(
         max_examples=EXAMPLES,
         stateful_step_count=50,
-        deadline=None,
         derandomize=SEED is None,
         suppress_health_check=list(HealthCheck),
     )

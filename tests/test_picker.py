@@ -253,7 +253,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(OPERATIONS, st.sampled_from((1, 2, 4)), st.sampled_from((2, 10)))
 def test_any_interleaving_of_jobs_keeps_every_write(
     operations: list[tuple[str, int, int]], trigger: int, ratio: int

@@ -101,7 +101,7 @@ def test_calls_that_are_interrupted_or_do_less_than_asked(log_mode: str, tmp_pat
         [sys.executable, "-m", "tests.support.traced_process", str(directory), log_mode],
         env=os.environ
         | {
-            "LD_PRELOAD": str(shim),
+            "LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), str(shim)])),
             "SHORT_IO": str(directory),
             "SHORT_IO_REPORT": str(report),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

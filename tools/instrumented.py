@@ -1,7 +1,7 @@
 """Builds the extension modules once more, instrumented, in .instrumented, and runs tests on them.
 
-    python tools/instrumented.py sanitize [TESTS]   AddressSanitizer and UndefinedBehaviorSanitizer
-    python tools/instrumented.py coverage [TESTS]   gcov for the kernels, coverage.py for Python
+    python -m tools.instrumented sanitize [TESTS]   AddressSanitizer and UndefinedBehaviorSanitizer
+    python -m tools.instrumented coverage [TESTS]   gcov for the kernels, coverage.py for Python
 
 The status is that of the tests; coverage also prints the share of branches that were taken, by
 file, of what KERNELS and MODULES name. Those of an assertion do not count: no test can fail one.
@@ -9,7 +9,6 @@ file, of what KERNELS and MODULES name. Those of an assertion do not count: no t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
@@ -19,14 +18,17 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from tests.support.sources import sources_digest
+
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".instrumented"
-SUFFIXES = {".py", ".pyx", ".pxd", ".c", ".h", ".toml"}
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "cluster", "benchmarks")
-# What needs real sizes of memory, child interpreters without the runtime, or the checkers.
+# What needs real sizes of memory, the installed package, child interpreters without the runtime,
+# or the checkers.
 NOT_SANITIZED = (
     "tests/native/test_memory.py",
     "tests/test_packaging.py",
+    "tests/test_readme.py",
     "tests/test_checkers.py",
     "tests/cluster",
     "tests/sim",
@@ -78,19 +80,9 @@ MODULES = (
 ASSERTION = "LSM_ASSERT"
 
 
-def sources_digest() -> str:
-    """Of what is copied."""
-    state = hashlib.blake2b(digest_size=16)
-    found = (path for name in COPIED for path in [ROOT / name, *(ROOT / name).rglob("*")])
-    for path in sorted(path for path in found if path.suffix in SUFFIXES and path.is_file()):
-        content = path.read_bytes()
-        state.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode() + content)
-    return state.hexdigest()
-
-
 def build(tree: Path, switches: dict[str, str]) -> None:
     """A copy of the sources with the modules, made anew if it is not of these sources."""
-    mark, digest = tree / "built", sources_digest()
+    mark, digest = tree / "built", sources_digest(COPIED)
     if mark.exists() and mark.read_text() == digest:
         return
     shutil.rmtree(tree, ignore_errors=True)

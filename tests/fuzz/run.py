@@ -21,10 +21,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.instrumented import build, sources_digest
+from tools.instrumented import COPIED, build
 
 from tests.fuzz import c_targets
 from tests.soak.ledger import Entry, Ledger
+from tests.support.sources import sources_digest
 
 __all__ = ["NAMES", "main"]
 
@@ -63,7 +64,7 @@ def _instrumented(work: Path) -> dict[str, str]:
 
 def _command(target: str, work: Path) -> tuple[list[str], dict[str, str]]:
     if target in c_targets.TARGETS:
-        program, mark, digest = work / f"fuzz_{target}", work / "programs", sources_digest()
+        program, mark, digest = work / f"fuzz_{target}", work / "programs", sources_digest(COPIED)
         if not program.exists() or not mark.exists() or mark.read_text() != digest:
             c_targets.build_fuzzers(work)
             mark.write_text(digest)

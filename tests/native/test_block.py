@@ -359,7 +359,7 @@ ENTRIES = st.dictionaries(
 ).map(lambda found: sorted(((k, s, *v) for (k, s), v in found.items()), key=order))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ENTRIES, st.lists(st.tuples(KEYS, st.integers(0, SEQUENCE_MAX)), max_size=10))
 def test_round_trip(entries, targets):
     """Any entries survive, in the documented bytes; any search lands where the definition says."""
@@ -371,7 +371,7 @@ def test_round_trip(entries, targets):
         assert block.search(key, sequence) == search(entries, key, sequence)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     ENTRIES,
     st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=4),

@@ -91,7 +91,7 @@ def test_a_hash_key_has_sixteen_bytes(key):
 
 
 @given(changes, st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_definition(wanted, depth):
     tree, expected = both(depth)
     for offset, old, new in wanted:
@@ -101,7 +101,7 @@ def test_equals_the_definition(wanted, depth):
 
 
 @given(changes, st.randoms(use_true_random=False), st.integers(1, 3), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_neither_order_nor_depth_nor_grouping_matters(wanted, source, depth, other_depth):
     """Any order, one by one or at once, at any depth: the same digests on every common level."""
     one, other = both(depth)[0], both(other_depth)[0]
@@ -188,7 +188,7 @@ def test_depth_follows_expected_entries(expected_entries, depth):
 
 
 @given(changes, changes)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_narrowing_finds_exactly_the_leaves_that_differ(first, second):
     one, other = both(3)[0], both(3)[0]
     one.update_many((START + offset, old, new) for offset, old, new in first)
@@ -249,7 +249,7 @@ def test_trees_of_different_tokens_do_not_compare():
 
 
 @given(changes, st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_checkpoint_is_the_reference_and_restores(wanted, depth):
     tree, expected = both(depth)
     for offset, old, new in wanted:

@@ -114,7 +114,7 @@ def histories(draw: st.DrawFn) -> Record | None:
     return record
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(histories(), st.binary(max_size=200), st.integers(0, 3_000_000), st.booleans())
 def test_overwriting_gives_the_bytes_of_the_rules(
     old: Record | None, value: bytes, ahead_ms: int, expires: bool
@@ -130,7 +130,7 @@ def test_overwriting_gives_the_bytes_of_the_rules(
         assert read_register(found[0], NOW_MS) == (True, value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(histories())
 def test_reading_says_what_the_rules_say(record: Record | None) -> None:
     if record is None:

@@ -9,29 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
 
 from tests.sim.simulation import Verdict
 
-__all__ = ["OtherSourcesError", "Results", "sources_digest"]
+__all__ = ["FOLDERS", "OtherSourcesError", "Results"]
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("cluster", "src", "tests/sim")
-SUFFIXES = {".py", ".pyx", ".pxd", ".c", ".h"}
-
-
-def sources_digest(root: Path = ROOT, folders: Iterable[str] = FOLDERS) -> str:
-    """Of all that decides what a seed does."""
-    state = blake2b(digest_size=16)
-    for folder in folders:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in SUFFIXES:
-                content = path.read_bytes()
-                name = path.relative_to(root).as_posix()
-                state.update(f"{name} {len(content)}\n".encode() + content)
-    return state.hexdigest()
+FOLDERS = ("cluster", "src", "tests/sim")  # all that decides what a seed does
 
 
 class OtherSourcesError(Exception):

@@ -25,8 +25,9 @@ from tests.sim.planted import CANARIES
 from tests.sim.product import Product
 from tests.sim.profiles import PROFILES
 from tests.sim.report import Tally, failure_text
-from tests.sim.results import OtherSourcesError, Results, sources_digest
+from tests.sim.results import FOLDERS, OtherSourcesError, Results
 from tests.sim.simulation import Simulation, Verdict
+from tests.support.sources import sources_digest
 
 __all__ = ["main", "run_seed"]
 
@@ -102,7 +103,7 @@ class Progress:
 
 def run_many(arguments: argparse.Namespace) -> int:
     try:
-        results = Results(arguments.resume, sources_digest(), arguments.profile)
+        results = Results(arguments.resume, sources_digest(FOLDERS), arguments.profile)
     except OtherSourcesError as error:
         print(f"{error}: remove it to begin anew", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.sim.report import Tally
-from tests.sim.results import OtherSourcesError, Results, sources_digest
+from tests.sim.results import OtherSourcesError, Results
 from tests.sim.simulation import Verdict
 
 
@@ -54,20 +54,6 @@ def test_results_of_other_code_are_refused(tmp_path: Path):
 def test_without_a_file_nothing_is_kept(tmp_path: Path):
     Results(None, "code").add(verdict(1))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_digest_follows_sources_and_nothing_else(tmp_path: Path):
-    (tmp_path / "src" / "deep").mkdir(parents=True)
-    source = tmp_path / "src" / "deep" / "a.py"
-    source.write_text("x = 1\n")
-    before = sources_digest(tmp_path, ["src"])
-    (tmp_path / "src" / "a.pyc").write_text("noise")
-    assert sources_digest(tmp_path, ["src"]) == before
-    source.write_text("x = 2\n")
-    after = sources_digest(tmp_path, ["src"])
-    assert after != before
-    source.rename(source.with_name("b.py"))
-    assert sources_digest(tmp_path, ["src"]) != after
 
 
 def test_a_tally_adds_up_and_reads_well():

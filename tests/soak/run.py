@@ -25,9 +25,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.sim.results import sources_digest
 from tests.soak.ledger import Entry, Ledger
 from tests.soak.part import NAMES, Part, load
+from tests.support.sources import sources_digest
 
 __all__ = ["main"]
 
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--totals", action="store_true", help="say what has been done")
     chosen = parser.parse_args(arguments)
     names = chosen.parts or list(NAMES)
-    sources = sources_digest(folders=("src",))
+    sources = sources_digest(["src"])
     ledger = Ledger(LEDGER)
     if chosen.case is not None:
         run_case(names[0], chosen.case)

@@ -111,7 +111,7 @@ cdef class InputBuffer:
 
     @property
     def expected_size(self):
-        """The same when the argument that is coming in will be whole, as far as it has been announced."""
+        """The same once the argument that is coming in is whole, as far as it was announced."""
         return max(self.input.size, self.awaited_size()) - self.discardable_size()
 
 

@@ -200,7 +200,7 @@ def test_ten_differences_take_three_round_trips():
     st.sampled_from([0.0, 0.5]),
     st.integers(1, 4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_network_gives_the_same_result(seed, changed, loss, doubling, depth):
     """Losses, doubles and overtaking cost time, never a wrong range."""
     here = some_entries(400)

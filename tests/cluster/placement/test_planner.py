@@ -213,7 +213,7 @@ def check_copies(made: Plan, before: Owners, sites: Sequence[Site]) -> None:
         assert all(is_fewest(site, before, made.owners) for site in sites)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), clusters() | lopsided_clusters(), REPLICAS, PARTITIONS)
 def test_plans_keep_the_rules_and_move_the_fewest_copies(
     data: st.DataObject, members: tuple[Member, ...], replicas: dict[str, int], partitions: int
@@ -229,7 +229,7 @@ def test_plans_keep_the_rules_and_move_the_fewest_copies(
         members = data.draw(changes(members, f"new{round_number}."))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(clusters(), st.permutations(range(10)))
 def test_the_order_of_members_does_not_matter(members: tuple[Member, ...], order: list[int]):
     shuffled = [members[index] for index in order if index < len(members)]

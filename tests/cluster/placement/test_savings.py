@@ -74,7 +74,7 @@ def test_two_exchanges_in_one_partition_are_made_where_they_fit_together():
     assert all(site.keeps_rules(row) for row in assignment.rows)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.integers(1, 3), st.integers(2, 4), st.sampled_from([1, 2, 3, 5, 7]))
 def test_no_allowed_table_makes_fewer_copies(
     data: st.DataObject, racks: int, copies: int, partitions: int

@@ -128,7 +128,7 @@ def test_every_byte_changed_with_a_good_checksum_is_refused_or_another_document(
             decodes_to_itself_or_is_refused(resealed(bytes(data)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(16, len(BYTES)), st.binary(max_size=40), st.integers(0, 40))
 def test_spliced_bytes_with_a_good_checksum(offset: int, piece: bytes, removed: int):
     data = bytearray(BYTES[:offset] + piece + BYTES[offset + removed :])

@@ -26,7 +26,7 @@ from typing import Any
 
 from tests.cluster.processes.disks import Disks, LimitedFiles, best_disks
 from tests.cluster.processes.nemesis import Options, Round, run_round
-from tests.sim.results import sources_digest
+from tests.support.sources import sources_digest
 
 __all__ = ["main"]
 
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--disks", choices=["best", "limited"], default="best")
     parsed = parser.parse_args(arguments)
     parsed.folder.mkdir(parents=True, exist_ok=True)
-    results = parsed.folder / f"{sources_digest(folders=FOLDERS)}.jsonl"
+    results = parsed.folder / f"{sources_digest(FOLDERS)}.jsonl"
     disks: Disks = best_disks() if parsed.disks == "best" else LimitedFiles()
     print(f"full disks are {type(disks).__name__}; processes die with process {os.getpid()}")
     rounds = list(earlier_rounds(results))

@@ -268,7 +268,7 @@ def test_who_joined_waits_while_a_partition_is_switched() -> None:
 # --- in all histories
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 1 << 32))
 def test_no_read_misses_what_was_acknowledged(seed: int) -> None:
     MoveHistory(seed).run(1000)
@@ -364,7 +364,7 @@ def all_done(topology: Topology, done: frozenset[MemberId]) -> dict[MemberId, Me
     return {id: MemberReport(topology.epoch, everything, everything) for id in done}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(changes(), st.data())
 def test_no_phase_is_skipped_and_every_plan_ends_settled(
     wanted: list[Change | None], data: st.DataObject

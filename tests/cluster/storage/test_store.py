@@ -69,7 +69,7 @@ def test_a_record_is_merged_and_read(lab: StoreLab) -> None:
     lab.check()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_records_in_any_batches(data: st.DataObject) -> None:
     keys = [key_in(partition, number) for partition in (0, 1, 15) for number in range(2)]
@@ -188,7 +188,7 @@ def test_sync_and_durable_reads_cover_what_came_before(how: str) -> None:
         lab.check()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_power_loss_leaves_a_moment_from_the_last_sync_on(
     data: st.DataObject,

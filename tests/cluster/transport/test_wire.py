@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lsmkv_cluster.errors import ProtocolError
@@ -167,13 +167,11 @@ frames = st.builds(
 
 
 @given(st.lists(frames, max_size=5), st.integers(1, 200))
-@settings(deadline=None)
 def test_round_trip_in_any_pieces(wanted, step):
     assert decode(b"".join(map(encode_frame, wanted)), step) == wanted
 
 
 @given(st.binary(max_size=300), st.integers(0, 5))
-@settings(deadline=None)
 def test_any_bytes_give_frames_or_a_refusal(data, prefix):
     beginning = encode_frame(FRAMES[0])[: [0, 4, 5, 16, 63, 64][prefix]]
     try:
