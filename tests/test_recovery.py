@@ -6,6 +6,9 @@ The exhaustive search for crash states is test_power_loss.py, the real kill test
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import json
 import logging
 from collections.abc import Callable
@@ -18,6 +21,7 @@ import lsmkv
 from lsmkv import filenames
 from lsmkv._native.log import SegmentReader
 from lsmkv._native.vfs import MemoryFileSystem
+from lsmkv._native.vfs_fault import FaultFileSystem
 from lsmkv.manifest import read_manifest
 from lsmkv.recovery import take_inventory
 from tests.support import reference_table
@@ -332,6 +336,54 @@ def test_a_table_with_writes_that_nothing_else_holds_is_kept(
     assert "newer than anything recovered" in caplog.text
     kept = filenames.lost_directory(DIRECTORY) + table.removeprefix(DIRECTORY)
     assert read(files, kept) == content
+
+
+def orphaned() -> tuple[MemoryFileSystem, str, bytes]:
+    """A database, a table that nothing names with writes that nothing else holds, its content."""
+    files = killed(build_with_lost_edit)
+    [table] = table_paths(files)
+    cut_line(files)
+    for path in log_paths(files):
+        files.remove(path)
+    return (
+        files,
+        filenames.lost_directory(DIRECTORY) + table.removeprefix(DIRECTORY),
+        read(files, table),
+    )
+
+
+def test_an_orphan_is_left_alone_while_it_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Too many open files at the wrong moment deleted what may be the only copy."""
+    image, kept, content = orphaned()
+    warned = 0
+    for operation in ("open", "read"):
+        for at in itertools.count(1):
+            files = image.clone()
+            faulty = FaultFileSystem(files)
+            faulty.count_reads(True)
+            faulty.record_trace(True)
+            faulty.fail(at, errno.EMFILE, operations=(operation,))
+            caplog.clear()
+            with contextlib.suppress(lsmkv.StorageError), open_inline(faulty):
+                pass
+            if sum(entry.operation == operation for entry in faulty.trace()) < at:
+                break
+            warned += "could not remove the orphan" in caplog.text
+            assert recovered(files) == {}
+            assert read(files, kept) == content
+    assert warned > 3
+
+
+@pytest.mark.parametrize("place", ["header", "first block", "footer"])
+def test_a_damaged_orphan_is_kept_for_what_is_intact_in_it(place: str) -> None:
+    """Whole it would have gone to lost/, and damaged it was taken for unfinished."""
+    image, kept, content = orphaned()
+    damaged = bytearray(content)
+    damaged[{"header": 20, "first block": 40, "footer": -20}[place]] ^= 1
+    [table] = table_paths(image)
+    rewrite(image, table, bytes(damaged))
+    assert recovered(image) == {}
+    assert read(image, kept) == bytes(damaged)
 
 
 def test_an_orphan_that_holds_nothing_new_is_deleted() -> None:

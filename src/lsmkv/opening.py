@@ -6,7 +6,8 @@ Order, so that a crash at any point leaves something the next open can recover:
    never trusted twice, and no old segment is appended to);
 3. write a new manifest that holds those tables and needs none of the old logs; point CURRENT at it;
 4. only then remove old logs, old manifests and orphans. An orphan table with sequences newer than
-   anything recovered goes to lost/: it may be the only copy.
+   anything recovered goes to lost/: it may be the only copy. So does a damaged one in which such
+   entries are intact; one that the system does not let us read is left where it is.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from lsmkv.lost import move_to_lost
 from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read_manifest
 from lsmkv.options import Options
 from lsmkv.recovery import Inventory, ReplayResult, replay_logs, take_inventory
+from lsmkv.salvage import newest_sequence
 from lsmkv.tree import Tree
 from lsmkv.version import TableChanges, TableMeta
 
@@ -37,6 +39,7 @@ __all__ = ["open_parts", "lock_directory"]
 logger = logging.getLogger("lsmkv")
 
 LOCK_SIZE_MAX = 64  # bytes
+ORPHAN_SIZE_MAX = 1 << 33  # bytes of a damaged table that nothing names, which is read whole
 
 
 def open_parts(
@@ -270,14 +273,18 @@ def _dispose_orphan(parts: Parts, number: int) -> None:
     directory, filesystem = parts.directory, parts.filesystem
     path = filenames.table_path(directory, number)
     try:
-        newest = parts.space.open(path, number).summary().last_sequence
-    except Error:
-        newest = 0  # unfinished: a flush or compaction that a crash cut short
-    try:
-        if newest <= parts.last_sequence:
+        if _newest_sequence(parts, path, number) <= parts.last_sequence:
             filesystem.remove(path)
             return
         move_to_lost(filesystem, directory, path)
         logger.warning("%s holds writes newer than anything recovered: moved to lost/", path)
     except StorageError as error:
         logger.warning("could not remove the orphan %s: %s", path, error)
+
+
+def _newest_sequence(parts: Parts, path: str, number: int) -> int:
+    """In a table that may be damaged, or unfinished as a crash leaves it."""
+    try:
+        return parts.space.open(path, number).summary().last_sequence
+    except CorruptionError:
+        return newest_sequence(parts.filesystem.read_file(path, ORPHAN_SIZE_MAX))

@@ -31,6 +31,7 @@ __all__ = [
     "read_header",
     "read_footer",
     "intact_blocks",
+    "newest_sequence",
     "salvage_table",
 ]
 
@@ -174,6 +175,14 @@ def salvage_table(
         raise
 
 
+def newest_sequence(data: bytes) -> int:
+    """Of the entries of a table's intact data blocks; 0 where there is none."""
+    table_id = _table_id(data, None)
+    if table_id is None:
+        return 0
+    return max((sequence for _, sequence, _, _ in _entries(data, table_id)), default=0)
+
+
 def _table_id(data: bytes, known_id: bytes | None) -> bytes | None:
     """Blocks of any other table that stands in the place count for nothing."""
     if known_id is not None:
@@ -187,15 +196,18 @@ def _table_id(data: bytes, known_id: bytes | None) -> bytes | None:
 def _ordered_entries(data: bytes, table_id: bytes) -> Iterator[Entry]:
     """Entries of data blocks in table order: keys ascending, newest version first."""
     last: tuple[bytes, int] | None = None
+    for key, sequence, kind, value in _entries(data, table_id):
+        place = (key, -sequence)
+        if last is None or last < place:
+            last = place
+            yield key, sequence, kind, value
+
+
+def _entries(data: bytes, table_id: bytes) -> Iterator[Entry]:
     for block in intact_blocks(data, table_id):
         if block.type != DATA:
             continue
         try:
-            entries = Block(block.payload).entries()
+            yield from Block(block.payload).entries()
         except (Error, ValueError):
             continue  # a checksum that holds by chance or by malice: nothing to be had
-        for key, sequence, kind, value in entries:
-            place = (key, -sequence)
-            if last is None or last < place:
-                last = place
-                yield key, sequence, kind, value
