@@ -96,3 +96,13 @@ def test_links_lead_somewhere():
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", ["SECURITY.md", "ARCHITECTURE.md"])
+def test_the_tests_that_a_document_names_exist(document: str):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:tests/)?((?:\w+/)*test_[\w*]+\.py)`", text))
+    assert len(named) > 10
+    folders = [ROOT / "tests", ROOT / "tests/cluster"]
+    missing = [name for name in named if not any(any(folder.glob(name)) for folder in folders)]
+    assert missing == []
