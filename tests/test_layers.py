@@ -28,7 +28,8 @@ PYTHON_LAYERS: Layers = (
     {"_native"},
     {"manifest_format", "picker", "statistics", "batch", "views", "keys"},
     {"manifest", "pressure", "tree"},
-    {"compaction", "recovery", "checkpoint", "verify", "salvage", "lost", "edits"},
+    {"compaction", "recovery", "checkpoint", "verify", "salvage", "lost", "edits"}
+    | {"salvage_log"},
     {"engine", "repair"},
     {"opening"},
     {"db", "kernel"},

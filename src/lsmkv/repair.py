@@ -6,8 +6,8 @@ What counts, in this order:
 - if something that it names is missing or damaged: besides the rest, every other table and log in
   the directory, which may hold what was lost;
 - without a manifest: every table and log in the directory;
-- of a damaged table, the entries of its intact blocks (salvage.py); of a damaged log, the records
-  before the damage.
+- of a damaged table, the entries of its intact blocks (salvage.py); of a damaged log, its intact
+  records, also those behind the damage (salvage_log.py).
 
 Sources are merged by key and sequence, and where both are equal (settled entries) by file number,
 newest first. A deleted key can come back, and a settled one with an older value, when a table that
@@ -23,6 +23,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os.path import basename
 
 from lsmkv import filenames
@@ -40,6 +41,7 @@ from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read
 from lsmkv.options import Options
 from lsmkv.recovery import HEADER_SIZE, LOG_SIZE_MAX, Inventory, take_inventory
 from lsmkv.salvage import salvage_table
+from lsmkv.salvage_log import LogSalvage, claims_durable
 from lsmkv.version import BOTTOM_LEVEL, TABLE_ID_SIZE, TableMeta, Version
 
 __all__ = ["RepairReport", "repair_directory"]
@@ -61,6 +63,8 @@ class RepairReport:
     entry_count: int = 0
     salvaged_entries: int = 0  # taken from the intact blocks of damaged tables, before the merge
     replayed_operations: int = 0
+    records_behind_damage: int = 0  # of damaged logs, the intact ones: their operations count above
+    skipped_log_bytes: int = 0  # of damaged logs
     moved_aside: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -71,6 +75,11 @@ class RepairReport:
         ]
         if self.salvaged_entries:
             lines.append(f"{self.salvaged_entries:,} entries salvaged from damaged tables")
+        if self.skipped_log_bytes:
+            lines.append(
+                f"{self.skipped_log_bytes:,} damaged bytes of logs skipped, "
+                f"{self.records_behind_damage:,} records behind them kept"
+            )
         if not self.manifest_intact:
             lines.append(
                 "the manifest was damaged: what the last compactions dropped, deleted or replaced, "
@@ -249,39 +258,71 @@ class _Repair:
         """Intact operations of the logs, as new tables: at least one for each log, since without a
         manifest nothing says that their sequences follow each other."""
         slices: list[TableSlice] = []
-        for number in numbers:
+        for index, number in enumerate(numbers):
             path = filenames.log_path(self._directory, number)
-            memtable = Memtable()
+            if self._is_obsolete(number, path):
+                continue
             try:
                 data = self._filesystem.read_file(path, LOG_SIZE_MAX)
-                reader = SegmentReader(data, path)
-                for record in reader:
-                    for index, (kind, key, value) in enumerate(record.operations):
-                        memtable.insert(key, record.base_sequence + index, kind, value or b"")
-                        self._report.replayed_operations += 1
-                    if memtable.usage().arena_bytes > MEMTABLE_SIZE_MAX:
-                        slices += self._flush(memtable)
-                        memtable = Memtable()
-                if reader.segment is None and data.strip(b"\0"):
-                    raise CorruptionError("no intact header of a log segment", path, 0)
-                if reader.offset < self._durable_length(number):
-                    raise CorruptionError(
-                        "damaged: more than this was durable", path, reader.offset
-                    )
-                if reader.end == "torn" and data.strip(b"\0"):
-                    self._aside.append(path)  # an unsynced end, most likely; but who knows
-                else:
-                    self._merged.append(path)
-            except (CorruptionError, StorageError, ValueError) as error:
+            except StorageError as error:
                 _require_damage(error)
                 self._set_aside(path, str(error))
-            slices += self._flush(memtable)
+                continue
+            durable_length = partial(self._durable_length, number, numbers[index + 1 :])
+            slices += self._replay_log(number, LogSalvage(data, path, durable_length))
         return slices
 
-    def _durable_length(self, number: int) -> int:
-        """Bytes of the segment that a clean close has noted."""
+    def _replay_log(self, number: int, log: LogSalvage) -> list[TableSlice]:
+        slices: list[TableSlice] = []
+        memtable = Memtable()
+        for record in log.records():
+            for index, (kind, key, value) in enumerate(record.operations):
+                memtable.insert(key, record.base_sequence + index, kind, value or b"")
+                self._report.replayed_operations += 1
+            if memtable.usage().arena_bytes > MEMTABLE_SIZE_MAX:
+                slices += self._flush(memtable)
+                memtable = Memtable()
+        slices += self._flush(memtable)
+        self._report.records_behind_damage += log.records_behind_damage
+        self._report.skipped_log_bytes += log.skipped_bytes
+        problem = log.problem
+        if problem is None and log.segment is not None and log.segment.number != number:
+            problem = _misplaced(log.path, log.segment)
+        if problem is not None:
+            self._set_aside(log.path, problem)
+        elif log.is_torn:
+            self._aside.append(log.path)  # an unsynced end, most likely; but who knows
+        else:
+            self._merged.append(log.path)
+        return slices
+
+    def _is_obsolete(self, number: int, path: str) -> bool:
+        """Whether an old segment stands in the place of one that is needed: the tables hold what
+        was in it, and newer values that its sequences would hide. Then it is set aside."""
+        segment = self._segment(path)
+        oldest = 0 if self._state is None else self._state.log_number
+        if segment is None or not segment.number < oldest <= number:
+            return False
+        self._set_aside(path, _misplaced(path, segment))
+        return True
+
+    def _durable_length(self, number: int, later: Sequence[int]) -> int:
+        """Bytes of the segment that were durable: a clean close has noted it, or a segment after it
+        that was only synced when this one had been."""
         live_logs = () if self._state is None else self._state.live_logs
-        return max((log.length or 0 for log in live_logs if log.number == number), default=0)
+        length = max((log.length or 0 for log in live_logs if log.number == number), default=0)
+        paths = [filenames.log_path(self._directory, other) for other in later]
+        if length or not any(self._claims_durable(path) for path in paths):
+            return length
+        segments = [segment for path in paths if (segment := self._segment(path)) is not None]
+        return max((s.previous_length for s in segments if s.previous_number == number), default=0)
+
+    def _claims_durable(self, path: str) -> bool:
+        try:
+            return claims_durable(self._filesystem.read_file(path, LOG_SIZE_MAX), path)
+        except StorageError as error:
+            _require_damage(error)
+            return False
 
     def _flush(self, memtable: Memtable) -> list[TableSlice]:
         if not memtable.usage().entry_count:
@@ -347,6 +388,10 @@ def _require_damage(error: Exception) -> None:
     """Raise what is no property of the file: a full disk, too many open files, no permission."""
     if isinstance(error, StorageError) and error.errno not in DAMAGE_ERRNOS:
         raise error
+
+
+def _misplaced(path: str, segment: LogSegment) -> str:
+    return f"{path} at byte 0: it holds log segment {segment.number}"
 
 
 def _whole(table: Table) -> TableSlice:

@@ -75,12 +75,6 @@ class Specimen:
         return {key for state in self.states for key in state}
 
     @property
-    def before_log(self) -> int:
-        """The commit after which everything is in the log."""
-        logs = [path for path in self.files if kind_of(path) is FileKind.LOG]
-        return len(self.states) - 1 - sum(_commits(decode(self.files[path])) for path in logs)
-
-    @property
     def targets(self) -> list[str]:
         """All files whose content counts."""
         return [path for path in sorted(self.files) if kind_of(path) is not FileKind.LOCK]
@@ -286,8 +280,6 @@ def _repair(
     known = {key: {state.get(key) for state in subject.states} for key in subject.keys}
     for key, value in found.items():
         assert value in known[key], f"repair invented {key!r}"
-    if readable is None and kind_of(damage.path) is FileKind.LOG:
-        assert found in subject.states[subject.before_log :], f"repair lost more: {report}"
     for key, value in _must_survive(subject, damage, readable).items():
         assert found.get(key) == value, f"repair lost {key!r}: {report}"
     if damage.content and kind_of(damage.path) in {FileKind.TABLE, FileKind.LOG}:

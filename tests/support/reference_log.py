@@ -1,4 +1,5 @@
-"""The log format of kernels/log.h in plain Python: encoder, decoder and decision about the end.
+"""The log format of kernels/log.h in plain Python: encoder, decoder, decision about the end, and
+what is intact behind damage.
 
 Written from the byte table and the decision table alone, as simply as possible; slow is fine. The
 CRC comes from the `crc32c` package, so that not even the checksum is shared with the kernels.
@@ -289,3 +290,39 @@ def decode(data: bytes) -> Decoded:
     except (Corrupt, UnknownFormat) as error:
         result.error = error
     return result
+
+
+# --- behind damage -------------------------------------------------------------------------------
+
+
+def intact_records(
+    data: bytes, nonce: int, offset: int = HEADER_SIZE, last_sequence: int | None = None
+) -> list[LogRecord]:
+    """Those of our writer at or after `offset`, whatever lies between them. `last_sequence`: before
+    them, if known."""
+    segment = LogSegment(0, nonce, 0, 0, 0, 0)
+    records: list[LogRecord] = []
+    while offset + RECORD_HEADER_SIZE <= len(data):
+        found = intact_record(segment, data, offset)
+        record = None if found is None else _followed(*found, data, last_sequence)
+        if found is None or record is None:
+            offset += 8
+            continue
+        records.append(record)
+        last_sequence = record.base_sequence + record.count - 1
+        offset += RECORD_HEADER_SIZE + len(found[1])
+        offset += -offset % 8
+    return records
+
+
+def _followed(
+    record: LogRecord, payload: bytes, data: bytes, last_sequence: int | None
+) -> LogRecord | None:
+    """The record with its operations, if it can follow that sequence. (What the sizes allow is not
+    looked at: only a forged record is beyond it.)"""
+    if record.base_sequence < (last_sequence or 0) + 1:
+        return None
+    try:
+        return checked_record(record, payload, data, record.base_sequence)
+    except Corrupt:
+        return None

@@ -13,6 +13,7 @@ cdef extern from "coding.h" nogil:
 cdef extern from "log.h" nogil:
     enum:
         LSM_LOG_HEADER_SIZE
+        LSM_LOG_ALIGNMENT
         LSM_LOG_BATCH
         LSM_LOG_SYNC_MARK
         LSM_LOG_CLOSE
@@ -73,6 +74,9 @@ cdef extern from "log.h" nogil:
     int lsm_log_reader_open(lsm_log_reader *reader, const uint8_t *data, size_t size,
                             lsm_error *error)
     int lsm_log_next(lsm_log_reader *reader, lsm_log_record *record, lsm_error *error)
+    void lsm_log_salvage_open(lsm_log_reader *reader, const uint8_t *data, size_t size,
+                              uint64_t nonce, size_t offset, const uint64_t *last_sequence)
+    int lsm_log_salvage_next(lsm_log_reader *reader, lsm_log_record *record, lsm_error *error)
     int lsm_log_next_operation(lsm_reader *payload, uint8_t *kind, lsm_slice *key, lsm_slice *value)
     int lsm_log_check_batch(const lsm_log_record *record, size_t *bytes, lsm_error *error)
     int lsm_log_replay(lsm_log_reader *reader, lsm_memtable *memtable, uint64_t bytes_max,
@@ -103,3 +107,9 @@ cdef class SegmentReader:
     cdef bint busy  # a call uses `reader` without the GIL
     cdef int enter(self) except -1
     cdef int fail(self, int status, lsm_error *error) except -1
+
+
+cdef class IntactRecords:
+    cdef lsm_log_reader reader
+    cdef bytes data  # what `reader` points into
+    cdef bytes path_bytes

@@ -1,9 +1,10 @@
-"""The commit log: LogWriter appends batches to a segment, SegmentReader reads one back.
+"""The commit log: LogWriter appends batches to a segment, SegmentReader reads one back, and
+IntactRecords finds what is left of a damaged one.
 
 Format, promises and the worked example: kernels/log.h; how the end of a segment is judged:
 log_reader.c.
 
-Both classes are thin: arguments are checked, the kernel works, codes become exceptions. A
+The classes are thin: arguments are checked, the kernel works, codes become exceptions. A
 LogWriter may be used from any thread: `sync` releases the GIL, and others may append or close
 meanwhile. A SegmentReader refuses to be used by two threads at once. Policy (when to sync, when to
 start a segment, which segments belong together) is not here.
@@ -331,6 +332,56 @@ cdef class SegmentReader:
         if status < 0:
             self.fail(status, &error)
         return applied
+
+
+cdef class IntactRecords:
+    """Iterates the intact records of the segment with this `nonce` at or after `offset` of `data`,
+    whatever lies between them; `path` is for messages only.
+
+    A record counts when its checksum, which nonce and offset go into, says so; nothing is guessed.
+    `last_sequence` is that of the records before `offset`, None when it is not known. Takes time
+    in proportion to the size of `data`, for any content: CorruptionError when it would take more.
+    What a newer version wrote raises Error. One thread at a time.
+    """
+
+    def __init__(self, bytes data not None, path, *, uint64_t nonce, size_t offset,
+                 last_sequence=None):
+        cdef uint64_t sequence = 0
+        if self.data is not None:
+            raise TypeError("an IntactRecords is initialised once")
+        if offset % LSM_LOG_ALIGNMENT:
+            raise ValueError(f"no record begins at byte {offset}")
+        if last_sequence is not None:
+            sequence = last_sequence
+        self.data = data
+        self.path_bytes = os.fsencode(path)
+        lsm_log_salvage_open(&self.reader, <const uint8_t *> <const char *> data,
+                             <size_t> len(data), nonce, offset,
+                             NULL if last_sequence is None else &sequence)
+
+    @property
+    def offset(self):
+        """The end of the last record found, or of `data` when there is no other."""
+        return self.reader.offset
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef lsm_error error
+        cdef lsm_log_record record
+        cdef int status
+        if self.data is None:
+            raise StopIteration
+        error.code = 0
+        status = lsm_log_salvage_next(&self.reader, &record, &error)
+        if status < 0:
+            lsm_error_set_path(&error, self.path_bytes)
+            raise_error(status, &error)
+        if status == 0:
+            raise StopIteration
+        return LogRecord(record.type, record.count, record.base_sequence, record.synced_to,
+                         record.offset, decode_operations(record.payload))
 
 
 cdef tuple decode_operations(lsm_slice payload):

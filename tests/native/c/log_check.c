@@ -2,7 +2,8 @@
  *
  * First it writes a segment at PATH with records begun larger than they are committed and others begun and
  * left, fills each room with rubbish, and looks for traces of it in the file. Then it reads ROUNDS damaged
- * copies, each in a block of exactly its size, and ROUNDS batches of rubbish behind a valid checksum.
+ * copies, each in a block of exactly its size, and ROUNDS batches of rubbish behind a valid checksum; what is
+ * intact in them is found as well.
  * Prints the number of segments read to their end and of those refused.
  */
 #include <stdio.h>
@@ -86,6 +87,21 @@ static int replay(const uint8_t *data, size_t size) {
     return status == 0;
 }
 
+/* Operations of the intact records, wherever they stand. */
+static uint64_t salvage(const uint8_t *data, size_t size) {
+    lsm_log_reader reader;
+    lsm_log_record record;
+    lsm_error error;
+    uint64_t found = 0, end = LSM_LOG_HEADER_SIZE;
+    lsm_log_salvage_open(&reader, data, size, NONCE, LSM_LOG_HEADER_SIZE, NULL);
+    while (lsm_log_salvage_next(&reader, &record, &error) > 0) {
+        require(record.offset >= end && reader.offset <= size, "records follow each other in the file");
+        end = reader.offset;
+        found += record.count;
+    }
+    return found;
+}
+
 static int replay_damaged(const uint8_t *segment, size_t segment_size) {
     size_t size = random_below(4) != 0 ? segment_size : random_below(segment_size + 1);
     uint8_t *data = malloc(size + (size == 0));
@@ -97,6 +113,7 @@ static int replay_damaged(const uint8_t *segment, size_t segment_size) {
         for (; at < size && at < end; at++) data[at] = (uint8_t)random_below(256);
     }
     int whole = replay(data, size);
+    require(salvage(data, size) <= salvage(segment, segment_size), "nothing is invented");
     free(data);
     return whole;
 }
@@ -116,6 +133,7 @@ static int replay_rubbish(const uint8_t *header) {
     }
     lsm_store32(record, lsm_log_checksum(NONCE, LSM_LOG_HEADER_SIZE, record, payload_size));
     int whole = replay(data, size);
+    salvage(data, size);
     free(data);
     return whole;
 }
@@ -132,6 +150,7 @@ int main(int count, char **arguments) {
     size_t size;
     uint8_t *segment = read_file(path, &size);
     require(replay(segment, size), "what was written is read");
+    require(salvage(segment, size) > 0, "what was written is found");
     for (int i = 0; i < rounds; i++) whole += replay_damaged(segment, size) + replay_rubbish(segment);
     free(segment);
     printf("%d %d\n", whole, 2 * rounds - whole);

@@ -207,6 +207,8 @@ typedef struct lsm_log_reader {
     uint64_t last_sequence; /* of the last batch returned, or previous_sequence */
     int closed;             /* the last record returned was CLOSE */
     int end;                /* enum lsm_log_end once next has returned 0 */
+    uint64_t sequence_slack; /* how far last_sequence may be behind, besides what the bytes skipped allow */
+    uint64_t salvage_budget; /* bytes that lsm_log_salvage_next may still checksum */
 } lsm_log_reader;
 
 /* Checks the segment header. LSM_E_CORRUPT, or LSM_E_FORMAT for another version. A file shorter than a header
@@ -218,6 +220,16 @@ int lsm_log_reader_open(lsm_log_reader *reader, const uint8_t *data, size_t size
  * some intact later record in this segment has synced_to beyond the damage. LSM_E_FORMAT for an intact record
  * of a type this build does not know. After an error the reader stays where it is. */
 int lsm_log_next(lsm_log_reader *reader, lsm_log_record *record, lsm_error *error);
+
+/* Prepares for the records of the segment `nonce` at or after `offset`, a multiple of LSM_LOG_ALIGNMENT,
+ * whatever lies between them. `last_sequence` NULL: not known, as when the segment's header is damaged. */
+void lsm_log_salvage_open(lsm_log_reader *reader, const uint8_t *data, size_t size, uint64_t nonce,
+                          size_t offset, const uint64_t *last_sequence);
+
+/* The next intact record, a batch with its operations checked: 1, 0 when there is none, LSM_E_FORMAT as
+ * above. LSM_E_CORRUPT when so much looks like records without being any that more than 8 times the file's
+ * size would be checksummed: nothing further on was looked at. For a reader of lsm_log_salvage_open only. */
+int lsm_log_salvage_next(lsm_log_reader *reader, lsm_log_record *record, lsm_error *error);
 
 /* Walks the operations of a batch: 1, 0 at the end, LSM_E_CORRUPT or LSM_E_FORMAT. */
 int lsm_log_next_operation(lsm_reader *payload, uint8_t *kind, lsm_slice *key, lsm_slice *value);

@@ -40,6 +40,10 @@
  * to 6, reserved bytes zero, o < synced_to <= its own offset, sizes and counts that fit, and a base sequence
  * that the bytes in between could have led to (an operation takes at least 2). Only what passes these few
  * compares is checksummed.
+ *
+ * Repair goes on behind damage (lsm_log_salvage_next): with the same compares, but for the claim, and the
+ * same budget for the whole file. So it looks at every 8th byte once and checksums at most 8 times the file's
+ * size, whatever stands there.
  */
 #include "log.h"
 
@@ -83,17 +87,30 @@ static int is_intact(const lsm_log_reader *reader, size_t offset) {
     return lsm_load32(at) == lsm_log_checksum(reader->segment.nonce, offset, at, payload_size);
 }
 
-/* Whether the bytes at `probe` are worth a checksum as proof that the damage before them was durable. */
-static int is_plausible_proof(const lsm_log_reader *reader, size_t probe) {
+/* Whether the bytes at `probe` could be a record of ours behind reader->offset, and are worth a checksum. */
+static int is_plausible(const lsm_log_reader *reader, size_t probe) {
     const uint8_t *at = reader->data + probe;
     uint32_t type = lsm_load32(at + 8); /* with the three zero bytes */
     if (type < LSM_LOG_BATCH || type > LSM_LOG_ABORT) return 0;
-    uint64_t synced_to = lsm_load64(at + 24);
-    if (synced_to <= reader->offset || synced_to > probe) return 0;
+    if (lsm_load64(at + 24) > probe) return 0;
     uint64_t skipped = lsm_load64(at + 16) - (reader->last_sequence + 1);
-    if (skipped > (probe - reader->offset) / LSM_LOG_OPERATION_SIZE_MIN) return 0;
+    uint64_t skipped_max = (probe - reader->offset) / LSM_LOG_OPERATION_SIZE_MIN;
+    if (skipped > skipped_max + reader->sequence_slack) return 0;
     if (!fits(reader, probe)) return 0;
     return lsm_load32(at + 12) <= lsm_load32(at + 4) / LSM_LOG_OPERATION_SIZE_MIN;
+}
+
+/* Takes the cost of a checksum at `probe` off `budget`: 0 and an error when that is too little.
+ * REQUIRES: fits. */
+static int spend(const lsm_log_reader *reader, size_t probe, uint64_t *budget, lsm_error *error) {
+    uint64_t cost = lsm_log_record_size(lsm_load32(reader->data + probe + 4));
+    if (cost > *budget) {
+        lsm_fail(error, LSM_E_CORRUPT, reader->offset, NULL,
+                 "a bad record, followed by too many that look like records");
+        return 0;
+    }
+    *budget -= cost;
+    return 1;
 }
 
 /* There is no intact record at reader->offset: 0 and the end, or LSM_E_CORRUPT. */
@@ -101,13 +118,9 @@ static int look_past_damage(lsm_log_reader *reader, lsm_error *error) {
     uint64_t budget = (uint64_t)reader->size * PROBE_BUDGET_FACTOR;
     size_t last = reader->size - LSM_LOG_RECORD_HEADER_SIZE; /* the header alone is longer than that */
     for (size_t probe = reader->offset + LSM_LOG_ALIGNMENT; probe <= last; probe += LSM_LOG_ALIGNMENT) {
-        if (LSM_LIKELY(!is_plausible_proof(reader, probe))) continue;
-        uint64_t cost = lsm_log_record_size(lsm_load32(reader->data + probe + 4));
-        if (cost > budget) {
-            return lsm_fail(error, LSM_E_CORRUPT, reader->offset, NULL,
-                            "a bad record, followed by too many that look like records");
-        }
-        budget -= cost;
+        if (LSM_LIKELY(!is_plausible(reader, probe))) continue;
+        if (lsm_load64(reader->data + probe + 24) <= reader->offset) continue; /* it proves nothing */
+        if (!spend(reader, probe, &budget, error)) return LSM_E_CORRUPT;
         if (!is_intact(reader, probe)) continue;
         reader->synced_to = lsm_load64(reader->data + probe + 24);
         return lsm_fail(error, LSM_E_CORRUPT, reader->offset, NULL,
@@ -197,6 +210,54 @@ int lsm_log_next(lsm_log_reader *reader, lsm_log_record *record, lsm_error *erro
     reader->closed = record->type == LSM_LOG_CLOSE;
     reader->offset = offset + lsm_log_record_size(record->payload.size);
     return 1;
+}
+
+/* --- behind damage ------------------------------------------------------------------------------------ */
+
+void lsm_log_salvage_open(lsm_log_reader *reader, const uint8_t *data, size_t size, uint64_t nonce,
+                          size_t offset, const uint64_t *last_sequence) {
+    memset(reader, 0, sizeof *reader);
+    reader->data = data;
+    reader->size = size;
+    reader->segment.nonce = nonce;
+    reader->offset = offset;
+    if (last_sequence == NULL) {
+        reader->sequence_slack = LSM_SEQUENCE_MAX;
+    } else {
+        reader->last_sequence = *last_sequence;
+    }
+    reader->salvage_budget = (uint64_t)size * PROBE_BUDGET_FACTOR;
+}
+
+/* The intact record at `probe`: 1, 0 when there is none that our writer could have written, or an error. */
+static int salvage_record(lsm_log_reader *reader, size_t probe, lsm_log_record *record, lsm_error *error) {
+    if (!spend(reader, probe, &reader->salvage_budget, error)) return LSM_E_CORRUPT;
+    if (!is_intact(reader, probe)) return 0;
+    parse_record(reader->data + probe, probe, record);
+    if (record->base_sequence > LSM_SEQUENCE_MAX + 1) return 0;
+    lsm_log_reader there = *reader;
+    there.last_sequence = record->base_sequence - 1; /* whatever was lost before it */
+    size_t operation_bytes;
+    int status = check_record(&there, record, error);
+    if (status >= 0 && record->type == LSM_LOG_BATCH) {
+        status = lsm_log_check_batch(record, &operation_bytes, error);
+    }
+    if (status < 0) return status == LSM_E_CORRUPT ? 0 : status;
+    reader->last_sequence = there.last_sequence + record->count;
+    reader->sequence_slack = 0;
+    reader->offset = probe + lsm_log_record_size(record->payload.size);
+    return 1;
+}
+
+int lsm_log_salvage_next(lsm_log_reader *reader, lsm_log_record *record, lsm_error *error) {
+    for (size_t probe = reader->offset; probe + LSM_LOG_RECORD_HEADER_SIZE <= reader->size;
+         probe += LSM_LOG_ALIGNMENT) {
+        if (LSM_LIKELY(!is_plausible(reader, probe))) continue;
+        int status = salvage_record(reader, probe, record, error);
+        if (status != 0) return status;
+    }
+    reader->offset = reader->size;
+    return 0;
 }
 
 /* --- operations --------------------------------------------------------------------------------------- */
