@@ -8,14 +8,18 @@ come of it stands in support/damage_lab.py.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
+from collections.abc import Iterator
+from itertools import combinations, islice
 
 import pytest
 
 import lsmkv
 from lsmkv import filenames, kernel
+from lsmkv._native.table import Table
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv.filenames import FileKind
+from lsmkv.repair import _Repair
+from lsmkv.salvage_log import LogSalvage
 from tests.soak.damage import KINDS
 from tests.support.crash_lab import DIRECTORY
 from tests.support.damage_lab import (
@@ -114,3 +118,78 @@ def test_repair_takes_nothing_from_a_table_of_another_database() -> None:
     lost = filenames.lost_directory(DIRECTORY)
     kept = [files.read_file(f"{lost}/{name}", 1 << 20) for name in files.list_directory(lost)]
     assert foreign in kept
+
+
+# --- two files at once ---------------------------------------------------------------------------
+
+
+def exchanged(name: str, kind: FileKind) -> list[Damage]:
+    """Every two files of this kind in each other's place."""
+    subject = specimen(name)
+    paths = [path for path in subject.targets if kind_of(path) is kind]
+    return [Damage(path, subject.files[other], other) for path, other in combinations(paths, 2)]
+
+
+@pytest.mark.parametrize("kind", [FileKind.TABLE, FileKind.LOG], ids=str)
+@pytest.mark.parametrize("name", SPECIMENS)
+def test_exchanged_files_are_told_and_put_to_use(name: str, kind: FileKind) -> None:
+    damages = exchanged(name, kind)
+    assert len(damages) == (3 if kind is FileKind.TABLE or name == "segments" else 0)
+    for damage in damages:
+        assert judge(specimen(name), damage, repairs=True) is Outcome.REFUSED
+
+
+# --- what the judge must notice ------------------------------------------------------------------
+
+
+def damages_of(name: str, kind: FileKind) -> Iterator[Damage]:
+    """A flipped bit in each 50 bytes of the files of this kind."""
+    subject = specimen(name)
+    for path in subject.targets:
+        data = subject.files[path]
+        for offset in range(40, len(data) if kind_of(path) is kind else 0, 50):
+            flipped = data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :]
+            yield Damage(path, flipped)
+
+
+def noticed(name: str, kind: FileKind) -> tuple[int, int]:
+    """How many repairs of those damages the judge refuses, and of how many."""
+    refused = count = 0
+    for damage in damages_of(name, kind):
+        count += 1
+        try:
+            judge(specimen(name), damage, repairs=True)
+        except AssertionError as error:
+            assert "repair" in str(error), "not what is looked for"
+            refused += 1
+    return refused, count
+
+
+def test_a_repair_that_drops_the_undamaged_tables_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*_: object) -> Iterator[Table]:
+        return iter(())
+
+    monkeypatch.setattr(_Repair, "_read", read)
+    for kind in (FileKind.TABLE, FileKind.LOG, FileKind.MANIFEST):
+        refused, count = noticed("crashed", kind)
+        assert refused == count > 5
+
+
+def test_a_salvage_of_tables_that_finds_nothing_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert noticed("crashed", FileKind.TABLE)[0] == 0
+    monkeypatch.setattr(_Repair, "_salvage", lambda *_: iter(()))
+    refused, count = noticed("crashed", FileKind.TABLE)
+    assert refused > count // 2
+
+
+def test_a_salvage_of_logs_that_ends_at_the_damage_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert noticed("closed", FileKind.LOG)[0] == 0
+    monkeypatch.setattr(LogSalvage, "_behind", lambda *_: iter(()))
+    refused, count = noticed("closed", FileKind.LOG)
+    assert refused > count // 2

@@ -214,6 +214,51 @@ def test_a_file_system_without_hard_links(model: Model, files: MemoryFileSystem)
     assert files.read_file(f"{LOST}/{path.rpartition('/')[2]}", 1 << 30) == damaged
 
 
+# --- tables in the wrong place -------------------------------------------------------------------
+
+
+def test_tables_in_each_others_place_are_used_and_told(
+    files: MemoryFileSystem, model: Model
+) -> None:
+    with open_small(files) as db:
+        drop_range(db, b"a00100", b"a00200")
+    first, second = live_tables(files)
+    contents_of = [files.read_file(path, 1 << 30) for path in (first, second)]
+    rewrite(files, first, contents_of[1])
+    rewrite(files, second, contents_of[0])
+    report = repaired(files)
+    hidden = {b"a%05d" % index for index in range(100, 200)}
+    assert contents(files) == {k: v for k, v in model.items() if k not in hidden}
+    numbers = [int(path[4:10]) for path in (first, second)]
+    assert report.problems == [
+        f"table {number} stands in the file of table {place}"
+        for number, place in (numbers, numbers[::-1])
+    ]
+
+
+def test_a_table_in_the_place_of_another_is_used_when_its_own_is_damaged(
+    files: MemoryFileSystem, model: Model
+) -> None:
+    first, second = live_tables(files)
+    rewrite(files, first, files.read_file(second, 1 << 30))
+    rewrite(files, second, b"rubbish" * 100)
+    report = repaired(files)
+    assert contents(files) == {k: v for k, v in model.items() if k.startswith(b"b")}
+    assert "another table stands in this file" in str(report)
+    lost = [path.rpartition("/")[2] for path in (first, second)]
+    assert report.moved_aside == names(files, ".sst", LOST) == lost
+
+
+def test_a_copy_of_a_table_in_the_place_of_another_changes_nothing_else(
+    files: MemoryFileSystem, model: Model
+) -> None:
+    first, second = live_tables(files)
+    rewrite(files, first, files.read_file(second, 1 << 30))
+    report = repaired(files)
+    assert contents(files) == {k: v for k, v in model.items() if k.startswith(b"b")}
+    assert report.moved_aside == [first.rpartition("/")[2]]
+
+
 # --- tables that the manifest does not name ------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ from lsmkv.lost import keep_in_lost
 from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read_manifest
 from lsmkv.options import Options
 from lsmkv.recovery import HEADER_SIZE, LOG_SIZE_MAX, Inventory, take_inventory
-from lsmkv.salvage import salvage_table
+from lsmkv.salvage import FILE_HEADER, read_header, salvage_table
 from lsmkv.salvage_log import LogSalvage, claims_durable
 from lsmkv.version import BOTTOM_LEVEL, TABLE_ID_SIZE, TableMeta, Version
 
@@ -122,8 +122,8 @@ class _Repair:
         self._counter = Counter(max(self._inventory.highest + 1, used))
         self._jobs = JobFactory(directory, self._options, self._space, self._counter, random_bytes)
         self._merged: list[str] = []  # paths whose whole content is in the result
-        self._aside: list[str] = []  # paths to keep under lost/
-        self._salvaged: dict[int, int] = {}  # number of a salvaged table -> of the damaged one
+        self._aside: list[str] = []  # paths to keep under lost/, whether merged or not
+        self._age: dict[int, int] = {}  # of a file that is as new as another one: that one's number
         self._has_loss = False  # something that counted is missing or damaged
 
     def run(self) -> RepairReport:
@@ -161,7 +161,8 @@ class _Repair:
                 )
 
     def _require_own_tables(self, state: ManifestState) -> None:
-        """A manifest of another database: the tables are sound, and none has the id it gives."""
+        """A manifest of another database: the tables are sound, and none has an id it gives."""
+        ids = {meta.id for meta in state.version}
         others = 0
         for meta in state.version:
             path = filenames.table_path(self._directory, meta.number)
@@ -170,7 +171,7 @@ class _Repair:
             except Error as error:
                 _require_damage(error)
                 continue
-            if table.summary().id == meta.id:
+            if table.summary().id in ids:
                 return
             others += 1
         if others:
@@ -200,11 +201,18 @@ class _Repair:
         ]
         self._report.problems += missing
         slices: list[TableSlice] = []
+        places = self._places(tables, state)
         for number in tables:
             parts = [meta for meta in state.version if meta.number == number]
-            slices += [
-                _visible(table, meta) for table in self._read(number, parts[0]) for meta in parts
-            ]
+            place = places.get(parts[0].id, number)
+            if place != number:
+                self._age[place] = number
+                self._report.problems.append(f"table {number} stands in the file of table {place}")
+            for table in self._read(place, parts[0]):
+                slices += [_visible(table, meta) for meta in parts]
+        paths = [filenames.table_path(self._directory, number) for number in tables]
+        read = {*self._merged, *self._aside}
+        self._aside += [path for path in paths if path not in read]  # holds what nobody looked for
         slices += self._replay(logs)
         other_tables = sorted(set(self._inventory.tables) - live)
         other_logs = sorted(set(self._inventory.logs) - set(logs))
@@ -214,9 +222,34 @@ class _Repair:
         # Named by nobody, so perhaps the only copy of something, used or not.
         others = [filenames.table_path(self._directory, number) for number in other_tables]
         others += [filenames.log_path(self._directory, number) for number in other_logs]
-        self._merged = [path for path in self._merged if path not in others]
         self._aside += [path for path in others if path not in self._aside]
         return slices
+
+    def _places(self, numbers: Sequence[int], state: ManifestState) -> dict[bytes, int]:
+        """Ids of live tables that stand in each other's files, and where. A table that is in its
+        own place is not among them, wherever else there may be a copy."""
+        ids = {meta.number: meta.id for meta in state.version}
+        places: dict[bytes, int] = {}
+        own: set[bytes] = set()
+        for number in numbers:
+            found = self._table_id(filenames.table_path(self._directory, number))
+            if found is None or found not in ids.values():
+                continue
+            if found == ids[number]:
+                own.add(found)
+            else:
+                places[found] = number
+        return {found: number for found, number in places.items() if found not in own}
+
+    def _table_id(self, path: str) -> bytes | None:
+        """What an intact header says."""
+        try:
+            with self._filesystem.open(path) as file:
+                header = read_header(file.read(0, FILE_HEADER.size))
+        except StorageError as error:
+            _require_damage(error)
+            return None
+        return header.table_id if header is not None and header.intact else None
 
     def _everything(self, tables: Sequence[int], logs: Sequence[int]) -> list[TableSlice]:
         slices = [_whole(table) for number in tables for table in self._read(number, None)]
@@ -251,7 +284,7 @@ class _Repair:
         if count:
             self._report.salvaged_entries += count
             self._merged.append(target)
-            self._salvaged[number] = damaged
+            self._age[number] = self._age.get(damaged, damaged)
             yield self._space.open(target, number)
 
     def _replay(self, numbers: Sequence[int]) -> list[TableSlice]:
@@ -337,14 +370,15 @@ class _Repair:
 
     def _set_aside(self, path: str, problem: str) -> None:
         self._report.problems.append(problem)
-        self._aside.append(path)
+        if path not in self._aside:
+            self._aside.append(path)
         self._has_loss = True
 
     # --- the result ------------------------------------------------------------------------------
 
     def _merge(self, slices: list[TableSlice]) -> tuple[TableMeta, ...]:
         """One sorted level of everything; tombstones have nothing left to hide."""
-        job = self._jobs.merge((), _as_runs(slices, self._salvaged), ())
+        job = self._jobs.merge((), _as_runs(slices, self._age), ())
         tables = describe(job.run(), BOTTOM_LEVEL, self._counter.next())
         self._report.table_count = len(tables)
         self._report.entry_count = sum(table.entry_count for table in tables)
@@ -359,6 +393,7 @@ class _Repair:
             self._aside += old_manifests
         else:
             self._merged += old_manifests
+        merged = sorted(set(self._merged) - set(self._aside))
         linked = [path for path in self._aside if self._keep(path)]
         number = self._counter.next()
         old_sequence = 0 if state is None else state.last_sequence
@@ -374,7 +409,7 @@ class _Repair:
         )
         self._filesystem.sync_directory(self._directory)
         ManifestWriter.create(self._filesystem, self._directory, number, fresh).close()
-        for path in [*self._merged, *linked]:
+        for path in [*merged, *linked]:
             self._filesystem.remove(path)
         self._filesystem.sync_directory(self._directory)
 
@@ -403,15 +438,15 @@ def _visible(table: Table, meta: TableMeta) -> TableSlice:
     return TableSlice(table, meta.start, meta.inclusive_bounds[1], meta.lower, meta.upper)
 
 
-def _as_runs(slices: list[TableSlice], salvaged: Mapping[int, int]) -> list[list[TableSlice]]:
+def _as_runs(slices: list[TableSlice], ages: Mapping[int, int]) -> list[list[TableSlice]]:
     """Runs of non-overlapping slices; of two that overlap the newer file is in the earlier run.
 
-    A merge takes equal entries from the earlier one. A table of `salvaged` is as new as the file
-    that it was taken from.
+    A merge takes equal entries from the earlier one. A table is as old as its number, unless `ages`
+    has another for it.
     """
 
     def age(piece: TableSlice) -> int:
-        return -salvaged.get(piece.table.number, piece.table.number)
+        return -ages.get(piece.table.number, piece.table.number)
 
     runs: list[list[TableSlice]] = []
     for piece in sorted(slices, key=age):

@@ -5,10 +5,14 @@
     judge       opens, reads, verifies and repairs the damaged database
 
 What must hold: whatever is not an error is right. Right is the state after the last commit, or,
-where the unsynced end of a log was hit, the state after an earlier one that is not older than what
-the log's records claim to be durable; which one exactly is decided by reference_log.py. A damaged
-table is found by verify, with its path. Repair keeps every key that could still be read, and the
-damaged file in lost/.
+where the unsynced end of the newest log was hit, the state after an earlier one; which one exactly
+is decided by reference_log.py. It is never older than the last sync, unless the newest log ends
+early: cut short, zeroed or overwritten up to its end, so that nothing intact stands behind the
+damage. A crash before that sync leaves the same.
+
+An error names the damaged file and the place in it that is bad, as damage_errors.py has it. A
+damaged table is found by verify, with its path. Repair brings back exactly what repair_oracle.py
+finds intact in the files, and keeps the damaged file in lost/.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import lsmkv
@@ -24,12 +28,16 @@ from lsmkv import filenames, kernel
 from lsmkv._native.segment import BATCH
 from lsmkv._native.vfs import MemoryFileSystem
 from lsmkv.filenames import FileKind
-from tests.support.crash_lab import DIRECTORY, Laboratory, State
-from tests.support.reference_log import Decoded, decode
+from lsmkv.repair import RepairReport
+from tests.support.crash_lab import DIRECTORY, Laboratory, State, describe
+from tests.support.damage_errors import check_error
+from tests.support.reference_log import Decoded, decode, intact_records
+from tests.support.repair_oracle import Oracle
 
 __all__ = ["SPECIMENS", "Damage", "Outcome", "Specimen", "judge", "specimen"]
 
 SIZE_MAX = 1 << 24
+MANIFEST_KINDS = (FileKind.MANIFEST, FileKind.CURRENT)
 SMALL: dict[str, Any] = {
     "background": "inline",
     "block_size": 256,
@@ -50,10 +58,11 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class Damage:
-    """`content` None: the file is gone."""
+    """`content` None: the file is gone. `other`: the file that has changed places with it."""
 
     path: str
     content: bytes | None
+    other: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,18 +88,29 @@ class Specimen:
         """All files whose content counts."""
         return [path for path in sorted(self.files) if kind_of(path) is not FileKind.LOCK]
 
-    def log_state(self, path: str, content: bytes) -> State | None:
-        """The state when the newest log holds this; None when it must be refused."""
-        decoded = decode(content)
-        if decoded.error is not None:
-            return None
-        whole = decode(self.files[path])
-        lost = _commits(whole) - _commits(decoded)
-        return self.states[len(self.states) - 1 - lost]
+    @property
+    def newest_log(self) -> str:
+        return max(path for path in self.files if kind_of(path) is FileKind.LOG)
+
+    @cached_property
+    def oracle(self) -> Oracle:
+        return Oracle(DIRECTORY, self.files, files_of(self.files))
+
+    def log_position(self, content: bytes) -> int:
+        """The commit whose state shows when the newest log holds this and it is not refused."""
+        whole, decoded = decode(self.files[self.newest_log]), decode(content)
+        assert decoded.error is None, "it must be refused"
+        return len(self.states) - 1 - (_commits(whole) - _commits(decoded))
 
 
 def _commits(decoded: Decoded) -> int:
     return sum(record.type == BATCH for record in decoded.records)
+
+
+def log_number(path: str) -> int:
+    name = filenames.parse(path.rsplit("/", 1)[1])
+    assert name is not None
+    return name.number
 
 
 def kind_of(path: str) -> FileKind | None:
@@ -150,12 +170,28 @@ def _dropped(lab: Laboratory) -> None:
     lab.put(b"f", b"the end", sync=True)
 
 
+def _segments(lab: Laboratory) -> None:
+    """Three logs are live: two memtables wait to be flushed. The newest one is synced."""
+    _tables(lab)
+    lab.hold_flushes()
+    _log(lab)
+    lab.db._freeze(only_if_full=False)
+    lab.put(b"d02", b"second log")
+    lab.delete(b"d03")
+    lab.db._freeze(only_if_full=False)
+    lab.put(b"d02", b"third log", sync=True)
+    lab.put(b"g", b"unsynced")
+
+
 _MAKERS: dict[str, tuple[Callable[[Laboratory], None], dict[str, Any]]] = {
     "crashed": (_crashed, {"compression": None}),
     "closed": (_closed, {"compression": "zstd"}),
     "flushed": (_flushed, {"compression": None}),
     "dropped": (_dropped, {"compression": "zstd", "bloom_bits_per_key": 0}),
+    "mapped": (_crashed, {"compression": None, "log_mode": "mapped"}),
+    "segments": (_segments, {"compression": "zstd"}),
 }
+ZERO_TAIL_SIZE = 128  # bytes allocated ahead that a mapped log of a killed process ends with
 SPECIMENS = tuple(_MAKERS)
 
 
@@ -170,7 +206,10 @@ def specimen(name: str) -> Specimen:
     files = {
         f"{DIRECTORY}/{text}": disk.read_file(f"{DIRECTORY}/{text}", SIZE_MAX) for text in names
     }
-    return Specimen(name, files, lab.history.states, lab.history.synced, options)
+    made = Specimen(name, files, lab.history.states, lab.history.synced, options)
+    if options.get("log_mode") == "mapped":
+        files[made.newest_log] += bytes(ZERO_TAIL_SIZE)
+    return made
 
 
 def files_of(content: dict[str, bytes]) -> MemoryFileSystem:
@@ -192,6 +231,8 @@ def judge(subject: Specimen, damage: Damage, *, repairs: bool) -> Outcome:
         del content[damage.path]
     else:
         content[damage.path] = damage.content
+    if damage.other is not None:
+        content[damage.other] = subject.files[damage.path]
     outcome, readable = _use(subject, damage, files_of(content))
     if repairs and damage.path in subject.files:
         _repair(subject, damage, content, readable)
@@ -205,7 +246,7 @@ def _use(
     try:
         db = lsmkv.open(DIRECTORY, filesystem=files, **subject.options)
     except lsmkv.Error as error:
-        _check_error(damage, error)
+        _check_error(subject, damage, error)
         return Outcome.REFUSED, None
     with db:
         readable, unreadable = _read(db, subject, damage)
@@ -229,7 +270,7 @@ def _read(db: lsmkv.DB, subject: Specimen, damage: Damage) -> tuple[State, set[b
         try:
             value = db.get(key)
         except lsmkv.CorruptionError as error:
-            _check_error(damage, error)
+            _check_error(subject, damage, error)
             unreadable.add(key)
             continue
         if value is not None:
@@ -239,30 +280,37 @@ def _read(db: lsmkv.DB, subject: Specimen, damage: Damage) -> tuple[State, set[b
         assert scanned == found, "a scan shows something else than gets"
         assert kernel.digest_range(db).entry_count == len(found)
     except lsmkv.CorruptionError as error:
-        _check_error(damage, error)
+        _check_error(subject, damage, error)
         assert kind_of(damage.path) is FileKind.TABLE
     return found, unreadable
+
+
+def _check_error(subject: Specimen, damage: Damage, error: lsmkv.Error) -> None:
+    path, content = damage.path, damage.content
+    if damage.other is not None and getattr(error, "path", None) == damage.other:
+        path, content = damage.other, subject.files[path]
+    check_error(subject.files, path, content, error)
 
 
 def _judge_state(subject: Specimen, damage: Damage, found: State) -> Outcome:
     if found == subject.last:
         return Outcome.HARMLESS
-    assert kind_of(damage.path) is FileKind.LOG, "a silent wrong answer"
-    assert subject.name != "closed", "the length of the log was known"
+    assert damage.path == subject.newest_log, "a silent wrong answer"
     assert damage.content is not None
-    assert found == subject.log_state(damage.path, damage.content), "not what the log still holds"
+    position = subject.log_position(damage.content)
+    assert found == subject.states[position], "not what the log still holds"
+    length = subject.oracle.durable_length(log_number(damage.path), subject.files)
+    assert not length, "the length of the log was known"
+    assert position >= subject.synced or ends_early(damage.content), "a synced commit is gone"
     return Outcome.TORN
 
 
-def _check_error(damage: Damage, error: lsmkv.Error) -> None:
-    """It names a file of the database, and where in it if that is the damaged one."""
-    text = str(error)
-    assert DIRECTORY in text, f"no file is named: {text}"
-    if isinstance(error, lsmkv.CorruptionError):
-        assert error.path is not None
-        if error.path == damage.path and damage.content is not None:
-            offset = error.offset
-            assert offset is None or 0 <= offset <= len(damage.content), text
+def ends_early(content: bytes) -> bool:
+    """Whether no intact record stands behind the first bad one."""
+    decoded = decode(content)
+    return decoded.segment is None or not intact_records(
+        content, decoded.segment.nonce, decoded.offset
+    )
 
 
 # --- repair --------------------------------------------------------------------------------------
@@ -277,24 +325,39 @@ def _repair(
         assert db.verify()
         found = dict(db.scan())
         db.put(b"life goes on", b"1", sync=True)
-    known = {key: {state.get(key) for state in subject.states} for key in subject.keys}
-    for key, value in found.items():
-        assert value in known[key], f"repair invented {key!r}"
-    for key, value in _must_survive(subject, damage, readable).items():
-        assert found.get(key) == value, f"repair lost {key!r}: {report}"
-    if damage.content and kind_of(damage.path) in {FileKind.TABLE, FileKind.LOG}:
+    is_manifest = readable is None and kind_of(damage.path) in MANIFEST_KINDS
+    if not is_manifest and not subject.oracle.proves_lost_edits(content):
+        assert report.manifest_intact, str(report)
+    elif report.manifest_intact:  # it lacks edits, but no log proves it
+        assert is_manifest, str(report)
+        assert report.used_everything, str(report)
+    expected = subject.oracle.expected(content, has_manifest=report.manifest_intact)
+    assert found == expected, f"repair: {describe(found, expected)}: {report}"
+    if damage.content and _belongs_aside(subject, damage, content, report):
         lost = filenames.lost_directory(DIRECTORY)
         kept = files.list_directory(lost) if files.exists(lost) else []
         copies = [files.read_file(f"{lost}/{name}", SIZE_MAX) for name in kept]
-        is_clean = kind_of(damage.path) is FileKind.LOG and readable is not None
-        is_zeros = not damage.content.strip(b"\0")
-        is_clean = is_clean and (is_zeros or decode(damage.content).end != "torn")
-        is_whole = found == subject.last
-        assert is_whole or is_clean or damage.content in copies, f"it is gone: {report}"
+        assert damage.content in copies, f"it is gone: {report}"
 
 
-def _must_survive(subject: Specimen, damage: Damage, readable: State | None) -> State:
-    if readable is not None:
-        return readable
-    is_known_elsewhere = kind_of(damage.path) in {FileKind.MANIFEST, FileKind.CURRENT}
-    return subject.last if is_known_elsewhere else {}
+def _belongs_aside(
+    subject: Specimen, damage: Damage, content: dict[str, bytes], report: RepairReport
+) -> bool:
+    """Whether the file is not in the result unharmed. (CURRENT is written anew.)"""
+    assert damage.content is not None
+    kind = kind_of(damage.path)
+    if kind is FileKind.TABLE:
+        return damage.other is None
+    if kind is FileKind.MANIFEST:
+        return not report.manifest_intact
+    if kind is not FileKind.LOG or not any(damage.content):
+        return False
+    decoded = decode(damage.content)
+    number = log_number(damage.path)
+    return (
+        decoded.error is not None
+        or decoded.end == "torn"
+        or decoded.segment is None
+        or decoded.segment.number != number
+        or decoded.offset < subject.oracle.durable_length(number, content)
+    )
