@@ -22,6 +22,7 @@ from lsmkv.repair import _Repair
 from lsmkv.salvage_log import LogSalvage
 from tests.soak.damage import KINDS
 from tests.support.crash_lab import DIRECTORY
+from tests.support.damage_errors import check_error
 from tests.support.damage_lab import (
     SPECIMENS,
     Damage,
@@ -193,3 +194,17 @@ def test_a_salvage_of_logs_that_ends_at_the_damage_is_noticed(
     monkeypatch.setattr(LogSalvage, "_behind", lambda *_: iter(()))
     refused, count = noticed("closed", FileKind.LOG)
     assert refused > count // 2
+
+
+@pytest.mark.parametrize("kind", [FileKind.TABLE, FileKind.LOG, FileKind.MANIFEST], ids=str)
+def test_an_error_of_another_file_or_place_is_noticed(kind: FileKind) -> None:
+    subject = specimen("crashed")
+    *_, damage = damages_of("crashed", kind)
+    other = next(path for path in subject.targets if path != damage.path and ".sst" in path)
+    wrong = [lsmkv.CorruptionError("x", damage.path, offset) for offset in (None, 0, 1 << 20)]
+    wrong.append(lsmkv.CorruptionError("x"))
+    if kind is not FileKind.MANIFEST:  # which a table can contradict
+        wrong.append(lsmkv.CorruptionError("x", other, 0))
+    for error in [*wrong, lsmkv.Error(damage.path)]:
+        with pytest.raises(AssertionError):
+            check_error(subject.files, damage.path, damage.content, error)

@@ -55,8 +55,8 @@ def claims_durable(data: bytes, path: str) -> bool:
 class LogSalvage:
     """Reads the segment in `data` once; the attributes count when `records` has ended.
 
-    `durable_length` tells how many bytes of the segment are known to have been durable. It is only
-    asked when the segment seems to end early.
+    `durable_length` tells how many bytes of the segment are known to have been durable. It is asked
+    only when the segment ends without a close record.
     """
 
     def __init__(self, data: bytes, path: str, durable_length: Callable[[], int]) -> None:
@@ -95,7 +95,7 @@ class LogSalvage:
         self.is_torn = reader.end == "torn" and is_written
         if reader.segment is None and is_written:
             self.problem = f"{self.path} at byte 0: no intact header of a log segment"
-        elif reader.offset < self._durable_length():
+        elif reader.end != "closed" and reader.offset < self._durable_length():
             self.problem = f"{self.path} at byte {reader.offset}: more than this was durable"
 
     def _behind(self, place: _Place) -> Iterator[LogRecord]:

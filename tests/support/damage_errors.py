@@ -88,6 +88,7 @@ def _check_table(old: bytes, path: str, new: bytes, error: lsmkv.CorruptionError
     with filesystem.open(path, "x") as file:
         file.append(old)
     pieces = table_layout(filesystem, path)
+    assert offset < len(old), text
     [piece] = [piece for piece in pieces if piece.offset <= offset < piece.offset + piece.size]
     start, end = max(0, piece.offset - TABLE_ALIGNMENT), piece.offset + piece.size
     assert old[start:end] != new[start:end], f"nothing changed there: {text}"
