@@ -28,10 +28,9 @@ PYTHON_LAYERS: Layers = (
     {"_native"},
     {"manifest_format", "picker", "statistics", "batch", "views", "keys"},
     {"manifest", "pressure", "tree"},
-    {"compaction", "recovery", "checkpoint", "verify", "salvage", "lost", "edits"}
-    | {"salvage_log"},
-    {"engine", "repair"},
-    {"opening"},
+    {"compaction", "recovery", "checkpoint", "salvage", "salvage_log", "lost", "edits"},
+    {"engine", "repair", "verify"},
+    {"opening", "verify_live"},
     {"db", "kernel"},
     {"api"},
     {""},  # the public names

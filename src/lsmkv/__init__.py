@@ -9,7 +9,7 @@ with lsmkv.open("path") as db:
 
 from lsmkv._native.arrays import Column
 from lsmkv._native.snapshot import Snapshot
-from lsmkv.api import destroy, open, repair
+from lsmkv.api import destroy, open, repair, verify
 from lsmkv.batch import WriteBatch
 from lsmkv.db import DB
 from lsmkv.errors import (
@@ -29,6 +29,7 @@ __all__ = [
     "open",
     "destroy",
     "repair",
+    "verify",
     "DB",
     "Snapshot",
     "WriteBatch",

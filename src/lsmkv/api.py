@@ -1,4 +1,4 @@
-"""The entry points: open, destroy, repair."""
+"""The entry points: open, destroy, repair, verify."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from lsmkv.filenames import FileKind, FileName
 from lsmkv.opening import lock_directory, open_parts
 from lsmkv.options import Options
 from lsmkv.repair import RepairReport, repair_directory
+from lsmkv.verify import VerifyReport, holds_database, verify_directory
 
-__all__ = ["open", "destroy", "repair"]
+__all__ = ["open", "destroy", "repair", "verify"]
 
 DATABASE_KINDS = {FileKind.CURRENT, FileKind.MANIFEST}  # what only a database has
 MEMORY_PATH = ":memory:"
@@ -107,6 +108,24 @@ def repair(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None
         return repair_directory(files, directory, os.urandom)
     finally:
         lock.close()
+
+
+def verify(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> VerifyReport:
+    """Check every file of the database in `path` by itself, also where an open is refused: the
+    report names all that is damaged, with file and offset.
+
+    Writes nothing and takes no lock. What another process writes meanwhile may look like damage; of
+    a database that this one has open, ask `DB.verify`. Error when the directory holds none.
+    """
+    files = filesystem if filesystem is not None else PosixFileSystem()
+    directory = os.fspath(path)
+    if not files.exists(directory):
+        raise Error(f"{directory} does not exist")
+    if not files.is_directory(directory):
+        raise Error(f"{directory} is a file, not a database directory")
+    if not holds_database(files, directory):
+        raise Error(f"{directory} holds no database")
+    return verify_directory(files, directory)
 
 
 def _names(files: FileSystem, directory: str) -> list[FileName]:

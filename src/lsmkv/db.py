@@ -26,7 +26,8 @@ from lsmkv.errors import ClosedError, Error, ForkError, StorageError
 from lsmkv.keys import key_range
 from lsmkv.options import Options
 from lsmkv.statistics import format_statistics, level_statistics
-from lsmkv.verify import VerifyReport, verify_store
+from lsmkv.verify import VerifyReport
+from lsmkv.verify_live import verify_store
 from lsmkv.version import KeyRange
 from lsmkv.views import Prefixed, View
 
@@ -198,8 +199,8 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
         return format_statistics(self.stats())
 
     def verify(self) -> VerifyReport:
-        """Read every table and check every checksum and the order of keys; reports, does not
-        raise."""
+        """Read CURRENT, the manifest, the committed part of the logs and every table, and check
+        every checksum and the order of keys; reports, does not raise."""
         self._refuse_read()
         return verify_store(self)
 
