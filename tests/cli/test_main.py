@@ -220,6 +220,32 @@ class TestUpkeep:
         assert not report["ok"]
         assert len(report["problems"]) == 1
 
+    def test_verify_names_all_damage_where_an_open_is_refused(self, run: Run, path: Path) -> None:
+        with lsmkv.open(path, background="inline") as db:
+            for name in (b"x", b"y"):
+                db.put(name, b"1")
+                db.flush()
+        damaged = sorted(path.glob("*.sst"))
+        assert len(damaged) == 3
+        for table in damaged:
+            data = bytearray(table.read_bytes())
+            data[-1] ^= 1
+            table.write_bytes(data)
+        manifest = (path / "CURRENT").read_text().strip()
+        (path / "CURRENT").write_text("garbage\n")
+        assert run("scan", path)[0] == 1
+        status, out, err = run("verify", path)
+        assert (status, err) == (1, b"")
+        assert b"4 damaged" in out
+        assert all(table.name.encode() in out for table in damaged)
+        assert b"CURRENT at byte 0" in out
+        (path / "CURRENT").write_text(f"{manifest}\n")
+        status, out, _ = run("verify", path, "--json")
+        assert status == 1
+        problems = json.loads(out)["problems"]
+        assert [problem["path"] for problem in problems] == [str(table) for table in damaged]
+        assert all(problem["offset"] is not None for problem in problems)
+
     def test_compact_says_what_it_saved(self, run: Run, path: Path) -> None:
         status, out, _ = run("compact", path)
         assert status == 0
