@@ -122,7 +122,9 @@ def test_everything_at_once_and_the_next_open_says_no_more() -> None:
         flip(files, first_log, 70)
         flip(files, last_log, 70)
         flip(files, table, files.file_size(table) // 2)
-        found = places(db.verify())
+        report = db.verify()
+        found = places(report)
+        assert all(f"{path} at byte {offset}: " in str(report) for path, offset in found.items())
     table_offset = found.pop(table)
     assert table_offset is not None
     assert table_offset <= files.file_size(table) // 2

@@ -113,9 +113,9 @@ class _Verification:
             return []
         if problem.path == in_use:
             return [problem]
-        message = f"{current}: it does not lead to {in_use}, which is in use ({problem.message})"
+        message = f"it does not lead to {in_use}, which is in use ({problem.message})"
         offset = problem.offset if problem.path == current else 0
-        problems = [VerifyProblem(current, message, offset)]
+        problems = [problem_of(CorruptionError(message, current, offset), current)]
         try:
             self._require_state(manifest_alone(db._filesystem, in_use), in_use)
         except Error as error:
