@@ -44,6 +44,7 @@ __all__ = [
     "ManifestState",
     "ManifestWriter",
     "read_manifest",
+    "read_manifest_file",
     "MANIFEST_SIZE_MAX",
     "LINE_SIZE_MAX",
     "DATABASE_ID_SIZE",
@@ -236,11 +237,15 @@ def read_manifest(filesystem: FileSystem, directory: str) -> ManifestState:
     path = filenames.manifest_path(directory, number)
     if not filesystem.exists(path):
         raise CorruptionError("CURRENT names it, but it does not exist", path)
+    return replace(read_manifest_file(filesystem, path), manifest_number=number)
+
+
+def read_manifest_file(filesystem: FileSystem, path: str) -> ManifestState:
+    """What a manifest says, whether or not CURRENT names it. Errors as of `read_manifest`."""
     size = filesystem.file_size(path)
     if size > MANIFEST_SIZE_MAX:
         raise CorruptionError(f"{size} bytes, a manifest has at most {MANIFEST_SIZE_MAX}", path)
-    data = filesystem.read_file(path, MANIFEST_SIZE_MAX)
-    return replace(_read_lines(data, path), manifest_number=number)
+    return _read_lines(filesystem.read_file(path, MANIFEST_SIZE_MAX), path)
 
 
 def _read_current(filesystem: FileSystem, directory: str) -> int:

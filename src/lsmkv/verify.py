@@ -26,7 +26,7 @@ from lsmkv._native.table import Table, TableSpace
 from lsmkv._native.vfs import FileSystem
 from lsmkv.errors import CorruptionError, Error, StorageError
 from lsmkv.filenames import FileKind, FileName
-from lsmkv.manifest import MANIFEST_SIZE_MAX, ManifestState, _read_lines, read_manifest
+from lsmkv.manifest import ManifestState, read_manifest, read_manifest_file
 from lsmkv.recovery import replay_logs, take_inventory
 from lsmkv.tree import Tree
 from lsmkv.version import TableMeta, Version
@@ -36,7 +36,6 @@ __all__ = [
     "VerifyProblem",
     "VerifyReport",
     "holds_database",
-    "manifest_alone",
     "problem_of",
     "verify_directory",
 ]
@@ -90,11 +89,6 @@ def problem_of(error: Error, *paths: str) -> VerifyProblem:
     if named is None:
         named = next((path for path in paths if str(error).startswith(path)), paths[0])
     return VerifyProblem(str(named), str(error), offset)
-
-
-def manifest_alone(filesystem: FileSystem, path: str) -> ManifestState:
-    """What a manifest says, whether or not CURRENT names it."""
-    return _read_lines(filesystem.read_file(path, MANIFEST_SIZE_MAX), path)
 
 
 def verify_directory(
@@ -193,7 +187,7 @@ class _Verification:
         state = None
         for path in paths:
             try:
-                state = manifest_alone(self._filesystem, path)
+                state = read_manifest_file(self._filesystem, path)
             except Error as error:
                 self._add(error, path)
                 state = None

@@ -27,13 +27,12 @@ from lsmkv._native.memtable import Memtable
 from lsmkv._native.table import Table
 from lsmkv._native.vfs import File
 from lsmkv.errors import CorruptionError, Error
-from lsmkv.manifest import ManifestState, read_manifest
+from lsmkv.manifest import ManifestState, read_manifest, read_manifest_file
 from lsmkv.recovery import LOG_SIZE_MAX
 from lsmkv.verify import (
     PIECE_SIZE_MAX,
     VerifyProblem,
     VerifyReport,
-    manifest_alone,
     problem_of,
     verify_directory,
 )
@@ -117,7 +116,7 @@ class _Verification:
         offset = problem.offset if problem.path == current else 0
         problems = [problem_of(CorruptionError(message, current, offset), current)]
         try:
-            self._require_state(manifest_alone(db._filesystem, in_use), in_use)
+            self._require_state(read_manifest_file(db._filesystem, in_use), in_use)
         except Error as error:
             problems.append(problem_of(error, in_use))
         return problems
