@@ -11,6 +11,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -21,20 +22,31 @@ import lsmkv
 from lsmkv import kernel
 from lsmkv._native.vfs import MemoryFileSystem, PosixFileSystem
 from lsmkv._native.vfs_fault import OPERATIONS, FaultFileSystem
-from tests.soak.errors import faults, run_with
+from tests.soak.errors import Fault, faults, run_with
 from tests.support import c_program
-from tests.support.crash_lab import open_small
+from tests.support.crash_lab import CHANGING, open_small
 
 STRIDE = 113
-
+DONE_STRIDE = 9
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
 
 @pytest.mark.slow
 def test_any_operation_may_fail_in_any_way() -> None:
-    chosen = faults()[::STRIDE]
     assert {fault.operation for fault in faults()} >= set(OPERATIONS) - {"remove_directory"}
+    run_all(faults()[::STRIDE])
+
+
+@pytest.mark.slow
+def test_any_operation_may_be_done_and_be_said_to_have_failed() -> None:
+    for operation in {*CHANGING, "log_reserve"} - {"remove_directory"}:
+        chosen = [fault for fault in faults() if fault.is_done and fault.operation == operation]
+        assert chosen
+        run_all(chosen[::DONE_STRIDE])
+
+
+def run_all(chosen: Sequence[Fault]) -> None:
     for fault in chosen:
         try:
             run_with(fault)

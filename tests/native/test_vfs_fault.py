@@ -105,6 +105,58 @@ def test_each_operation_fails_once_before_it_changes_anything():
     script(fs)
 
 
+def test_an_operation_that_fails_after_it_was_done_changes_what_one_that_succeeds_does():
+    _, fs = make()
+    script(fs)
+    total = fs.operation_count
+    for at in range(1, total + 1):
+        done, halting = make()
+        halting.halt(at, "after")
+        refusal(script, halting)
+        base, fs = make()
+        fs.fail(at, errno.EDQUOT, when="after")
+        fs.record_trace(True)
+        assert refusal(script, fs).errno == errno.EDQUOT
+        # What the clean-up of a `with` block does comes after it.
+        assert {entry.operation for entry in fs.trace()[at:]} <= {"close"}
+        assert picture(base) == picture(done)
+        base.lock("/LOCK").close()
+    base, fs = make()
+    fs.fail(total + 1, errno.EDQUOT, when="after")
+    script(fs)
+
+
+def test_failures_after_the_fact_go_on_for_ever_if_told_so():
+    base, fs = make()
+    fs.fail(2, errno.EIO, for_ever=True, operations=["make_directory"], when="after")
+    fs.make_directory("/a")
+    for name in ("/b", "/c"):
+        assert refusal(fs.make_directory, name).errno == errno.EIO
+    assert base.list_directory("/") == ["a", "b", "c"]
+    assert refusal(fs.make_directory, "/a").errno == errno.EEXIST  # the disk's own answer
+
+
+def test_what_was_appended_before_the_failure_may_be_appended_again():
+    base, fs = make()
+    with fs.open("f", "w") as file:
+        file.append(b"first.")
+        fs.fail(1, errno.EIO, operations=["append"], when="after")
+        assert refusal(file.append, b"second").errno == errno.EIO
+        assert base.read_file("f", 99) == b"first.second"
+        file.append(b"2nd")
+        assert base.read_file("f", 99) == b"first.2nd"
+
+
+def test_a_sync_that_fails_after_the_fact_has_synced():
+    base, fs = make()
+    with fs.open("f", "w") as file:
+        fs.sync_directory("/")
+        file.append(b"safe")
+        fs.fail(1, errno.EIO, operations=["sync"], when="after")
+        assert refusal(file.sync).errno == errno.EIO
+    assert base.crash().read_file("f", 99) == b"safe"
+
+
 def test_filter_counts_matching_operations_only():
     _, fs = make()
     fs.fail(2, errno.ENOSPC, operations=["append"])
@@ -243,6 +295,8 @@ def test_arguments():
     for call in (
         lambda: fs.fail(0, errno.EIO),
         lambda: fs.fail(1, errno.EIO, operations=["fly"]),
+        lambda: fs.fail(1, errno.EIO, when="inside"),
+        lambda: fs.fail(1, errno.EIO, lose_unsynced=True, when="after"),
         lambda: fs.halt(1, "later"),
         lambda: fs.tear(1, -1),
     ):

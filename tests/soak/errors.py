@@ -19,7 +19,7 @@ from lsmkv._native import memory
 from lsmkv._native.vfs_fault import OPERATIONS
 from tests.soak.part import Counts, Part, noted
 from tests.support.crash_checks import finish, list_operations
-from tests.support.crash_lab import SYNCS, Laboratory
+from tests.support.crash_lab import READING, SYNCS, Laboratory
 
 __all__ = ["PART", "Fault", "faults", "run_with"]
 
@@ -30,6 +30,8 @@ ERRORS_MAX = 4  # of a fault for ever; then it is over
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 WRITES = ("append", "log_commit")
 READS = ("read", "read_cached")
+# Their failure says nothing else when it comes after they were done.
+SAME_BOTH_WAYS = {"close", "start_writeback", "list", "stat", "read", "read_cached", "size"}
 # A failure of these can leave the names on the disk in doubt, whatever it was.
 IN_DOUBT = {"rename", "open", "lock", "log_reserve", "log_commit"}
 
@@ -45,6 +47,7 @@ class Fault:
     loses_unsynced: bool = False
     errno: int = 0
     for_ever: bool = False
+    is_done: bool = False  # what failed was done all the same
 
 
 def _fail(operation: str, at: int, number: int, for_ever: bool) -> Fault:
@@ -61,6 +64,14 @@ def _lose(operation: str, at: int, for_ever: bool) -> Fault:
 
     name = f"pages lost {'for ever' if for_ever else 'once'}"
     return Fault(name, operation, at, strike, True, errno.EIO, for_ever)
+
+
+def _do_and_fail(operation: str, at: int, for_ever: bool) -> Fault:
+    def strike(lab: Laboratory) -> None:
+        lab.files.fail(at, errno.EIO, for_ever, (operation,), when="after")
+
+    name = f"done, then EIO {'for ever' if for_ever else 'once'}"
+    return Fault(name, operation, at, strike, is_done=True, errno=errno.EIO, for_ever=for_ever)
 
 
 def _tear(operation: str, at: int, keep: int, number: int) -> Fault:
@@ -89,6 +100,8 @@ def faults() -> Sequence[Fault]:
         for at, size in enumerate(sizes, 1):
             for for_ever in (False, True):
                 found += [_fail(operation, at, number, for_ever) for number in ERRNOS]
+                if operation not in SAME_BOTH_WAYS:
+                    found.append(_do_and_fail(operation, at, for_ever))
                 if operation in SYNCS:
                     found.append(_lose(operation, at, for_ever))
             cuts = sorted({0, 1, (size or 0) // 2, max(0, (size or 0) - 1)})
@@ -103,7 +116,12 @@ def faults() -> Sequence[Fault]:
 
 def run_with(fault: Fault) -> None:
     """AssertionError when a promise was broken."""
-    lab = Laboratory(tolerant=True, loses_unsynced=fault.loses_unsynced)
+    lab = Laboratory(
+        tolerant=True,
+        loses_unsynced=fault.loses_unsynced,
+        may_return=fault.is_done,
+        reads_may_fail=fault.operation in READING,
+    )
     lab.files.count_reads(True)
     if fault.for_ever:
         lab.errors_max = ERRORS_MAX

@@ -29,6 +29,7 @@ __all__ = [
     "CHANGING",
     "SPACE",
     "SYNCS",
+    "READING",
     "DIRECTORY",
     "COPY",
     "History",
@@ -76,6 +77,8 @@ SPACE = (
     "log_finish",
 )
 SYNCS = ("sync", "log_sync", "sync_directory")
+# What a get or a scan does: a table is opened when it is first read.
+READING = ("open", "read", "read_cached")
 
 FILLER = random.Random(3).randbytes(8192)
 
@@ -197,6 +200,8 @@ class Laboratory:
         *,
         tolerant: bool = False,
         loses_unsynced: bool = False,
+        may_return: bool = False,
+        reads_may_fail: bool = False,
         options: Mapping[str, Any] | None = None,
         history: History | None = None,
         base: FileSystem | None = None,
@@ -215,6 +220,8 @@ class Laboratory:
         self.was_read_only = False
         self._tolerant = tolerant
         self.loses_unsynced = loses_unsynced
+        self._reads_may_fail = reads_may_fail  # the fault is on them
+        self._may_return = may_return  # a write that failed may be whole on the disk
         self._db: lsmkv.DB | None = None
 
     @property
@@ -316,9 +323,10 @@ class Laboratory:
     def _read(self) -> State:
         try:
             return read_state(self.db)
-        except lsmkv.Error:
+        except lsmkv.Error as error:
             if not self._tolerant:
                 raise
+            assert self._reads_may_fail, f"reads must go on: {error!r}"
         with contextlib.suppress(lsmkv.Error):
             return read_state(self.db)  # a single fault may have struck here
         self.files.reset()  # one that lasts; what a failed write has left must be seen
@@ -341,7 +349,7 @@ class Laboratory:
                 call()
             except lsmkv.Error:
                 if self._tolerant:
-                    self.history.settle(self._read(), may_return=is_edit)
+                    self.history.settle(self._read(), may_return=is_edit or self._may_return)
                 raise
             self.history.acknowledge(durable=durable)
 

@@ -18,6 +18,7 @@ class FaultFileSystem(FileSystem):
         for_ever: bool = False,
         operations: Iterable[str] | None = None,
         lose_unsynced: bool = False,
+        when: Literal["before", "after"] = "before",
     ) -> None: ...
     def tear(
         self, at: int, keep_bytes: int, errno: int = 28, operations: Iterable[str] | None = None

@@ -78,18 +78,24 @@ cdef class FaultFileSystem(FileSystem):
         plan.system_errno = number
         return self.arm(&plan, at, operations)
 
-    def fail(self, at, errno, for_ever=False, operations=None, lose_unsynced=False):
+    def fail(self, at, errno, for_ever=False, operations=None, lose_unsynced=False, when="before"):
         """Let operation `at` fail, and every later one too if `for_ever`, before it does anything.
 
-        With `lose_unsynced` a failing sync also throws away what it should have synced (memory
-        files only).
+        With `when="after"` it did all that it was asked for, and only says that it failed. With
+        `lose_unsynced` a failing sync also throws away what it should have synced (memory files
+        only).
         """
+        if when not in ("before", "after"):
+            raise ValueError("when must be 'before' or 'after'")
+        if lose_unsynced and when == "after":
+            raise ValueError("a sync that loses what is unsynced fails before it does anything")
         cdef lsm_fault_plan plan
         memset(&plan, 0, sizeof(plan))
         plan.action = LSM_FAULT_FAIL
         plan.system_errno = errno
         plan.for_ever = for_ever
         plan.lose_unsynced = lose_unsynced
+        plan.when = MOMENTS[when]
         self.arm(&plan, at, operations)
 
     def tear(self, at, keep_bytes, errno=errors_of_system.ENOSPC, operations=None):

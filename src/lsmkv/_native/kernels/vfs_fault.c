@@ -1,7 +1,8 @@
 /* The operations of the fault wrapper: judge, perhaps strike, else pass on. The rules stand in vfs_fault.h.
  *
- * A torn append or commit leaves its first bytes in the file, where the contract lets the caller repeat it at
- * the same place: the next append, reserve or finish therefore first cuts the file back.
+ * An append or commit that failed after some or all of its bytes leaves them in the file, where the contract
+ * lets the caller repeat it at the same place: the next append, reserve or finish therefore first cuts the
+ * file back.
  */
 #include "vfs_fault_plan.h"
 
@@ -15,7 +16,7 @@ typedef struct fault_file {
     fault_vfs *fault;
     lsm_file *inner;
     uint64_t end;        /* of the data, as far as this handle knows; writing handles only */
-    int torn;            /* bytes beyond `end` are left from a torn write */
+    int torn;            /* bytes beyond `end` are left from a write that failed */
     const uint8_t *room; /* of the last log_reserve */
 } fault_file;
 
@@ -72,7 +73,7 @@ static int pass_bytes(fault_file *file, int operation, const uint8_t *data, size
     const uint8_t *bytes = data != NULL ? data : file->room;
     lsm_fault_trace_entry entry = {operation, file->base.path, NULL, file->end, size, 0, bytes};
     fault_verdict verdict = fault_judge(file->fault, &entry);
-    int in_the_middle = verdict.action != LSM_FAULT_FAIL && verdict.when == LSM_FAULT_INSIDE;
+    int in_the_middle = verdict.when == LSM_FAULT_INSIDE;
     if (!in_the_middle && fault_stops_before(&verdict)) return fault_refuse(&verdict, file->base.path, error);
     size_t through = fault_bytes_through(&verdict, size);
     int code = data != NULL ? cut_torn(file, error) : LSM_OK;
@@ -81,7 +82,7 @@ static int pass_bytes(fault_file *file, int operation, const uint8_t *data, size
                             : inner->ops->log_commit(inner, through, error);
     }
     if (code != LSM_OK) return code;
-    if (verdict.action == LSM_FAULT_TEAR) {
+    if (verdict.action == LSM_FAULT_TEAR || verdict.action == LSM_FAULT_FAIL) {
         file->torn = 1;
     } else {
         file->end += through;

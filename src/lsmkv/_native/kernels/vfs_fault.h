@@ -44,7 +44,7 @@ const char *lsm_operation_name(int operation); /* "open", "log_commit", ... */
 
 enum lsm_fault_action {
     LSM_FAULT_NONE = 0,
-    LSM_FAULT_FAIL,  /* with `system_errno`, before anything happens */
+    LSM_FAULT_FAIL,  /* with `system_errno`, before anything happens, or AFTER all of it did */
     LSM_FAULT_TEAR,  /* append and log_commit: the first `keep_bytes` get through, then `system_errno` */
     LSM_FAULT_SHORT, /* read and read_cached: at most `keep_bytes` are read, as of a shorter file */
     LSM_FAULT_HALT,
@@ -61,8 +61,8 @@ typedef struct lsm_fault_plan {
     int for_ever;        /* FAIL: every matching operation from `at` on */
     int system_errno;
     uint64_t keep_bytes;
-    int when;            /* enum lsm_fault_moment, HALT and KILL */
-    int lose_unsynced;   /* FAIL of a sync over the memory back end: the unsynced bytes are gone */
+    int when;            /* enum lsm_fault_moment: HALT and KILL; FAIL: BEFORE or AFTER */
+    int lose_unsynced;   /* FAIL BEFORE a sync over the memory back end: the unsynced bytes are gone */
 } lsm_fault_plan;
 
 typedef struct lsm_fault_trace_entry {

@@ -144,10 +144,9 @@ static void die(void) {
 }
 
 int fault_stops_before(const fault_verdict *verdict) {
-    if (verdict->action == LSM_FAULT_FAIL) return 1;
     if (verdict->when == LSM_FAULT_AFTER) return 0;
     if (verdict->action == LSM_FAULT_KILL) die();
-    return verdict->action == LSM_FAULT_HALT;
+    return verdict->action == LSM_FAULT_FAIL || verdict->action == LSM_FAULT_HALT;
 }
 
 int fault_refuse(const fault_verdict *verdict, const char *path, lsm_error *error) {
@@ -160,6 +159,7 @@ int fault_after(const fault_verdict *verdict, int code, const char *path, lsm_er
     if (verdict->action == LSM_FAULT_HALT || verdict->action == LSM_FAULT_TEAR) {
         return fault_refuse(verdict, path, error);
     }
+    if (verdict->action == LSM_FAULT_FAIL && code == LSM_OK) return fault_refuse(verdict, path, error);
     return code;
 }
 
