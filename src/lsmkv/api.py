@@ -71,7 +71,8 @@ def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = Non
     it.
 
     Without a CURRENT or a MANIFEST the directory is taken for somebody else's: of that only LOCK
-    and CURRENT.tmp go, and where there is no LOCK nothing is touched. Repeat it if it fails.
+    and CURRENT.tmp go, and where there is no LOCK nothing is touched. Repeat it if it fails: then
+    nothing is left of it, or an empty directory where only its removal had failed.
     Raises LockedError while somebody has it open.
     """
     files = filesystem if filesystem is not None else PosixFileSystem()

@@ -37,8 +37,10 @@ def keep_in_lost(filesystem: FileSystem, directory: str, path: str) -> bool:
 
 
 def move_to_lost(filesystem: FileSystem, directory: str, path: str) -> None:
-    """Move the file there. The caller syncs the database directory."""
-    filesystem.rename(path, _free_place(filesystem, directory, path))
+    """Move the file there, where it is durable before it leaves its place. That it has left is
+    so when the caller syncs the database directory."""
+    if keep_in_lost(filesystem, directory, path):
+        filesystem.remove(path)
 
 
 def _free_place(filesystem: FileSystem, directory: str, path: str) -> str:
