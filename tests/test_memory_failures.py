@@ -1,9 +1,10 @@
 """Every native allocation fails once: MemoryError or success, nothing lost, nothing leaked.
 
 A small workload is run again and again, each time with another allocation failing (and once more
-with all from there on failing until the operation has given up). An operation that failed did
-nothing and can be repeated; what was acknowledged before is there, also for one who looks at the
-files. Only a failed sync ends the writing: files in memory need memory for that.
+with all from there on failing until the operation has given up), on files in memory and on real
+ones with either kind of log. An operation that failed did nothing and can be repeated; what was
+acknowledged before is there, also for one who looks at the files. Only a failed sync ends the
+writing: files in memory need memory for that.
 """
 
 from __future__ import annotations
@@ -11,30 +12,82 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 import lsmkv
 from lsmkv import Column, kernel
 from lsmkv._native import memory
-from lsmkv._native.vfs import MemoryFileSystem
+from lsmkv._native.vfs import FileSystem, MemoryFileSystem, PosixFileSystem
+from tests.support.damage import damage_value
 
 OPTIONS: dict[str, Any] = {"background": "inline", "write_buffer_size": 4096, "table_size": 4096,
                            "block_size": 256, "level0_trigger": 2, "block_cache_size": 4096,
                            "log_mode": "written", "row_cache_size": 4096}  # fmt: skip
 STRIDE = int(os.environ.get("LSMKV_MEMORY_STRIDE", "5"))  # 1 tries every allocation
+REAL_STRIDE = 25 * STRIDE  # on real files, whose syncs take their time
 
 Model = dict[bytes, bytes]
+
+
+class Disk(Protocol):
+    """Where a database is, at `root`/db."""
+
+    files: FileSystem
+    root: str
+    log_mode: str
+
+    def killed(self) -> Disk:
+        """The files as somebody else would find them now."""
+
+
+class MemoryDisk:
+    """A file system in memory."""
+
+    root = ""
+    log_mode = "written"
+
+    def __init__(self, files: MemoryFileSystem | None = None) -> None:
+        self.files = files if files is not None else MemoryFileSystem()
+
+    def killed(self) -> MemoryDisk:
+        return MemoryDisk(self.files.clone())
+
+
+class RealDisk:
+    """A directory that is gone with the object."""
+
+    def __init__(self, parent: Path, log_mode: str) -> None:
+        self.files = PosixFileSystem()
+        self.log_mode = log_mode
+        self._parent = parent
+        self.root = tempfile.mkdtemp(dir=parent)
+        weakref.finalize(self, shutil.rmtree, self.root)
+
+    def killed(self) -> RealDisk:
+        copy = RealDisk(self._parent, self.log_mode)
+        shutil.copytree(self.root, copy.root, dirs_exist_ok=True)
+        return copy
+
+
+def open_on(disk: Disk, name: str = "db") -> lsmkv.DB:
+    options = OPTIONS | {"log_mode": disk.log_mode}
+    return lsmkv.open(f"{disk.root}/{name}", filesystem=disk.files, **options)
 
 
 class Subject:
     """A database, what it acknowledged, and what an operation that failed may have done or not."""
 
-    def __init__(self) -> None:
-        self.files = MemoryFileSystem()
-        self.db = lsmkv.open("/db", filesystem=self.files, **OPTIONS)
+    def __init__(self, disk: Disk | None = None) -> None:
+        self.disk = disk if disk is not None else MemoryDisk()
+        self.db = open_on(self.disk)
+        self.copies = 0
         self.model: Model = {}
         self.pending: dict[bytes, bytes | None] = {}
 
@@ -60,7 +113,8 @@ class Subject:
         if self.db._read_only_reason is not None and found != self.model:
             self.settle()  # written, but not synced
         assert found == self.model
-        with lsmkv.open("/db", filesystem=self.files.clone(), **OPTIONS) as killed:
+        disk = self.disk.killed()
+        with open_on(disk) as killed:
             assert dict(killed.scan()) == self.model
             assert killed.verify()
 
@@ -92,6 +146,8 @@ def operations(subject: Subject) -> Iterator[Callable[[], object]]:
         db, b"05", b"07"))  # fmt: skip
     yield lambda: read(subject)
     yield db.verify
+    yield lambda: subject.put(b"after", b"the copy")
+    yield lambda: copy(subject)
     yield lambda: db.view(key="utf8").get("x")
 
 
@@ -102,6 +158,15 @@ def batch(db: lsmkv.DB, changes: dict[bytes, bytes | None]) -> None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
+
+
+def copy(subject: Subject) -> None:
+    """One that failed is left for inspection: the next needs another place."""
+    subject.copies += 1
+    name = f"copy {subject.copies}"
+    subject.db.checkpoint(f"{subject.disk.root}/{name}")
+    with open_on(subject.disk, name) as copied:
+        assert dict(copied.scan()) == subject.model
 
 
 def put_columns(db: lsmkv.DB, rows: dict[bytes, bytes]) -> None:
@@ -133,9 +198,9 @@ def read(subject: Subject) -> None:
     assert kernel.digest_range(db).entry_count == len(model)
 
 
-def run(failing: int, *, for_ever: bool) -> int:
+def run(failing: int, *, for_ever: bool, disk: Disk | None = None) -> int:
     """The workload with one allocation failing; how many there were."""
-    subject = Subject()
+    subject = Subject(disk)
     started = memory.call_count()
     memory.fail_allocation(failing, for_ever)
     failed = False
@@ -163,7 +228,7 @@ def run(failing: int, *, for_ever: bool) -> int:
 
 
 def reopened(subject: Subject) -> int:
-    with lsmkv.open("/db", filesystem=subject.files, **OPTIONS) as again:
+    with open_on(subject.disk) as again:
         assert dict(again.scan()) == subject.model
     return 0
 
@@ -188,15 +253,13 @@ def _clean() -> Iterator[None]:
     assert memory.usage() == before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("for_ever", [False, True])
-def test_every_allocation_of_a_workload(for_ever: bool) -> None:
-    count = run(0, for_ever=False)
+def run_all(make_disk: Callable[[], Disk], stride: int, *, for_ever: bool) -> None:
+    count = run(0, for_ever=False, disk=make_disk())
     assert count > 500
     before = memory.usage()
-    for failing in range(1 + for_ever, count, STRIDE):
+    for failing in range(1 + for_ever, count, stride):
         try:
-            run(failing, for_ever=for_ever)
+            run(failing, for_ever=for_ever, disk=make_disk())
             gc.collect() if memory.usage() != before else None
             assert memory.usage() == before, "leaked"
         except BaseException as error:
@@ -204,41 +267,91 @@ def test_every_allocation_of_a_workload(for_ever: bool) -> None:
             raise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("for_ever", [False, True])
-def test_every_allocation_of_an_open(for_ever: bool) -> None:
-    subject = Subject()
-    for operation in operations(subject):
-        operation()
-    files, model = subject.files.clone(), subject.model
-    subject.db.close()
-    del subject
+def test_every_allocation_of_a_workload(for_ever: bool) -> None:
+    run_all(MemoryDisk, STRIDE, for_ever=for_ever)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("for_ever", [False, True])
+@pytest.mark.parametrize("log_mode", ["written", "mapped"])
+def test_allocations_of_a_workload_on_real_files(
+    log_mode: str, for_ever: bool, tmp_path: Path
+) -> None:
+    if log_mode == "mapped" and not PosixFileSystem().can_map_log(str(tmp_path)):
+        pytest.skip("no mapped log on this file system")
+    run_all(lambda: RealDisk(tmp_path, log_mode), REAL_STRIDE, for_ever=for_ever)
+
+
+def fail_each(
+    image: Disk,
+    work: Callable[[Disk], object],
+    model: Model,
+    *,
+    for_ever: bool,
+    stride: int = 1,
+) -> None:
+    """`work` on a copy of `image`, with one allocation after the other failing; then once more."""
     before = memory.usage()
-    failing, succeeded = 0, False
+    failing, succeeded = 1 - stride, False
     while not succeeded:
-        failing += 1
-        image = files.clone()
+        failing += stride
+        disk = image.killed()
         started = memory.call_count()
         memory.fail_allocation(failing, for_ever)
         try:
-            lsmkv.open("/db", filesystem=image, **OPTIONS).close()
+            work(disk)
             succeeded = memory.call_count() - started < failing
         except (MemoryError, lsmkv.StorageError) as error:
             memory.fail_allocation(0)
             assert_means_no_memory(error)
         memory.fail_allocation(0)
-        with lsmkv.open("/db", filesystem=image, **OPTIONS) as again:
+        work(disk)
+        with open_on(disk) as again:
             assert dict(again.scan()) == model
-        del image, again
+        del disk, again
         gc.collect() if memory.usage() != before else None
         assert memory.usage() == before, f"allocation {failing} leaked"
     assert failing > 100
+
+
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_every_allocation_of_an_open(for_ever: bool) -> None:
+    subject = Subject()
+    for operation in operations(subject):
+        operation()
+    image, model = subject.disk.killed(), subject.model
+    subject.db.close()
+    del subject
+    fail_each(image, lambda disk: open_on(disk).close(), model, for_ever=for_ever)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_every_allocation_of_a_repair(for_ever: bool) -> None:
+    files = MemoryFileSystem()
+    with lsmkv.open("/db", filesystem=files, compression=None, **OPTIONS) as db:
+        for number in range(30):
+            db[b"%02d" % number] = b"%d" % number * 100
+        db.flush()
+        db[b"log"] = b"1"
+    damage_value(files, "/db", b"7" * 100)
+    repair = lambda disk: lsmkv.repair("/db", filesystem=disk.files)  # noqa: E731
+    repaired = MemoryDisk(files.clone())
+    assert repair(repaired).salvaged_entries
+    with open_on(repaired) as db:
+        model = dict(db.scan())
+    assert len(model) > 20
+    del db, repaired
+    gc.collect()
+    fail_each(MemoryDisk(files), repair, model, for_ever=for_ever, stride=STRIDE)
 
 
 def test_closing_needs_no_memory_to_be_safe() -> None:
     subject = Subject()
     for number in range(5):
         subject.put(b"%d" % number, b"x" * 100)
-    files = subject.files
     memory.fail_allocation(1, for_ever=True)
     try:
         subject.db.close()
@@ -248,5 +361,5 @@ def test_closing_needs_no_memory_to_be_safe() -> None:
         memory.fail_allocation(0)
     assert subject.db.closed
     subject.db.close()
-    with lsmkv.open("/db", filesystem=files, **OPTIONS) as again:
+    with open_on(subject.disk) as again:
         assert dict(again.scan()) == subject.model
