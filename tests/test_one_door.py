@@ -63,6 +63,7 @@ EXACTLY: dict[str, Callable[[Operations], int]] = {
     "rename": lambda n: n["rename"],
     "link": lambda n: n["link"],
     "mkdir": lambda n: n["make_directory"],
+    "rmdir": lambda n: n["remove_directory"],
     "flock": lambda n: 2 * n["lock"],
     "sync_file_range": lambda n: n["start_writeback"],
     "close": lambda n: n["close"] + n["sync_directory"] + n["list"],
@@ -83,7 +84,8 @@ def test_no_file_access_passes_the_vfs_by(log_mode: str, tmp_path: Path) -> None
     if is_mapped and not PosixFileSystem().can_map_log(str(tmp_path)):
         pytest.skip("no mapped log on this file system")
     operations, calls, shown = trace(tmp_path, log_mode)
-    assert operations.total() > 1000
+    assert operations.total() > 1500
+    assert operations["remove_directory"] == 2, "lost/ and the database"
     for name, expected in EXACTLY.items():
         assert calls[name] == expected(operations), f"{name}\n{shown}"
     for name, least in AT_LEAST_ONCE_EACH.items():
