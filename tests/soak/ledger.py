@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,14 @@ class Ledger:
             totals["failures"] += entry.failure is not None
             totals.update(entry.counts)
         return totals
+
+    def failures(self, parts: Collection[str], sources: str) -> list[Entry]:
+        """Those of these parts on these sources. They stay until the sources change."""
+        return [
+            entry
+            for entry in self.entries
+            if entry.failure is not None and entry.sources == sources and entry.part in parts
+        ]
 
     def parts(self) -> list[str]:
         return list(dict.fromkeys(entry.part for entry in self.entries))

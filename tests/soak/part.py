@@ -2,6 +2,9 @@
 
 A case raises when something broken was found, and else says what it did, as counts. The first of
 its counts is what the part is measured by.
+
+The cases of a part that is lasting go on with what the last one left. They are given one directory
+for the whole soak, and how much time there is.
 """
 
 from __future__ import annotations
@@ -18,7 +21,17 @@ __all__ = ["NAMES", "Counts", "Part", "load", "noted"]
 Counts = dict[str, int]
 
 # In the order of their turns; each is a module of this package with a PART.
-NAMES = ("power_loss", "kill", "damage", "errors", "allocations", "model", "races", "large")
+NAMES = (
+    "power_loss",
+    "kill",
+    "crash",
+    "damage",
+    "errors",
+    "allocations",
+    "model",
+    "races",
+    "large",
+)
 EXTRA = "LSMKV_SOAK_EXTRA"  # names one more, of the tests of the runner
 
 
@@ -29,6 +42,8 @@ class Part:
     unit: str
     run_case: Callable[[int, Path], Counts]
     """The number of the case, and a directory that is empty and its own."""
+    run_lasting: Callable[[int, Path, float], Counts] | None = None
+    """Instead of it: the number, the directory of the part, and the seconds that are left."""
 
 
 def load(name: str) -> Part:

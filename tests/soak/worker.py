@@ -1,9 +1,10 @@
 """The process that runs cases of one part until its time is over: a crash costs one case.
 
-    python -m tests.soak.worker PART FIRST_CASE SECONDS COUNT
+    python -m tests.soak.worker PART FIRST_CASE SECONDS COUNT DIRECTORY
 
 Writes one line of JSON to standard output for each case: {"case": number, "counts": {...}}, or
-{"case": number, "failure": "..."} and ends. COUNT is how much of the part's unit is wanted.
+{"case": number, "failure": "..."} and ends. COUNT is how much of the part's unit is wanted. In
+DIRECTORY a part that is lasting finds what it left there.
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.soak.part import load
+from tests.soak.part import Counts, Part, load
 
 __all__ = ["main"]
 
 
+def _run(part: Part, case: int, directory: Path, seconds: float) -> Counts:
+    if part.run_lasting is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        return part.run_lasting(case, directory, seconds)
+    with tempfile.TemporaryDirectory(prefix="soak-") as own:
+        return part.run_case(case, Path(own))
+
+
 def main(arguments: list[str]) -> int:
-    name, first, seconds, wanted = (
-        arguments[0],
-        int(arguments[1]),
-        float(arguments[2]),
-        int(arguments[3]),
-    )
+    name, directory = arguments[0], Path(arguments[4])
+    first, seconds, wanted = int(arguments[1]), float(arguments[2]), int(arguments[3])
     logging.disable(logging.CRITICAL)  # the engine rightly warns of every injected fault
     # What others print on the standard output must not come between the lines.
     lines = os.fdopen(os.dup(1), "w")
@@ -41,8 +46,7 @@ def main(arguments: list[str]) -> int:
     for case in itertools.count(first):
         line: dict[str, object] = {"case": case}
         try:
-            with tempfile.TemporaryDirectory(prefix=f"soak-{name}-") as directory:
-                counts = part.run_case(case, Path(directory))
+            counts = _run(part, case, directory, deadline - time.monotonic())
             line["counts"] = counts
             done += counts[part.unit]
         except BaseException:
