@@ -159,6 +159,22 @@ def test_opening_beside_orphans_and_lost() -> None:
             assert not disk.exists(OLDER_ORPHAN)
 
 
+def test_opening_what_is_not_there() -> None:
+    """The name of the directory must be durable before anything in it is promised, whoever made the
+    directory: an attempt that failed in between was followed by one that took it as it was."""
+
+    def call(files: FaultFileSystem, begin: Begin) -> None:
+        begin()
+        with open_small(files) as db:
+            db.put(b"a", b"1", sync=True)
+
+    for trial in trials(MemoryFileSystem(), call):
+        with open_small(trial.disk) as db:
+            db.put(b"b", b"2", sync=True)
+            crashed = trial.disk.crash()
+        assert state_of(crashed, DIRECTORY)[b"b"] == b"2"
+
+
 def test_opening_to_read_only() -> None:
     image, state = littered()
 

@@ -62,6 +62,8 @@ def open_parts(
             state = read_manifest(filesystem, directory)
         else:
             _refuse_foreign(filesystem, directory)
+            # Whoever made the directory, perhaps an attempt that was cut off, may not have synced.
+            filesystem.sync_directory(os.path.dirname(os.path.abspath(directory)))
             state = ManifestState(random_bytes(DATABASE_ID_SIZE))
         return _recover(filesystem, directory, options, state, read_only, random_bytes), lock
     except BaseException:
@@ -130,7 +132,6 @@ def _prepare_directory(filesystem: FileSystem, directory: str, create: bool) -> 
         except StorageError as error:
             if error.errno != errno.EEXIST:  # another opener was faster
                 raise
-        filesystem.sync_directory(os.path.dirname(os.path.abspath(directory)))
     if not filesystem.is_directory(directory):
         raise Error(f"{directory} is a file, not a database directory")
 
