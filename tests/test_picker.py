@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsmkv.options import Options
-from lsmkv.picker import Compaction, level_targets, pick_compaction, pick_manual
+from lsmkv.picker import Compaction, ManualCompaction, level_targets, pick_compaction
 from lsmkv.pressure import write_pressure
 from lsmkv.version import BOTTOM_LEVEL, KeyRange, TableChanges, Version
 from tests.support.datadriven import Case, run_script, scripts
@@ -64,8 +64,8 @@ class Script:
         start, stop, *_ = case.arguments
         keys = parse_range(start, stop)
         snapshot = case.integer("snapshot", 1 << 60)
-        job = pick_manual(
-            self.version, self.options, keys, running=self.running, oldest_snapshot=snapshot
+        job = ManualCompaction(keys).next(
+            self.version, self.options, running=self.running, oldest_snapshot=snapshot
         )
         return self.take(job, case)
 
@@ -208,7 +208,8 @@ def test_manual_compaction_ends_with_live_entries_at_the_bottom() -> None:
         tree.write(number_key(key), None)
     tree.flush()
     tree.drop_range(KeyRange(number_key(100), number_key(111)))
-    while (job := pick_manual(tree.version, tree.options, KeyRange())) is not None:
+    manual = ManualCompaction(KeyRange())
+    while (job := manual.next(tree.version, tree.options)) is not None:
         tree.run(job)
     tree.check()
     assert all(table.level == BOTTOM_LEVEL for table in tree.version)
@@ -217,10 +218,30 @@ def test_manual_compaction_ends_with_live_entries_at_the_bottom() -> None:
     assert tree.version.entry_count == len(tree.truth)
 
 
+def test_manual_compaction_ends_while_others_write() -> None:
+    """A step for each flush, or two, went on for ever; what was there at first goes down."""
+    tree = filled(random.Random(3).sample(range(1 << 20), 4000), small_options())
+    before = dict(tree.truth)
+    manual = ManualCompaction(KeyRange())
+    steps = 0
+    while (job := manual.next(tree.version, tree.options)) is not None:
+        tree.run(job)
+        for key in range(20 * steps, 20 * steps + 20):
+            tree.write(number_key((1 << 20) + key), b"new")
+        tree.flush()
+        steps += 1
+        assert steps < 200
+    tree.check()
+    above = [table for level in range(BOTTOM_LEVEL) for table in tree.version.levels[level]]
+    assert above, "what was written meanwhile"
+    assert not any(table.smallest <= max(before) for table in above)
+
+
 def test_manual_compaction_of_a_range_leaves_the_rest_alone() -> None:
     tree = filled(random.Random(7).sample(range(1 << 31), 6000), small_options())
     keys = KeyRange(number_key(1 << 29), number_key(1 << 30))
-    while (job := pick_manual(tree.version, tree.options, keys)) is not None:
+    manual = ManualCompaction(keys)
+    while (job := manual.next(tree.version, tree.options)) is not None:
         assert job.input_size <= 3 * 25 * tree.options.table_size
         tree.run(job)
     tree.check()
@@ -234,7 +255,7 @@ def test_tombstones_under_a_snapshot_are_not_rewritten_over_and_over() -> None:
     version = Version.of_tables([table])
     options = small_options()
     assert pick_compaction(version, options, oldest_snapshot=18) is None
-    assert pick_manual(version, options, KeyRange(), oldest_snapshot=18) is None
+    assert ManualCompaction(KeyRange()).next(version, options, oldest_snapshot=18) is None
     job = pick_compaction(version, options, oldest_snapshot=19)
     assert job is not None
     assert (job.level, job.output_level, job.keep) == (BOTTOM_LEVEL, BOTTOM_LEVEL, ())
@@ -281,7 +302,7 @@ def test_any_interleaving_of_jobs_keeps_every_write(
             job = (
                 pick_compaction(tree.version, options, running=running)
                 if verb == "start"
-                else pick_manual(tree.version, options, keys, running=running)
+                else ManualCompaction(keys).next(tree.version, options, running=running)
             )
             if job is not None:
                 tree.start(job)

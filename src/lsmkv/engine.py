@@ -42,7 +42,7 @@ from lsmkv.background import Background, Step, told_again
 from lsmkv.compaction import JobFactory, describe
 from lsmkv.edits import EditingStore, Frozen, Parts, read_state
 from lsmkv.errors import ClosedError, CorruptionError, Error, StorageError
-from lsmkv.picker import NO_SNAPSHOT, Compaction, pick_compaction, pick_manual
+from lsmkv.picker import NO_SNAPSHOT, Compaction, ManualCompaction, pick_compaction
 from lsmkv.pressure import write_pressure
 from lsmkv.statistics import EngineCounters
 from lsmkv.throttle import Throttle
@@ -317,17 +317,17 @@ class Engine(EditingStore):
         return True
 
     def _compact_range(self, keys: KeyRange) -> None:
-        """Bring everything in the range to the bottom level, step by step; others may write
-        meanwhile."""
+        """Bring everything that is in tables of the range to the bottom level, step by step; others
+        may write meanwhile."""
+        manual = ManualCompaction(keys)
         while True:
             with self._compaction_lock:
                 with self._lock:
                     self._refuse_write()
                     self._settle()
-                    compaction = pick_manual(
+                    compaction = manual.next(
                         self._tree.version,
                         self._options,
-                        keys,
                         oldest_snapshot=self._oldest_snapshot(),
                     )
                 if compaction is None:

@@ -53,9 +53,9 @@ from lsmkv.version import (
 __all__ = [
     "Compaction",
     "LevelTargets",
+    "ManualCompaction",
     "level_targets",
     "pick_compaction",
-    "pick_manual",
     "NO_SNAPSHOT",
 ]
 
@@ -162,25 +162,63 @@ def pick_compaction(
     return picker.tombstones()
 
 
-def pick_manual(
-    version: Version,
-    options: Options,
-    keys: KeyRange,
-    *,
-    running: Sequence[Compaction] = (),
-    oldest_snapshot: int = NO_SNAPSHOT,
-) -> Compaction | None:
-    """The next step of bringing every table with keys in the range to the bottom level.
+class ManualCompaction:
+    """What brings every table with keys in a range to the bottom level, step by step: then all is
+    there, without droppable tombstones and without files of which parts are hidden.
 
-    Called again after each step until it returns None while nothing is running: then all is at
-    the bottom, without droppable tombstones and without files of which parts are hidden. None
-    while jobs are running may also mean that one is in the way. Each step is bounded in size.
+    It goes from level to level, and takes of each what is there when it comes to it: so many steps
+    as there are tables in level 0, where each takes the oldest, and once over the keys of the
+    others. Data only moves down, so nothing is missed; and it ends, however fast others write.
     """
-    picker = _Picker(version, options, running, oldest_snapshot, (), is_manual=True)
-    for level in range(BOTTOM_LEVEL):
-        if version.overlapping(level, keys):
-            return picker.level0_downwards(keys) if level == 0 else picker.downwards(level, keys)
-    return picker.rewrite_bottom(keys)
+
+    def __init__(self, keys: KeyRange) -> None:
+        self._keys = keys
+        self._level = 0
+        self._level0_left: int | None = None
+        self._start: bytes | None = keys.start  # what is below has been taken; None: the level has
+
+    def next(
+        self,
+        version: Version,
+        options: Options,
+        *,
+        running: Sequence[Compaction] = (),
+        oldest_snapshot: int = NO_SNAPSHOT,
+    ) -> Compaction | None:
+        """The next step, bounded in size; None: it is done, or what is left is in the way of jobs
+        that are running."""
+        picker = _Picker(version, options, running, oldest_snapshot, (), is_manual=True)
+        if self._level0_left is None:
+            self._level0_left = len(version.overlapping(0, self._keys))
+        while self._level < BOTTOM_LEVEL and not self._is_left(version):
+            self._level += 1
+            self._start = self._keys.start
+        if self._level == 0:
+            picked = picker.level0_downwards(self._keys)
+        elif self._start is None:
+            return None
+        elif self._level == BOTTOM_LEVEL:
+            picked = picker.rewrite_bottom(KeyRange(self._start, self._keys.stop))
+        else:
+            picked = picker.downwards(self._level, KeyRange(self._start, self._keys.stop))
+        if picked is not None:
+            self._go_on(picked)
+        return picked
+
+    def _is_left(self, version: Version) -> bool:
+        """Whether there is something in the level that has not been taken."""
+        if self._start is None or (self._level == 0 and self._level0_left == 0):
+            return False
+        return bool(version.overlapping(self._level, KeyRange(self._start, self._keys.stop)))
+
+    def _go_on(self, picked: Compaction) -> None:
+        if self._level == 0:
+            assert self._level0_left is not None
+            self._level0_left -= 1
+            return
+        stop = max(table.stop for table in picked.tables if table.level == self._level)
+        is_last = self._keys.stop is not None and stop >= self._keys.stop
+        self._start = None if is_last else stop
 
 
 @dataclass(frozen=True)
