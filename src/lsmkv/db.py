@@ -96,9 +96,9 @@ class DB(Engine, MutableMapping[bytes, bytes]):  # type: ignore[misc]
     def compact(self, start: Buffer | None = None, stop: Buffer | None = None) -> None:
         """Rewrite the keys in [start, stop), all by default, into the bottom level.
 
-        Afterwards data that had been deleted or replaced takes no more space (unless a snapshot needs
-        it). Takes as long as it takes to read and write the range once; what other threads write
-        meanwhile is left to the next time.
+        Afterwards data that had been deleted or replaced takes no more space (unless a snapshot
+        needs it). Takes as long as it takes to read and write the range once; what other threads
+        write meanwhile is left to the next time.
         """
         self.flush()
         self._compact_range(key_range(start, stop))
