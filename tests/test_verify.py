@@ -225,6 +225,14 @@ def test_other_files_are_listed(files: MemoryFileSystem) -> None:
     assert all(any(name in note for note in report.notes) for name in names)
 
 
+def test_what_was_put_aside_is_a_note(files: MemoryFileSystem) -> None:
+    rewrite(files, table_paths(files)[0], b"")
+    lsmkv.repair(DIRECTORY, filesystem=files)
+    report = lsmkv.verify(DIRECTORY, filesystem=files)
+    assert report, str(report)
+    assert report.notes == ("lost holds what was put aside: 1",)
+
+
 def test_where_there_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(lsmkv.Error, match="does not exist"):
         lsmkv.verify(tmp_path / "none")

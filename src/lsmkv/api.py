@@ -95,7 +95,7 @@ def destroy(path: str | os.PathLike[str], *, filesystem: FileSystem | None = Non
 def repair(path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> RepairReport:
     """Rebuild a damaged database from what is intact; what cannot be used is moved to `lost/`.
 
-    Keeps every entry of an intact block of a table and every record of the logs before damage.
+    Keeps every entry of an intact block of a table and every intact record of the logs.
     Error when the directory holds nothing of a database, LockedError while somebody has it open.
     """
     files = filesystem if filesystem is not None else PosixFileSystem()

@@ -278,6 +278,9 @@ class _Verification:
             name = filenames.parse(text)
             if name is None:
                 self._notes.append(f"{text} is no file of a database")
+            elif name.kind is FileKind.LOST:
+                count = len(self._filesystem.list_directory(name.path(self._directory)))
+                self._notes.append(f"{text} holds what was put aside: {count}")
             elif not _is_used(name, state):
                 self._notes.append(f"{text} is not in use")
 
@@ -290,7 +293,7 @@ def _is_used(name: FileName, state: ManifestState) -> bool:
             return name.number >= state.log_number
         case FileKind.MANIFEST:
             return name.number == state.manifest_number
-        case FileKind.TEMPORARY | FileKind.LOST:
+        case FileKind.TEMPORARY:
             return False
         case _:
             return True
