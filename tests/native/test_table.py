@@ -169,6 +169,19 @@ def test_index_grows_levels():
         assert table.get(key) == (1, PUT, b"")
 
 
+def test_nodes_of_large_separators_are_bounded_by_their_size():
+    """Neighbours differ in their ends alone, so that separators are as long: few to a node."""
+    groups = [bytes([group]) * 60_000 for group in range(80)]
+    entries = [(group + bytes([end]), 1, PUT, b"v") for group in groups for end in range(3)]
+    file_system, _, table = make(entries, block_size=1, bloom_bits_per_key=0, compression=None)
+    nodes = [piece for piece in table_layout(file_system, PATH) if piece.what.startswith("index")]
+    assert len(nodes) > 60
+    assert max(node.size for node in nodes) < 3 * 65536
+    assert list(table.entries()) == entries
+    for key, *wanted in entries[::7]:
+        assert table.get(key) == tuple(wanted)
+
+
 @family
 def test_layout_covers_the_file(entries):
     file_system, _, table = make(entries, block_size=300)
