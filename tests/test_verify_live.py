@@ -28,20 +28,10 @@ from tests.test_recovery import (
     rotate,
     table_paths,
 )
+from tests.test_threads import DEADLINE_S, SMALL
 from tests.test_verify import flip, places
 
 CURRENT = filenames.current_path(DIRECTORY)
-DEADLINE_S = 60.0
-SMALL: dict[str, Any] = {
-    "write_buffer_size": 16384,
-    "table_size": 16384,
-    "block_size": 256,
-    "level0_trigger": 2,
-    "level_size_ratio": 3,
-    "block_cache_size": 4096,
-    "max_open_files": 16,
-    "sync_interval_ms": 10,
-}
 
 
 def opened(files: FileSystem) -> lsmkv.DB:

@@ -30,7 +30,7 @@ from lsmkv.lost import move_to_lost
 from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read_manifest
 from lsmkv.options import Options
 from lsmkv.recovery import Inventory, ReplayResult, replay_logs, take_inventory
-from lsmkv.salvage import newest_sequence
+from lsmkv.salvage import SALVAGE_SIZE_MAX, newest_sequence
 from lsmkv.tree import Tree
 from lsmkv.version import TableChanges, TableMeta
 
@@ -39,7 +39,6 @@ __all__ = ["open_parts", "lock_directory"]
 logger = logging.getLogger("lsmkv")
 
 LOCK_SIZE_MAX = 64  # bytes
-ORPHAN_SIZE_MAX = 1 << 33  # bytes of a damaged table that nothing names, which is read whole
 
 
 def open_parts(
@@ -288,4 +287,4 @@ def _newest_sequence(parts: Parts, path: str, number: int) -> int:
     try:
         return parts.space.open(path, number).summary().last_sequence
     except CorruptionError:
-        return newest_sequence(parts.filesystem.read_file(path, ORPHAN_SIZE_MAX))
+        return newest_sequence(parts.filesystem.read_file(path, SALVAGE_SIZE_MAX))

@@ -40,7 +40,7 @@ from lsmkv.lost import keep_in_lost
 from lsmkv.manifest import DATABASE_ID_SIZE, ManifestState, ManifestWriter, read_manifest
 from lsmkv.options import Options
 from lsmkv.recovery import HEADER_SIZE, LOG_SIZE_MAX, Inventory, take_inventory
-from lsmkv.salvage import FILE_HEADER, read_header, salvage_table
+from lsmkv.salvage import FILE_HEADER, SALVAGE_SIZE_MAX, read_header, salvage_table
 from lsmkv.salvage_log import LogSalvage, claims_durable
 from lsmkv.version import BOTTOM_LEVEL, TABLE_ID_SIZE, TableMeta, Version
 
@@ -48,7 +48,6 @@ __all__ = ["RepairReport", "repair_directory"]
 
 MEMTABLE_SIZE_MAX = 64 << 20  # bytes of replayed log before it becomes a table
 UNKNOWN_EDIT = 1 << 32  # above any edit number a lost manifest can have reached
-SALVAGE_SIZE_MAX = 1 << 33  # bytes of a damaged table, which is read whole
 DAMAGE_ERRNOS = (errno.EIO, errno.ENOENT, errno.EFBIG)  # unreadable, gone, larger than it can be
 EVERY_KEY = ((b"", b"\xff" * (64 * 1024)),)  # inclusive: tombstones from logs stay until the merge
 

@@ -24,6 +24,7 @@ from lsmkv._native.vfs import FileSystem
 from lsmkv.errors import Error
 
 __all__ = [
+    "SALVAGE_SIZE_MAX",
     "TABLE_MAGIC",
     "Header",
     "Footer",
@@ -34,6 +35,8 @@ __all__ = [
     "newest_sequence",
     "salvage_table",
 ]
+
+SALVAGE_SIZE_MAX = 1 << 33  # bytes of a damaged table: whoever salvages it reads it whole
 
 TABLE_MAGIC = b"LSMKVTBL"
 END_MAGIC = b"LSMKVEND"
